@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the gateway's one durable log holds. Values; the store writes and reads them, HTTP shows them.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "proto/base/ids.h"
+#include "proto/base/time.h"
+
+namespace godwit::gateway {
+
+// An event's place in the log: SSE event id, REST cursor. Grows by at least 1 from event to event, never reused.
+struct LogOffset {
+  std::int64_t value = 0;
+  friend constexpr auto operator<=>(LogOffset, LogOffset) = default;
+};
+
+// Stored as numbers: never renumber.
+enum class EventType : std::uint8_t {
+  kTelemetry = 1,      // a record: `batch`
+  kLoss = 2,           // records seq .. seq + count - 1 will never come: `loss_reason`
+  kEpoch = 3,          // a device was seen for the first time, or with a freshly formatted outbox
+  kDeviceOnline = 4,   // hello
+  kDeviceOffline = 5,  // last will
+};
+
+struct ChannelInfo {
+  std::string name;
+  std::string unit;
+  int exponent = 0;  // value = raw * 10^exponent
+  std::int64_t min = 0;
+  std::int64_t max = 0;
+};
+
+struct TableInfo {
+  std::uint32_t hash = 0;
+  std::string name;
+  std::uint32_t period_ms = 0;
+  bool durable = true;
+  std::vector<ChannelInfo> channels;
+};
+
+struct Event {
+  LogOffset offset;
+  EventType type = EventType::kTelemetry;
+  std::string device;
+  UnixMillis received_at;
+  Epoch epoch;
+  Seq seq;
+  std::uint64_t count = 1;       // kLoss
+  std::uint32_t loss_reason = 0;  // kLoss: godwit_v1_LossReason
+  std::string batch;             // kTelemetry: an encoded godwit.v1.Batch, as the device stored it
+};
+
+}  // namespace godwit::gateway

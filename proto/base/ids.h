@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// Identities that cross the wire. Values, no allocation.
+#pragma once
+
+#include <array>
+#include <compare>
+#include <cstdint>
+#include <expected>
+#include <string_view>
+
+#include "proto/base/status.h"
+
+namespace godwit {
+
+// One life of a device's outbox: drawn at random when the log is formatted. Never 0.
+struct Epoch {
+  std::uint64_t value = 0;
+  friend constexpr auto operator<=>(Epoch, Epoch) = default;
+};
+
+// A record's place in its epoch. The first record is 1; there are no gaps.
+struct Seq {
+  std::uint64_t value = 0;
+  friend constexpr auto operator<=>(Seq, Seq) = default;
+  friend constexpr Seq operator+(Seq seq, std::uint64_t count) { return {seq.value + count}; }
+  // The number of records from `from` up to, not including, `to`. Precondition: from <= to.
+  friend constexpr std::uint64_t operator-(Seq to, Seq from) { return to.value - from.value; }
+};
+inline constexpr Seq kFirstSeq{1};
+
+// A device's name: the common name of its certificate, its MQTT client id and user name, a topic level and a
+// path segment. 1 to 32 characters of [a-z0-9._-], the first one a letter or digit.
+class DeviceId {
+ public:
+  static constexpr std::size_t kSizeMax = 32;
+
+  // kInvalidArgument if `text` breaks the rule above. Copied.
+  static std::expected<DeviceId, Status> parse(std::string_view text);
+
+  [[nodiscard]] std::string_view view() const { return {text_.data(), size_}; }
+  friend bool operator==(const DeviceId& a, const DeviceId& b) { return a.view() == b.view(); }
+  friend auto operator<=>(const DeviceId& a, const DeviceId& b) { return a.view() <=> b.view(); }
+
+ private:
+  DeviceId() = default;
+  std::array<char, kSizeMax> text_{};
+  std::uint8_t size_ = 0;
+};
+
+}  // namespace godwit

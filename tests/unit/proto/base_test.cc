@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include <array>
+#include <string>
+
+#include "proto/base/bytes.h"
+#include "proto/base/crc32.h"
+#include "proto/base/ids.h"
+
+namespace godwit {
+namespace {
+
+TEST(Crc32, MatchesTheCheckValueOfItsDefinition) { EXPECT_EQ(crc32(as_bytes("123456789")), 0xCBF43926U); }
+
+TEST(Crc32, IsTheSameWhereverInputIsSplit) {
+  const Bytes whole = as_bytes("The quick brown fox");
+  for (std::size_t cut = 0; cut <= whole.size(); ++cut) {
+    EXPECT_EQ(crc32(whole.subspan(cut), crc32(whole.first(cut))), crc32(whole)) << "cut at " << cut;
+  }
+}
+
+TEST(FixedWidthIntegers, RoundTripInBothByteOrders) {
+  std::array<std::uint8_t, 8> buffer{};
+  store_le<std::uint32_t>(buffer.data(), 0x01020304U);
+  EXPECT_EQ(buffer[0], 4);
+  EXPECT_EQ(load_le<std::uint32_t>(buffer.data()), 0x01020304U);
+  store_be<std::uint64_t>(buffer.data(), 0x0102030405060708U);
+  EXPECT_EQ(buffer[0], 1);
+  EXPECT_EQ(load_be<std::uint64_t>(buffer.data()), 0x0102030405060708U);
+}
+
+TEST(DeviceIds, AcceptOnlyWhatIsSafeInTopicPathAndCertificate) {
+  for (const char* good : {"a", "0", "pump-3", "site.a_b-7", "abcdefghijklmnopqrstuvwxyz012345"}) {
+    const auto id = DeviceId::parse(good);
+    ASSERT_TRUE(id.has_value()) << good;
+    EXPECT_EQ(id->view(), good);
+  }
+  for (const char* bad : {"", "-a", ".a", "A", "a/b", "a+", "#", "a b", "ä", "abcdefghijklmnopqrstuvwxyz0123456"}) {
+    EXPECT_FALSE(DeviceId::parse(bad).has_value()) << bad;
+  }
+}
+
+}  // namespace
+}  // namespace godwit
