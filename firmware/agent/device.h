@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+// A device: recorders, outbox, uplink and MQTT session as one value behind one interface without I/O. A board is a
+// short loop around it (boards/host); the simulator drives thousands from one event queue.
+//
+// After any input: send transmit() until empty, obey link_request(), then sleep until next_deadline() or input.
+// RAM: sizeof(Device), at most 8 KB with all its buffers; TLS and flash are not in it. No allocation, no static
+// state; main loop only. Calls do flash I/O but never wait for the network.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+
+#include "firmware/mqtt/backoff.h"
+#include "firmware/mqtt/session.h"
+#include "firmware/outbox/outbox.h"
+#include "firmware/ports/entropy.h"
+#include "firmware/ports/flash.h"
+#include "firmware/ports/log.h"
+#include "firmware/ports/sensors.h"
+#include "firmware/telemetry/recorder.h"
+#include "proto/base/bytes.h"
+#include "proto/base/ids.h"
+#include "proto/base/status.h"
+#include "proto/base/time.h"
+
+namespace godwit::agent {
+
+enum class LinkRequest : std::uint8_t {
+  kStay,     // keep the link as it is, up or down
+  kConnect,  // open it, then call link_up(), or link_down() if that fails
+  kClose,    // close it once transmit() is empty, then call link_down()
+};
+
+struct Config {
+  DeviceId id;
+  std::string_view firmware;  // version, at most 32 bytes; text is borrowed
+  std::string_view board;     // at most 32 bytes
+  std::uint32_t boot = 1;     // counts the starts of this board, from 1
+  codec::ResetReason reset_reason = codec::ResetReason::kUnspecified;
+  std::span<const telemetry::Table> tables;  // 1 to kTablesMax; borrowed
+  outbox::FullPolicy full_policy = outbox::FullPolicy::kDropOldest;
+  std::uint16_t keep_alive_s = 60;
+  mqtt::Backoff::Options reconnect{};
+};
+
+// All services must outlive the device.
+struct Ports {
+  ports::Flash& flash;
+  ports::Entropy& entropy;
+  ports::Sensors& sensors;
+  ports::Log& log;
+};
+
+struct Stats {
+  std::uint64_t recorded = 0;      // records appended since start()
+  std::uint64_t sample_rows = 0;   // rows sampled since start()
+  std::uint64_t published = 0;     // records and losses sent, repeats included
+  std::uint64_t reconnects = 0;    // sessions opened since start()
+};
+
+class Device {
+ public:
+  static constexpr std::size_t kTablesMax = 3;
+
+  Device(const Config& config, const Ports& ports);
+  Device(const Device&) = delete;
+  Device& operator=(const Device&) = delete;
+
+  // Mounts the outbox and starts sampling; call once, before anything else. kInvalidArgument: the configuration
+  // breaks a rule. Otherwise as Outbox::mount().
+  Status start(Instant now);
+
+  // The clock was set, or corrected: `unix_time` is the time at `now`.
+  void set_unix_time(Instant now, UnixMillis unix_time);
+
+  void link_up(Instant now);
+  void link_down(Instant now);
+  // Bytes from the link; all are taken.
+  void handle_bytes(Instant now, Bytes bytes);
+  void handle_timeout(Instant now);
+  [[nodiscard]] std::optional<Instant> next_deadline() const;
+
+  // What should be sent next; borrowed until the next call that is not const.
+  [[nodiscard]] Bytes transmit() const;
+  void transmitted(Instant now, std::size_t size);
+  [[nodiscard]] LinkRequest link_request() const;
+
+  // Records what is sampled so far and says goodbye: link_request() becomes kClose. For an orderly stop.
+  void stop(Instant now);
+
+  [[nodiscard]] const outbox::Outbox& outbox() const { return outbox_; }
+  [[nodiscard]] const Stats& stats() const { return stats_; }
+  // The gateway has committed every record below this one (as far as this device knows).
+  [[nodiscard]] Seq acked_seq() const;
+  // The gateway has answered since the link came up.
+  [[nodiscard]] bool online() const;
+
+ private:
+  outbox::Outbox outbox_;
+  Stats stats_;
+};
+
+}  // namespace godwit::agent
