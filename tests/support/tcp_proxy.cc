@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/support/tcp_proxy.h"
+
+#include <arpa/inet.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <stdexcept>
+
+namespace godwit::test {
+namespace {
+
+constexpr int kTickMs = 5;  // how soon a change of mind is seen
+
+sockaddr_in loopback(std::uint16_t port) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  return address;
+}
+
+// Closes with RST, as a crashed peer or a broken path does.
+void reset(int fd) {
+  const linger hard{1, 0};
+  ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+  ::close(fd);
+}
+
+}  // namespace
+
+struct TcpProxy::Pair {
+  int client;
+  int server;
+  ~Pair() {
+    reset(client);
+    reset(server);
+  }
+};
+
+TcpProxy::TcpProxy(std::uint16_t target_port) : target_port_(target_port) {
+  listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address = loopback(0);
+  socklen_t size = sizeof(address);
+  if (listener_ < 0 || ::bind(listener_, reinterpret_cast<sockaddr*>(&address), size) != 0 ||
+      ::listen(listener_, 16) != 0 ||
+      ::getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size) != 0) {
+    throw std::runtime_error("proxy: no port to listen on");
+  }
+  port_ = ntohs(address.sin_port);
+  thread_ = std::thread([this] { run(); });
+}
+
+TcpProxy::~TcpProxy() {
+  stopped_ = true;
+  thread_.join();
+  ::close(listener_);
+}
+
+void TcpProxy::cut_after(std::size_t bytes, std::size_t times) {
+  const std::lock_guard lock(mutex_);
+  cut_bytes_ = bytes;
+  cut_left_ = bytes;
+  cut_times_ = times;
+}
+
+void TcpProxy::cut() { cut_now_ = true; }
+
+void TcpProxy::accept_one() {
+  const int client = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
+  if (client < 0) return;
+  const int server = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const sockaddr_in address = loopback(target_port_);
+  if (server < 0 || ::connect(server, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
+    if (server >= 0) ::close(server);
+    reset(client);
+    return;
+  }
+  ++connections_;
+  pairs_.push_back(std::unique_ptr<Pair>(new Pair{client, server}));
+}
+
+// Moves what is there from either side to the other; false: the connection is over.
+bool TcpProxy::pass(Pair& pair) {
+  for (const auto& [from, to] : {std::pair(pair.client, pair.server), std::pair(pair.server, pair.client)}) {
+    std::array<char, 4096> buffer;
+    const ssize_t size = ::recv(from, buffer.data(), buffer.size(), MSG_DONTWAIT);
+    if (size < 0) continue;
+    if (size == 0) return false;
+    std::size_t allowed = static_cast<std::size_t>(size);
+    bool over = false;
+    {
+      const std::lock_guard lock(mutex_);
+      if (cut_times_ > 0 && cut_left_ <= allowed) {
+        allowed = cut_left_;
+        cut_left_ = cut_bytes_;
+        --cut_times_;
+        over = true;
+      } else if (cut_times_ > 0) {
+        cut_left_ -= allowed;
+      }
+    }
+    for (std::size_t sent = 0; sent < allowed;) {
+      const ssize_t step = ::send(to, buffer.data() + sent, allowed - sent, MSG_NOSIGNAL);
+      if (step <= 0) return false;
+      sent += static_cast<std::size_t>(step);
+    }
+    if (over) return false;
+  }
+  return true;
+}
+
+void TcpProxy::run() {
+  while (!stopped_) {
+    std::vector<pollfd> sources{{listener_, POLLIN, 0}};
+    if (!stalled_) {
+      for (const auto& pair : pairs_) {
+        sources.push_back({pair->client, POLLIN, 0});
+        sources.push_back({pair->server, POLLIN, 0});
+      }
+    }
+    ::poll(sources.data(), sources.size(), kTickMs);
+    if (cut_now_.exchange(false)) pairs_.clear();
+    if ((sources[0].revents & POLLIN) != 0) accept_one();
+    if (stalled_) continue;
+    std::erase_if(pairs_, [this](const std::unique_ptr<Pair>& pair) { return !pass(*pair); });
+  }
+  pairs_.clear();
+}
+
+}  // namespace godwit::test
