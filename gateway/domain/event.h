@@ -12,7 +12,8 @@
 
 namespace godwit::gateway {
 
-// An event's place in the log: SSE event id, REST cursor. Grows by at least 1 from event to event, never reused.
+// An event's place in the log: SSE event id, REST cursor. Grows by at least 1 from event to event, never
+// reused.
 struct LogOffset {
   std::int64_t value = 0;
   friend constexpr auto operator<=>(LogOffset, LogOffset) = default;
@@ -50,9 +51,9 @@ struct Event {
   UnixMillis received_at;
   Epoch epoch;
   Seq seq;
-  std::uint64_t count = 1;       // kLoss
+  std::uint64_t count = 1;        // kLoss
   std::uint32_t loss_reason = 0;  // kLoss: godwit_v1_LossReason
-  std::string batch;             // kTelemetry: an encoded godwit.v1.Batch, as the device stored it
+  std::string batch;              // kTelemetry: an encoded godwit.v1.Batch, as the device stored it
 };
 
 }  // namespace godwit::gateway

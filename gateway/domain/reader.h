@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// How the edges (HTTP, and later webhooks and northbound) read what is committed. Implemented by gateway/store on
-// connections of its own; each call is one consistent read, may touch the disk, and is safe from any thread.
-// Throws StoreError when the database cannot be read.
+// How the edges (HTTP, and later webhooks and northbound) read what is committed. Implemented by
+// gateway/store on connections of its own; each call is one consistent read, may touch the disk, and is safe
+// from any thread. Throws StoreError when the database cannot be read.
 #pragma once
 
 #include <cstdint>
@@ -23,9 +23,9 @@ class StoreError : public std::runtime_error {
 
 struct StreamInfo {  // one epoch of a device
   Epoch epoch;
-  Seq next_seq;                     // expected next
-  std::uint64_t records = 0;        // stored
-  std::uint64_t lost_records = 0;   // explained by loss events
+  Seq next_seq;                    // expected next
+  std::uint64_t records = 0;       // stored
+  std::uint64_t lost_records = 0;  // explained by loss events
 };
 
 struct DeviceInfo {
@@ -36,8 +36,8 @@ struct DeviceInfo {
   std::string firmware;
   std::string board;
   std::uint32_t boot = 0;
-  std::uint32_t reset_reason = 0;        // godwit_v1_ResetReason
-  std::vector<StreamInfo> streams;       // oldest epoch first
+  std::uint32_t reset_reason = 0;   // godwit_v1_ResetReason
+  std::vector<StreamInfo> streams;  // oldest epoch first
 };
 
 // What is needed to turn a batch of one device into times and named values.
@@ -45,7 +45,8 @@ class BatchContext {
  public:
   virtual ~BatchContext() = default;
   // nullptr: the device never announced it.
-  [[nodiscard]] virtual std::shared_ptr<const TableInfo> table(std::string_view device, std::uint32_t hash) const = 0;
+  [[nodiscard]] virtual std::shared_ptr<const TableInfo> table(std::string_view device,
+                                                               std::uint32_t hash) const = 0;
   // Unix time of monotonic zero of that boot; nullopt: never known.
   [[nodiscard]] virtual std::optional<UnixMillis> boot_time(std::string_view device, Epoch epoch,
                                                             std::uint32_t boot) const = 0;
@@ -54,8 +55,8 @@ class BatchContext {
 class LogReader : public BatchContext {
  public:
   struct Filter {
-    std::string device;                // empty: all
-    std::vector<EventType> types;      // empty: all
+    std::string device;            // empty: all
+    std::vector<EventType> types;  // empty: all
   };
   // Events with offset > after, ascending, at most `limit`.
   [[nodiscard]] virtual std::vector<Event> events_after(LogOffset after, std::size_t limit,
@@ -65,7 +66,8 @@ class LogReader : public BatchContext {
   [[nodiscard]] virtual LogOffset first_offset() const = 0;
 
   // Ascending by id, ids > after, at most `limit`.
-  [[nodiscard]] virtual std::vector<DeviceInfo> devices_after(std::string_view after, std::size_t limit) const = 0;
+  [[nodiscard]] virtual std::vector<DeviceInfo> devices_after(std::string_view after,
+                                                              std::size_t limit) const = 0;
   [[nodiscard]] virtual std::optional<DeviceInfo> device(std::string_view id) const = 0;
   // The newest telemetry event of each table of the device.
   [[nodiscard]] virtual std::vector<Event> latest(std::string_view device) const = 0;

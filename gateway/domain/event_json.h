@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one mapping of events to JSON, for REST, SSE and whatever follows. Append-only writers: no tree, no
+// floating point (a decimal is exactly raw * 10^exponent). Values; safe from any thread. The format:
+// docs/reference or README.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "gateway/domain/event.h"
+#include "gateway/domain/reader.h"
+#include "proto/base/ids.h"
+#include "proto/base/time.h"
+
+namespace godwit::gateway {
+
+// "telemetry", "loss", "epoch", "device.online", "device.offline": JSON `type` and SSE `event:`.
+[[nodiscard]] std::string_view type_name(EventType type);
+// nullopt: no type of this name.
+[[nodiscard]] std::optional<EventType> event_type(std::string_view name);
+
+// One JSON object, no newline in it. What cannot be decoded (a table that was never announced, damaged
+// samples) is shown raw, as base64, never left out. May throw StoreError out of `context`.
+void append_json(std::string& out, const Event& event, const BatchContext& context);
+
+// "text", escaped as JSON demands.
+void append_json_string(std::string& out, std::string_view text);
+// raw * 10^exponent as a JSON number, without trailing zeros after the point.
+void append_decimal(std::string& out, std::int64_t raw, int exponent);
+// 2026-01-01T00:00:00.000Z, without quotes. Any value; years outside 0 to 9999 get a sign (ISO 8601
+// expanded).
+void append_time(std::string& out, UnixMillis time);
+// 16 lower-case hexadecimal digits, without quotes: how an epoch is shown everywhere.
+void append_epoch(std::string& out, Epoch epoch);
+
+}  // namespace godwit::gateway
