@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/http/api_keys.h"
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+
+#include <algorithm>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <new>
+#include <sstream>
+#include <stdexcept>
+
+namespace godwit::http {
+namespace {
+
+bool is_name(std::string_view text) {
+  const auto allowed = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '_' || c == '-';
+  };
+  return !text.empty() && text.size() <= 64 && std::ranges::all_of(text, allowed);
+}
+
+std::optional<Role> parse_role(std::string_view text) {
+  if (text == "viewer") return Role::kViewer;
+  if (text == "operator") return Role::kOperator;
+  if (text == "admin") return Role::kAdmin;
+  return std::nullopt;
+}
+
+bool parse_digest(std::string_view hex, std::array<std::uint8_t, 32>& digest) {
+  if (hex.size() != 2 * digest.size()) return false;
+  const auto value = [](char c) {
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+  };
+  for (std::size_t i = 0; i < digest.size(); ++i) {
+    const int high = value(hex[2 * i]);
+    const int low = value(hex[2 * i + 1]);
+    if (high < 0 || low < 0) return false;
+    digest[i] = static_cast<std::uint8_t>(high * 16 + low);
+  }
+  return true;
+}
+
+}  // namespace
+
+std::array<std::uint8_t, 32> sha256(std::string_view text) {
+  std::array<std::uint8_t, 32> digest{};
+  unsigned int size = 0;
+  if (EVP_Digest(text.data(), text.size(), digest.data(), &size, EVP_sha256(), nullptr) != 1)
+    throw std::bad_alloc();
+  return digest;
+}
+
+std::string to_hex(const std::uint8_t* bytes, std::size_t size) {
+  static constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string text;
+  text.reserve(2 * size);
+  for (std::size_t i = 0; i < size; ++i) {
+    text += kDigits[bytes[i] >> 4];
+    text += kDigits[bytes[i] & 0xf];
+  }
+  return text;
+}
+
+ApiKeys ApiKeys::parse(std::string_view text, std::string_view origin) {
+  ApiKeys keys;
+  std::istringstream lines{std::string(text)};
+  std::string line;
+  for (int number = 1; std::getline(lines, line); ++number) {
+    const auto fail = [&](const char* what) {
+      throw std::runtime_error(std::string(origin) + ":" + std::to_string(number) + ": " + what);
+    };
+    std::istringstream words(line);
+    std::string name;
+    std::string role_text;
+    std::string digest_text;
+    std::string extra;
+    if (!(words >> name) || name.front() == '#') continue;
+    if (!(words >> role_text >> digest_text) || words >> extra)
+      fail("expected three words: NAME ROLE SHA256");
+    ApiKey key;
+    if (!is_name(name)) fail("the name must be 1 to 64 characters of A-Z a-z 0-9 . _ -");
+    key.name = name;
+    const auto role = parse_role(role_text);
+    if (!role) fail("the role must be viewer, operator or admin");
+    key.role = role.value_or(Role::kViewer);
+    if (!parse_digest(digest_text, key.digest)) fail("the digest must be 64 lower-case hexadecimal digits");
+    if (std::ranges::any_of(keys.keys_, [&](const ApiKey& known) { return known.name == name; })) {
+      fail("this name is there already");
+    }
+    keys.keys_.push_back(std::move(key));
+  }
+  return keys;
+}
+
+ApiKeys ApiKeys::load(const std::filesystem::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  if (!in) throw std::runtime_error(file.string() + ": cannot be read: " + std::strerror(errno));
+  const std::string text{std::istreambuf_iterator<char>(in), {}};
+  return parse(text, file.string());
+}
+
+const ApiKey* ApiKeys::find(std::string_view authorization) const {
+  static constexpr std::string_view kScheme = "bearer ";  // RFC 9110, 11.1: the scheme's case does not matter
+  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
+  const std::string_view scheme = authorization.substr(0, kScheme.size());
+  if (!std::ranges::equal(scheme, kScheme, {}, lower)) return nullptr;
+  authorization.remove_prefix(kScheme.size());
+  while (authorization.starts_with(' ')) authorization.remove_prefix(1);
+  const auto digest = sha256(authorization);
+  const ApiKey* found = nullptr;
+  for (const ApiKey& key : keys_) {  // to the end whatever was found: no timing to learn from
+    if (CRYPTO_memcmp(key.digest.data(), digest.data(), digest.size()) == 0) found = &key;
+  }
+  return found;
+}
+
+}  // namespace godwit::http

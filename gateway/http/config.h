@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// Everything that can be set about the HTTPS server, and every limit that keeps a hostile or slow client from
+// costing more than a bounded amount of memory, and nobody else's service.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace godwit::http {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+struct Limits {
+  // Connections. One above a limit is closed right after accept, before it costs a TLS handshake.
+  std::size_t connections_max = 4096;
+  std::size_t connections_per_address_max = 1024;
+  milliseconds handshake_timeout = seconds(10);  // accept to the end of the TLS handshake
+  milliseconds first_byte_timeout =
+      seconds(10);                             // end of the handshake to the first byte of the first request
+  milliseconds idle_timeout = seconds(60);     // between requests
+  milliseconds request_timeout = seconds(15);  // first byte of a request to its last
+  milliseconds write_timeout = seconds(20);    // a response, or 64 KiB of an event stream, must drain within
+  milliseconds linger = seconds(1);  // for the peer to take a last response before the socket closes
+
+  // One request.
+  std::size_t target_bytes_max = 2048;
+  std::size_t header_bytes_max = 16 * 1024;  // request line included
+  std::size_t body_bytes_max = 64 * 1024;
+
+  // Requests per second of one API key, and of one address as long as it shows no valid key.
+  double requests_per_second = 200;
+  double request_burst = 400;
+
+  // Reads of the database.
+  std::size_t read_threads = 2;
+  std::size_t reads_waiting_max = 256;     // then 503
+  milliseconds read_timeout = seconds(5);  // then 503; the read itself ends in its own time
+
+  // Event streams. A subscriber holds an offset and at most one batch of events, never a queue.
+  std::size_t subscribers_max = 2048;
+  std::size_t stream_batch_bytes = 64 * 1024;    // soft: one event more
+  std::size_t feed_events_max = 4096;            // the newest events kept encoded in memory ...
+  std::size_t feed_bytes_max = 8 * 1024 * 1024;  // ... and their size; older ones are read from the log
+  milliseconds heartbeat = seconds(15);
+  milliseconds retry = seconds(2);             // told to the client: wait so long before connecting again
+  milliseconds gather_max = milliseconds(50);  // longest time that events are gathered under load
+
+  milliseconds stop_timeout = seconds(3);  // for requests under way when the server stops
+};
+
+struct ServerConfig {
+  std::string address = "127.0.0.1";  // IPv4 or IPv6 to listen on; "::" and "0.0.0.0" mean all
+  std::uint16_t port = 8443;          // 0: any free one, see Server::port()
+  std::string certificate_file;       // PEM: the server's certificate, then intermediates if any
+  std::string private_key_file;       // PEM
+  Limits limits = {};
+};
+
+}  // namespace godwit::http
