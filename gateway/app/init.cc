@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/app/init.h"
+
+#include <arpa/inet.h>
+#include <pwd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <ostream>
+#include <sstream>
+#include <system_error>
+
+#include "gateway/app/layout.h"
+#include "gateway/pki/api_key.h"
+#include "gateway/pki/files.h"
+#include "proto/topics/topics.h"
+
+namespace godwit::app {
+namespace {
+
+namespace fs = std::filesystem;
+using pki::Access;
+using pki::Authority;
+using pki::Certificate;
+using pki::Key;
+
+class Report {
+ public:
+  explicit Report(std::ostream& out) : out_(out) {}
+  void made(const fs::path& file) { line("made ", file); }
+  void kept(const fs::path& file) { line("kept ", file); }
+  void renewed(const fs::path& file) { line("renewed ", file); }
+  void note(const std::string& text) { out_ << "  note: " << text << '\n'; }
+
+ private:
+  void line(std::string_view what, const fs::path& file) { out_ << "  " << what << file.string() << '\n'; }
+  std::ostream& out_;
+};
+
+fs::path with_suffix(const fs::path& dir, std::string_view name, std::string_view suffix) {
+  return dir / (std::string(name) + std::string(suffix));
+}
+
+void ensure_directory(const fs::path& dir, mode_t mode, Report& report) {
+  if (::mkdir(dir.c_str(), mode) == 0) {
+    pki::sync_directory(fs::absolute(dir).parent_path());
+    return report.made(dir);
+  }
+  const int reason = errno;
+  if (!fs::is_directory(dir)) {
+    throw pki::Error(dir.string() +
+                     ": cannot create this folder: " + std::generic_category().message(reason));
+  }
+  report.kept(dir);
+}
+
+void ensure_file(const fs::path& file, const std::string& content, Access access, Report& report) {
+  pki::create_file(file, content, access) ? report.made(file) : report.kept(file);
+}
+
+// A certificate without its key is useless, and a new pair in its place would orphan whatever trusts it: ask.
+void refuse_lost_key(const fs::path& certificate, const fs::path& key) {
+  if (fs::exists(certificate) && !fs::exists(key)) {
+    throw pki::Error(certificate.string() + " is there, but its key " + key.string() +
+                     " is not. Put the key back, or remove the certificate to have both made anew");
+  }
+}
+
+Key ensure_key(const fs::path& file, Report& report) {
+  if (fs::exists(file)) {
+    report.kept(file);
+    return Key::read(file);
+  }
+  Key key = Key::generate();
+  if (!pki::create_file(file, key.pem(), Access::kOwner)) {
+    throw pki::Error(file.string() + ": somebody else has just made it; run this again");
+  }
+  report.made(file);
+  return key;
+}
+
+Authority ensure_authority(const fs::path& dir, pki::Seconds now, Report& report) {
+  const fs::path key_file = with_suffix(dir, kAuthority, ".key");
+  const fs::path certificate_file = with_suffix(dir, kAuthority, ".crt");
+  refuse_lost_key(certificate_file, key_file);
+  Key key = ensure_key(key_file, report);
+  if (fs::exists(certificate_file)) {
+    Certificate certificate = Certificate::read(certificate_file);
+    if (!certificate.belongs_to(key)) {
+      throw pki::Error(key_file.string() + " is not the key of " + certificate_file.string());
+    }
+    report.kept(certificate_file);
+    return {std::move(key), std::move(certificate)};
+  }
+  // Part of a random number in the name tells the authorities of several installations apart.
+  Certificate certificate =
+      Certificate::self_signed(key, "Godwit CA " + pki::make_api_key().substr(4, 8), now);
+  ensure_file(certificate_file, certificate.pem(), Access::kEveryone, report);
+  return {std::move(key), std::move(certificate)};
+}
+
+// Names of `wanted` that `present` lacks.
+std::vector<std::string> missing(const std::vector<std::string>& wanted,
+                                 const std::vector<std::string>& present) {
+  std::vector<std::string> result;
+  for (const std::string& host : wanted) {
+    if (std::ranges::find(present, host) == present.end()) result.push_back(host);
+  }
+  return result;
+}
+
+struct Leaf {
+  std::string_view name;  // of its files and of its subject
+  pki::Purpose purpose;
+  std::vector<std::string> hosts;
+};
+
+void ensure_leaf(const InitOptions& options, const Authority& authority, const Leaf& leaf, pki::Seconds now,
+                 Report& report) {
+  const fs::path key_file = with_suffix(options.dir, leaf.name, ".key");
+  const fs::path certificate_file = with_suffix(options.dir, leaf.name, ".crt");
+  refuse_lost_key(certificate_file, key_file);
+  const Key key = ensure_key(key_file, report);
+  pki::Subject subject{.common_name = std::string(leaf.name), .purpose = leaf.purpose, .hosts = leaf.hosts};
+  if (!fs::exists(certificate_file)) {
+    const Certificate made = Certificate::issue(authority, key, subject, now);
+    return ensure_file(certificate_file, made.pem(), Access::kEveryone, report);
+  }
+
+  const Certificate present = Certificate::read(certificate_file);
+  if (!present.belongs_to(key)) {
+    throw pki::Error(key_file.string() + " is not the key of " + certificate_file.string());
+  }
+  if (options.renew) {
+    const auto kept = missing(present.hosts(), subject.hosts);
+    subject.hosts.insert(subject.hosts.end(), kept.begin(), kept.end());
+    const Certificate renewed = Certificate::issue(authority, key, subject, now);
+    pki::replace_file(certificate_file, renewed.pem(), Access::kEveryone);
+    return report.renewed(certificate_file);
+  }
+  report.kept(certificate_file);
+  for (const std::string& host :
+       missing(options.hosts, subject.purpose == pki::Purpose::kServer ? present.hosts() : options.hosts)) {
+    report.note(certificate_file.string() + " does not name " + host + "; --renew adds it");
+  }
+}
+
+bool is_wildcard(const std::string& address) { return address == "0.0.0.0" || address == "::"; }
+
+void check_address(const std::string& address) {
+  std::array<unsigned char, 16> bytes{};
+  if (inet_pton(AF_INET, address.c_str(), bytes.data()) != 1 &&
+      inet_pton(AF_INET6, address.c_str(), bytes.data()) != 1) {
+    throw pki::Error("\"" + address + "\" is not an IP address to listen on; 0.0.0.0 means all");
+  }
+}
+
+// What clients may call a server that listens on `address` of this machine.
+std::vector<std::string> host_names(const std::string& address, const std::vector<std::string>& more) {
+  std::vector<std::string> names = {"localhost", "127.0.0.1", "::1"};
+  std::array<char, 256> hostname{};
+  if (::gethostname(hostname.data(), hostname.size() - 1) == 0 && pki::is_host(hostname.data())) {
+    names.emplace_back(hostname.data());
+  }
+  if (!is_wildcard(address)) names.push_back(address);
+  names.insert(names.end(), more.begin(), more.end());
+  std::vector<std::string> unique;
+  for (const std::string& name : names) {
+    if (std::ranges::find(unique, name) == unique.end()) unique.push_back(name);
+  }
+  return unique;
+}
+
+std::string user_name() {
+  const passwd* const entry = ::getpwuid(::geteuid());
+  return entry == nullptr ? "root" : entry->pw_name;
+}
+
+std::string broker_config(const InitOptions& options) {
+  const fs::path dir = fs::canonical(options.dir);
+  const auto path = [&](std::string_view name, std::string_view suffix = "") {
+    return with_suffix(dir, name, suffix).string();
+  };
+  std::ostringstream text;
+  text << "# mosquitto 2.0 for Godwit. Made by `godwit-gateway init`, which leaves it alone from now on.\n"
+          "# Start: mosquitto -c "
+       << path(kBrokerConfig)
+       << "\n"
+          "\n"
+          "# TLS only, with certificates of this installation's authority on both sides.\n"
+          "listener "
+       << options.mqtt_port << ' ' << options.mqtt_listen
+       << "\n"
+          "cafile "
+       << path(kAuthority, ".crt")
+       << "\n"
+          "certfile "
+       << path(kBroker, ".crt")
+       << "\n"
+          "keyfile "
+       << path(kBroker, ".key")
+       << "\n"
+          "tls_version tlsv1.2\n"  // the lowest
+          "require_certificate true\n"
+          "allow_anonymous false\n"
+          "# The certificate's common name is the user name, and the client id too: no device can end "
+          "another's\n"
+          "# session by using its id.\n"
+          "use_identity_as_username true\n"
+          "use_username_as_clientid true\n"
+          "acl_file "
+       << path(kBrokerAcl)
+       << "\n"
+          "# Only used when started by root: mosquitto gives up root's rights before it reads its key, which "
+          "is\n"
+          "# readable to the account that ran init.\n"
+          "user "
+       << user_name()
+       << "\n"
+          "\n"
+          "# Small messages must not wait for one another (13,000 against 110,000 messages a second).\n"
+          "set_tcp_nodelay true\n"
+          "max_inflight_messages 1000\n"
+          "# Limits to what the broker holds for one client. What is beyond them the devices send again.\n"
+          "max_queued_messages 20000\n"
+          "max_queued_bytes 67108864\n"
+          "max_packet_size 65536\n"
+          "persistent_client_expiration 1d\n"
+          "retain_available false\n"
+          "# Nothing of what the broker holds needs to outlive it: devices keep what the gateway has not "
+          "stored.\n"
+          "persistence false\n"
+          "\n"
+          "log_dest stderr\n"
+          "log_type error\n"
+          "log_type warning\n"
+          "log_type notice\n";
+  return text.str();
+}
+
+std::string broker_acl() {
+  std::ostringstream text;
+  text << "# Who may use which topics. %u is the common name of the client's certificate.\n"
+          "# What is not granted here is refused.\n"
+          "\n"
+          "user "
+       << kGateway
+       << "\n"
+          "topic read "
+       << topics::kGatewayFilter
+       << "\n"
+          "topic write gw1/d/+/dn/#\n"
+          "\n"
+          "pattern write "
+       << topics::kAclPublishPattern
+       << "\n"
+          "pattern read "
+       << topics::kAclSubscribePattern << "\n";
+  return text.str();
+}
+
+std::string gateway_config(const InitOptions& options) {
+  std::string broker = options.mqtt_listen;
+  if (broker == "0.0.0.0") broker = "127.0.0.1";
+  if (broker == "::") broker = "::1";
+  std::ostringstream text;
+  text << "# The gateway's configuration. Made by `godwit-gateway init`, which leaves it alone from now on.\n"
+          "# Every key, its range and its default: docs/reference/config.md. Paths are relative to this "
+          "file.\n"
+          "\n"
+          "[mqtt]\n"
+          "host = \""
+       << broker
+       << "\"\n"
+          "port = "
+       << options.mqtt_port
+       << "\n"
+          "\n"
+          "[http]\n"
+          "listen = \""
+       << options.http_listen
+       << "\"\n"
+          "port = "
+       << options.http_port << "\n";
+  return text.str();
+}
+
+void ensure_api_key(const fs::path& dir, Report& report) {
+  const fs::path plain_file = dir / kApiKey;
+  const fs::path digests_file = dir / kApiKeys;
+  if (fs::exists(digests_file) && !fs::exists(plain_file)) {
+    // The operator took the plain key away, as one should; there is nothing to complete.
+    return report.kept(digests_file);
+  }
+  ensure_file(plain_file, pki::make_api_key() + "\n", Access::kOwner, report);
+  std::string key = pki::read_file(plain_file);
+  key.erase(key.find_last_not_of(" \t\r\n") + 1);
+  ensure_file(digests_file,
+              "# name role sha256-of-the-key; make one: printf %s KEY | sha256sum\n"
+              "default admin " +
+                  pki::sha256_hex(key) + "\n",
+              Access::kOwner, report);
+}
+
+}  // namespace
+
+void init(const InitOptions& options, pki::Seconds now, std::ostream& out) {
+  check_address(options.mqtt_listen);
+  check_address(options.http_listen);
+  for (const std::string& host : options.hosts) {
+    if (!pki::is_host(host)) throw pki::Error("\"" + host + "\" is neither a host name nor an IP address");
+  }
+
+  Report report(out);
+  const fs::path& dir = options.dir;
+  ensure_directory(dir, 0755, report);
+  const Authority authority = ensure_authority(dir, now, report);
+  for (const Leaf& leaf :
+       {Leaf{kBroker, pki::Purpose::kServer, host_names(options.mqtt_listen, options.hosts)},
+        Leaf{kHttp, pki::Purpose::kServer, host_names(options.http_listen, options.hosts)},
+        Leaf{kGateway, pki::Purpose::kClient, {}}}) {
+    ensure_leaf(options, authority, leaf, now, report);
+  }
+  ensure_file(dir / kBrokerAcl, broker_acl(), Access::kEveryone, report);
+  ensure_file(dir / kBrokerConfig, broker_config(options), Access::kEveryone, report);
+  ensure_file(dir / kConfig, gateway_config(options), Access::kEveryone, report);
+  ensure_api_key(dir, report);
+  ensure_directory(dir / kData, 0700, report);
+  ensure_directory(dir / kDevices, 0755, report);
+  if (::geteuid() == 0) {
+    report.note("run as root, so the broker will run as root too; an account of its own is safer");
+  }
+}
+
+}  // namespace godwit::app

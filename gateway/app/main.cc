@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+// godwit-gateway: the command line. Exit status 0: done; 1: could not; 2: wrong use.
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <cstdio>
+#include <ctime>
+#include <exception>
+#include <iostream>
+#include <string>
+
+#include "gateway/app/devices.h"
+#include "gateway/app/init.h"
+
+namespace godwit::app {
+namespace {
+
+constexpr int kExitFailure = 1;
+constexpr int kExitUsage = 2;
+
+pki::Seconds now() { return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()); }
+
+std::string date(pki::Seconds time) {
+  const std::time_t seconds = time.time_since_epoch().count();
+  std::tm parts{};
+  gmtime_r(&seconds, &parts);
+  char text[16];
+  std::strftime(text, sizeof text, "%Y-%m-%d", &parts);
+  return text;
+}
+
+CLI::Option* add_dir(CLI::App& command, std::filesystem::path& dir) {
+  return command.add_option("DIR", dir, "The installation's folder")->required();
+}
+
+void add_init(CLI::App& app) {
+  auto* const command =
+      app.add_subcommand("init", "Make an installation: certificates, configuration, API key");
+  command->footer("Nothing that exists is overwritten: run it again to complete what is missing.");
+  const auto options = std::make_shared<InitOptions>();
+  add_dir(*command, options->dir);
+  command->add_option(
+      "--host", options->hosts,
+      "A name or address that devices and users connect to; may be repeated. Always included: "
+      "localhost and this machine's name");
+  command->add_option("--listen", options->mqtt_listen, "The broker's address; 0.0.0.0 for all networks")
+      ->capture_default_str();
+  command->add_option("--mqtt-port", options->mqtt_port, "The broker's port")
+      ->check(CLI::Range(1, 65535))
+      ->capture_default_str();
+  command->add_option("--http-listen", options->http_listen, "The REST API's address")->capture_default_str();
+  command->add_option("--http-port", options->http_port, "The REST API's port; 0 for any free one")
+      ->check(CLI::Range(0, 65535))
+      ->capture_default_str();
+  command->add_flag("--renew", options->renew,
+                    "New dates for the certificates of broker, gateway and REST API");
+  command->callback([options] { init(*options, now(), std::cout); });
+}
+
+struct AddOptions {
+  IssueOptions issue;
+  std::string id;
+  std::string prefix = "sim-";
+  unsigned count = 0;
+  std::string out;
+};
+
+void add_devices(const AddOptions& options) {
+  IssueOptions issue = options.issue;
+  if (!options.out.empty()) issue.out = options.out;
+  const auto devices = options.count > 0 ? numbered_devices(options.prefix, options.count)
+                                         : std::vector{parse_device(options.id)};
+  const IssueResult result = issue_devices(devices, issue, now());
+  const auto folder = issue.out.value_or(issue.dir / "devices");
+  if (options.count == 0) {
+    const auto* const what = result.made > 0 ? "made"
+                             : result.renewed > 0
+                                 ? "renewed"
+                                 : "exists, nothing changed (--renew makes a new certificate):";
+    std::cout << what << ' ' << (result.made + result.renewed > 0 ? folder : issue.dir / "devices").string()
+              << '/' << options.id << '\n';
+    return;
+  }
+  std::cout << folder.string() << ": " << result.made << " devices made, " << result.renewed << " renewed, "
+            << result.kept << " existed and were left alone\n";
+}
+
+void add_device_commands(CLI::App& app) {
+  auto* const device = app.add_subcommand("device", "Issue and list the credentials of devices");
+  device->require_subcommand(1);
+
+  auto* const add =
+      device->add_subcommand("add", "Issue a device's credentials: device.crt, device.key, ca.crt");
+  const auto options = std::make_shared<AddOptions>();
+  add_dir(*add, options->issue.dir);
+  auto* const id =
+      add->add_option("ID", options->id, "The device's name: a-z, 0-9, '.', '_', '-', at most 32");
+  auto* const count =
+      add->add_option("--count", options->count, "Issue for this many devices, numbered from 1")
+          ->check(CLI::Range(1, 100'000));
+  add->add_option("--prefix", options->prefix, "With --count: what the numbers follow")
+      ->needs(count)
+      ->capture_default_str();
+  add->add_option("--out", options->out,
+                  "Write to OUT/ID/ instead of DIR/devices/ID/; the key is then nowhere else");
+  add->add_flag("--renew", options->issue.renew,
+                "A new certificate, for the same key, for devices that have one");
+  count->excludes(id);
+  add->callback([options, id, count] {
+    if (id->empty() && count->empty()) throw CLI::RequiredError("ID or --count");
+    add_devices(*options);
+  });
+
+  auto* const list = device->add_subcommand("list", "List the devices that credentials were issued to");
+  const auto dir = std::make_shared<std::filesystem::path>();
+  add_dir(*list, *dir);
+  list->callback([dir] {
+    for (const IssuedDevice& issued : list_devices(*dir)) {
+      std::cout << issued.id << "  valid until " << date(issued.not_after) << "  serial " << issued.serial
+                << '\n';
+    }
+  });
+}
+
+int main(int argc, char** argv) {
+  CLI::App app("Godwit's gateway: stores what devices record, and serves it over REST.", "godwit-gateway");
+  app.set_version_flag("--version", "godwit-gateway " GODWIT_VERSION);
+  app.require_subcommand(1);
+  app.footer("Exit status: 0 done, 1 could not (the reason is on stderr), 2 wrong use.");
+  add_init(app);
+  add_device_commands(app);
+  try {
+    app.parse(argc, argv);
+    return 0;
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : kExitUsage;
+  } catch (const std::exception& error) {
+    std::cerr << "godwit-gateway: " << error.what() << '\n';
+    return kExitFailure;
+  }
+}
+
+}  // namespace
+}  // namespace godwit::app
+
+int main(int argc, char** argv) { return godwit::app::main(argc, argv); }
