@@ -3,7 +3,7 @@
 # <name>_SOURCE_DIR and <name>_VERSION for the caller. Needs no root; needs no network once the archive is in
 # .deps/cache. As a script it fetches all of them:
 #
-#   cmake -P toolchains/cmake/FetchDeps.cmake
+#   cmake [-D DEPS_OFFLINE=ON] -P toolchains/cmake/FetchDeps.cmake
 #
 # .deps/cache/<first 12 of SHA-256>-<file name>   the archives; copy this folder to a machine without network
 # .deps/src/<name>-<version>/                     unpacked; .deps-sha256 in it names the archive it came from
@@ -144,7 +144,11 @@ function(deps_fetch name)
 
   set(found FALSE)
   set(tried "")
-  foreach(network FALSE TRUE)
+  set(passes FALSE TRUE)
+  if(DEPS_OFFLINE)
+    set(passes FALSE)
+  endif()
+  foreach(network IN LISTS passes)
     foreach(line IN LISTS lines)
       _deps_parse("${line}" entry)
       _deps_have(entry found)

@@ -1,0 +1,332 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The demo: mosquitto, the gateway, this machine as a device, and a simulated fleet; started by ./godwit demo.
+
+Everything lives in .run/demo, made afresh each time. Whatever way the demo ends, it ends the programs it started.
+"""
+
+import argparse
+import ctypes
+import fcntl
+import json
+import os
+import pathlib
+import shlex
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import live
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+RUN = ROOT / ".run" / "demo"
+GATEWAY = RUN / "gateway"  # what `godwit-gateway init` makes
+THIS_MACHINE = "this-machine"
+FLEET_PREFIX = "sim-"
+START_SECONDS_MAX = 30
+# Until the last sample is acknowledged, stored and counted.
+FLEET_STOP_SECONDS_MAX = 120
+STOP_SECONDS_MAX = 10
+
+
+class Failure(Exception):
+    """What went wrong and what to do, in one line."""
+
+
+class Stop(Exception):
+    """Ctrl-C, or asked to end."""
+
+
+class Program:
+    """A child process with its output in a log file."""
+
+    def __init__(self, name, *command):
+        self.name = name
+        self.log = RUN / f"{name}.log"
+        libc = ctypes.CDLL(None)
+        pr_set_pdeathsig = 1  # if this script is killed, the child is asked to end
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [str(word) for word in command], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=RUN,
+                start_new_session=True,  # Ctrl-C reaches this script only, which ends the children in order
+                preexec_fn=lambda: libc.prctl(pr_set_pdeathsig, signal.SIGTERM))
+
+    def tail(self):
+        lines = self.log.read_text(errors="replace").splitlines()
+        return "\n".join(f"  | {line}" for line in lines[-15:])
+
+    def check(self):
+        status = self.process.poll()
+        if status is not None:
+            raise Failure(f"{self.name} ended by itself with status {status}; its log is {self.log}:\n{self.tail()}")
+
+    def wait_until(self, ready, what):
+        deadline = time.monotonic() + START_SECONDS_MAX
+        while not ready():
+            self.check()
+            if time.monotonic() > deadline:
+                raise Failure(f"{self.name} did not {what} within {START_SECONDS_MAX} s; its log is {self.log}:\n"
+                              f"{self.tail()}")
+            time.sleep(0.05)
+
+    def stop(self, seconds_max=STOP_SECONDS_MAX):
+        """Asks it to end and waits; returns its exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(seconds_max)
+            except subprocess.TimeoutExpired:
+                print(f"godwit: {self.name} did not end within {seconds_max} s and was killed; its log is {self.log}",
+                      file=sys.stderr)
+                self.process.kill()
+                self.process.wait()
+        return self.process.returncode
+
+
+def free_port(wanted, what):
+    """`wanted` if nobody listens there, else one that the system picks."""
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("", port))
+            except OSError:
+                continue
+            chosen = probe.getsockname()[1]
+            if chosen != wanted:
+                print(f"  port {wanted} is busy: {what} takes {chosen} instead")
+            return chosen
+    raise Failure("no free port is left on this machine: end some servers (ss -ltnp lists them)")
+
+
+def accepts(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def run_once(*command):
+    result = subprocess.run([str(word) for word in command], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                            check=False)
+    if result.returncode != 0:
+        raise Failure(f"{shlex.join(str(word) for word in command)} failed: {(result.stderr or result.stdout).strip()}")
+
+
+def find_mosquitto():
+    # Debian keeps it where only root's PATH looks.
+    found = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+    if not found:
+        raise Failure("mosquitto is not installed: run ./godwit setup --for demo")
+    return found
+
+
+class Demo:
+    def __init__(self, options):
+        self.options = options
+        self.programs = []
+        self.fleet = None
+        self.url = ""
+        self.authorization = RUN / "authorization.txt"  # a header line, so that curl can read it with -H @FILE
+
+    def start(self, name, *command):
+        program = Program(name, *command)
+        self.programs.append(program)
+        return program
+
+    def start_all(self):
+        gateway_program = self.options.build / "gateway/app/godwit-gateway"
+        mqtt_port = free_port(8883, "the broker")
+        http_port = free_port(8443, "the gateway")
+
+        print("  certificates for the broker, the gateway, this machine and "
+              f"{self.options.devices} simulated devices")
+        run_once(gateway_program, "init", GATEWAY, "--mqtt-port", mqtt_port, "--http-port", http_port)
+        run_once(gateway_program, "device", "add", GATEWAY, THIS_MACHINE)
+        run_once(gateway_program, "device", "add", GATEWAY, "--count", self.options.devices, "--prefix", FLEET_PREFIX)
+        key = (GATEWAY / "api-key").read_text().strip()
+        self.authorization.touch(0o600)
+        self.authorization.write_text(f"Authorization: Bearer {key}\n")
+
+        print("  mosquitto")
+        broker = self.start("mosquitto", find_mosquitto(), "-c", GATEWAY / "mosquitto.conf")
+        broker.wait_until(lambda: accepts(mqtt_port), f"listen on port {mqtt_port}")
+
+        print("  gateway")
+        gateway = self.start("gateway", gateway_program, "run", GATEWAY)
+        gateway.wait_until(lambda: "godwit-gateway ready" in gateway.log.read_text(errors="replace"), "get ready")
+        self.url = f"https://127.0.0.1:{http_port}"
+
+        print("  this machine as a device (load, memory, temperatures, disk, network)")
+        credentials = GATEWAY / "devices" / THIS_MACHINE
+        self.start(THIS_MACHINE, self.options.build / "boards/host/godwit-device", "--id", THIS_MACHINE,
+                   "--broker", f"127.0.0.1:{mqtt_port}", "--ca", credentials / "ca.crt",
+                   "--cert", credentials / "device.crt", "--key", credentials / "device.key",
+                   "--data", RUN / THIS_MACHINE)
+
+        print(f"  {self.options.devices} simulated devices")
+        limit = ["--seconds", self.options.seconds] if self.options.seconds else []
+        self.fleet = self.start("fleet", self.options.build / "sim/cli/godwit-sim", "run", "--gateway-dir", GATEWAY,
+                                "--devices", self.options.devices, *limit, "--report", RUN / "fleet.json")
+
+    def get(self, path):
+        name, value = self.authorization.read_text().strip().split(": ")
+        request = urllib.request.Request(self.url + path, headers={name: value})
+        context = ssl.create_default_context(cafile=GATEWAY / "ca.crt")
+        try:
+            with urllib.request.urlopen(request, timeout=10, context=context) as response:
+                return json.load(response)
+        except (urllib.error.URLError, ValueError) as error:
+            raise Failure(f"the gateway did not answer GET {path} as it should: {error}") from error
+
+    def show_how_to_look(self):
+        here = pathlib.Path.cwd()
+
+        def shown(path):
+            return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
+
+        curl = f"curl --cacert {shown(GATEWAY / 'ca.crt')} -H @{shown(self.authorization)}"
+        print(f"\nThe gateway is at {self.url}. In another terminal, from {here}:\n"
+              f"  {curl} {self.url}/api/v1/devices\n"
+              f"  {curl} {self.url}/api/v1/devices/{THIS_MACHINE}/latest\n"
+              f"  {curl} -N {self.url}/api/v1/events\n", flush=True)
+
+    def watch(self):
+        """Until the fleet has ended."""
+        if self.options.headless:
+            view = live.Forward(self.fleet.log)
+        else:
+            view = live.View(self.url, GATEWAY / "ca.crt", self.authorization, THIS_MACHINE)
+        try:
+            while self.fleet.process.poll() is None:
+                for program in self.programs:
+                    if program is not self.fleet:
+                        program.check()
+                view.show()
+                time.sleep(view.period_s)
+        finally:
+            view.close()
+
+    def finish(self):
+        """Ends the devices in order, so that what they hold arrives; returns whether the promise held."""
+        print("Ending: the devices send what they still hold, then all of it is counted ...", flush=True)
+        fleet_status = self.fleet.stop(FLEET_STOP_SECONDS_MAX)
+        this_machine = next(program for program in self.programs if program.name == THIS_MACHINE)
+        this_machine.stop()
+        try:
+            report = json.loads((RUN / "fleet.json").read_text())
+        except (OSError, ValueError) as error:
+            raise Failure(f"the fleet left no report (status {fleet_status}, {error}); its log is {self.fleet.log}:\n"
+                          f"{self.fleet.tail()}") from error
+        streams = self.get(f"/api/v1/devices/{THIS_MACHINE}")["streams"]
+        records = sum(int(stream["records"]) for stream in streams)
+        lost = sum(int(stream["lost_records"]) for stream in streams)
+        report["this_machine"] = {"records": records, "lost_records": lost}
+        if self.options.report:
+            self.options.report.write_text(json.dumps(report, indent=2) + "\n")
+        held = fleet_status == 0 and records > 0 and lost == 0
+        print_report(report, held)
+        return held
+
+    def stop_all(self):
+        for program in reversed(self.programs):
+            program.stop()
+
+
+def print_report(report, held):
+    latency = report["latency_ms"]
+    print(f"\n  simulated devices  {report['devices']:>10}\n"
+          f"  samples recorded   {report['recorded']:>10}\n"
+          f"  samples stored     {report['stored']:>10}\n"
+          f"  missing            {report['missing']:>10}\n"
+          f"  duplicated         {report['duplicated']:>10}\n"
+          f"  out of order       {report['out_of_order']:>10}\n"
+          f"  live feed          {report['sse_events']:>10} events, {report['sse_gaps']} gaps\n"
+          f"  record to feed     {latency['p50']:>10} ms median, {latency['p99']} ms p99, {latency['max']} ms max\n"
+          f"  this machine       {report['this_machine']['records']:>10} records stored, "
+          f"{report['this_machine']['lost_records']} lost\n")
+    if held:
+        print("The promise held: every sample arrived exactly once and in order.", flush=True)
+    else:
+        print(f"The promise did NOT hold. The logs are in {RUN}.", flush=True)
+
+
+def fresh_run_folder():
+    """Makes .run/demo afresh; the open lock file that is returned keeps a second demo out."""
+    RUN.parent.mkdir(exist_ok=True)
+    lock = (RUN.parent / "demo.lock").open("a+")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise Failure(f"a demo is running from this folder already: end it first, or clone {ROOT} once more") from error
+    shutil.rmtree(RUN, ignore_errors=True)
+    RUN.mkdir(mode=0o700)
+    return lock
+
+
+def parse_arguments():
+    def count(text):
+        value = int(text)
+        if value < 1:
+            raise argparse.ArgumentTypeError("must be 1 or more")
+        return value
+
+    parser = argparse.ArgumentParser(prog="./godwit demo", add_help=True)
+    parser.add_argument("--devices", type=count, default=20, metavar="N", help="simulated devices (default: 20)")
+    parser.add_argument("--seconds", type=count, metavar="S", help="end by itself (headless: after 30)")
+    parser.add_argument("--headless", action="store_true", help="no live view; exit status 0 only if the promise held")
+    parser.add_argument("--report", type=pathlib.Path, metavar="FILE", help="the figures as JSON")
+    parser.add_argument("--build", type=pathlib.Path, help=argparse.SUPPRESS)
+    parser.add_argument("--check", action="store_true", help=argparse.SUPPRESS)  # look at the arguments only
+    options = parser.parse_args()
+    if options.headless and not options.seconds:
+        options.seconds = 30
+    if options.report:
+        options.report = options.report.absolute()
+        if not options.report.parent.is_dir():
+            parser.error(f"--report: there is no folder {options.report.parent}")
+    return options
+
+
+def main():
+    options = parse_arguments()
+    if options.check:
+        return 0
+
+    def stop(_signal, _frame):
+        raise Stop
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, stop)
+    os.umask(0o077)
+    demo = Demo(options)
+    lock = None
+    try:
+        lock = fresh_run_folder()
+        demo.start_all()
+        demo.show_how_to_look()
+        try:
+            demo.watch()
+        except Stop:
+            print()
+        return 0 if demo.finish() else 1
+    except Stop:
+        print("\nStopped before the figures were complete.")
+        return 130
+    except Failure as failure:
+        print(f"godwit: {failure}", file=sys.stderr)
+        return 1
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)  # nothing may interrupt the cleaning up
+        demo.stop_all()
+        if lock:
+            lock.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

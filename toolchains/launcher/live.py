@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a person sees while the demo runs: a few lines made from the gateway's live feed, rewritten in place."""
+
+import collections
+import http.client
+import json
+import shutil
+import ssl
+import sys
+import threading
+import time
+import urllib.parse
+
+FLEET_LINES = 4
+
+
+class Forward:
+    """Headless: passes on what the fleet prints."""
+
+    period_s = 0.2
+
+    def __init__(self, log):
+        self._log = log.open(errors="replace")
+
+    def show(self):
+        text = self._log.read()
+        if text:
+            print(text, end="", flush=True)
+
+    def close(self):
+        self.show()
+        self._log.close()
+
+
+class Feed(threading.Thread):
+    """Follows GET /api/v1/events from now on; resumes by itself, with the last id, when the connection is lost."""
+
+    def __init__(self, url, ca_file, authorization):
+        super().__init__(daemon=True)
+        self._host = urllib.parse.urlsplit(url).netloc
+        self._context = ssl.create_default_context(cafile=ca_file)
+        name, value = authorization.read_text().strip().split(": ")
+        self._headers = {name: value, "Accept": "text/event-stream"}
+        self._lock = threading.Lock()
+        self._events = 0
+        self._last_id = ""
+        self._newest = collections.OrderedDict()  # device -> its newest values by channel, most recent device last
+
+    def state(self):
+        with self._lock:
+            return self._events, self._last_id, {device: dict(values) for device, values in self._newest.items()}
+
+    def run(self):
+        while True:
+            try:
+                self._follow()
+            except (OSError, http.client.HTTPException):
+                pass
+            time.sleep(1)
+
+    def _follow(self):
+        connection = http.client.HTTPSConnection(self._host, timeout=60, context=self._context)
+        headers = dict(self._headers)
+        if self._last_id:
+            headers["Last-Event-ID"] = self._last_id
+        connection.request("GET", "/api/v1/events", headers=headers)
+        fields = {}
+        for line in connection.getresponse():
+            name, _, value = line.decode(errors="replace").rstrip("\r\n").partition(":")
+            if name:
+                fields[name] = value.removeprefix(" ")
+            elif not name and "data" in fields and line in (b"\n", b"\r\n"):
+                self._take(fields)
+                fields = {}
+
+    def _take(self, fields):
+        event = json.loads(fields["data"])
+        with self._lock:
+            self._events += 1
+            self._last_id = fields.get("id", self._last_id)
+            if fields.get("event") == "telemetry":
+                values = self._newest.setdefault(event["device"], {})
+                values.update(newest_values(event))
+                self._newest.move_to_end(event["device"])
+
+
+def newest_values(event):
+    """Channel -> text of its newest value in a telemetry event."""
+    shown = {}
+    for channel in event.get("channels", []):
+        if channel.get("values"):
+            shown[channel["name"]] = f"{channel['values'][-1]} {channel.get('unit', '')}".strip()
+    return shown
+
+
+class View:
+    """A block of lines. On a terminal it is rewritten in place, in one write, so that it does not flicker."""
+
+    def __init__(self, url, ca_file, authorization, first_device):
+        self._first_device = first_device
+        self._feed = Feed(url, ca_file, authorization)
+        self._feed.start()
+        self._started = time.monotonic()
+        self._history = collections.deque(maxlen=6)  # (time, events), for a rate over the last few seconds
+        self._lines_shown = 0
+        self._terminal = sys.stdout.isatty()
+        self.period_s = 0.5 if self._terminal else 5
+
+    def show(self):
+        lines = self._lines()
+        if not self._terminal:
+            print("\n".join(lines), flush=True)
+            return
+        width = shutil.get_terminal_size().columns - 1
+        up = f"\x1b[{self._lines_shown}A" if self._lines_shown else ""
+        sys.stdout.write("\r" + up + "".join(f"{line[:width]}\x1b[K\n" for line in lines))
+        sys.stdout.flush()
+        self._lines_shown = len(lines)
+
+    def close(self):
+        pass
+
+    def _lines(self):
+        events, last_id, newest = self._feed.state()
+        now = time.monotonic()
+        self._history.append((now, events))
+        (before, events_before) = self._history[0]
+        rate = (events - events_before) / (now - before) if now > before else 0
+        seconds = int(now - self._started)
+        lines = [f"{seconds // 60:02}:{seconds % 60:02}  live feed: {events} records of {len(newest)} devices, "
+                 f"{rate:.0f}/s, id {last_id or '-'}    (Ctrl-C ends)"]
+        first = newest.pop(self._first_device, None)
+        lines.append(device_line(self._first_device, first))
+        fleet = list(newest.items())[-FLEET_LINES:]
+        lines += [device_line(device, values) for device, values in sorted(fleet)]
+        lines += [""] * (2 + FLEET_LINES - len(lines))
+        return lines
+
+
+def device_line(device, values):
+    if values is None:
+        return f"  {device:<14} waiting for its first record"
+    return f"  {device:<14} " + "   ".join(f"{name} {value}" for name, value in values.items())
