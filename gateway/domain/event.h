@@ -28,6 +28,9 @@ enum class EventType : std::uint8_t {
   kDeviceOffline = 5,  // last will
 };
 
+// The `seq` of live samples: they have no place in a stream.
+inline constexpr Seq kLiveSeq{0};
+
 struct ChannelInfo {
   std::string name;
   std::string unit;
@@ -49,8 +52,8 @@ struct Event {
   EventType type = EventType::kTelemetry;
   std::string device;
   UnixMillis received_at;
-  Epoch epoch;
-  Seq seq;
+  Epoch epoch;                    // of live samples, online and offline: the device's current one
+  Seq seq;                        // kTelemetry, kLoss
   std::uint64_t count = 1;        // kLoss
   std::uint32_t loss_reason = 0;  // kLoss: godwit_v1_LossReason
   std::string batch;              // kTelemetry: an encoded godwit.v1.Batch, as the device stored it

@@ -17,8 +17,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <expected>
+#include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -70,10 +73,13 @@ struct DeviceState {
   std::vector<StreamState> streams;  // oldest epoch first; the last one is current
   std::vector<TableState> tables;
 
-  bool changed = false;  // the fields above `streams`, since the last commit
-  bool touched = false;  // listed in Changes::devices
-  bool heard = false;    // since the broker session started
-  bool hello_due = false;
+  [[nodiscard]] Epoch current_epoch() const { return streams.empty() ? Epoch{} : streams.back().epoch; }
+
+  bool changed = false;    // the fields above `streams`, since the last commit
+  bool touched = false;    // listed in Changes::devices
+  bool heard = false;      // since the broker session started
+  bool answering = false;  // an ack is due ...
+  bool hello_due = false;  // ... that asks for a hello
   std::optional<UnixMillis> hello_asked_at;
 };
 
@@ -126,6 +132,7 @@ class Ingest {
 
   // kMalformed: dropped, no ack. kFull: over a limit, see IngestLimits; for a table, the rest of the hello
   // was taken. kNotFound: live samples or a will of a device that was never introduced; dropped.
+  // kUnsupported: no message of a device; dropped.
   Status handle(const Message& message);
 
   // The gateway's session with the broker (re)started, so wills may have been missed: every device that
@@ -159,16 +166,23 @@ class Ingest {
   DeviceState* find(const DeviceId& id);
   std::expected<DeviceState*, Status> find_or_add(const DeviceId& id, UnixMillis now);
   StreamState& stream(DeviceState& device, Epoch epoch, UnixMillis now);
-  void take_batch(DeviceState& device, Event event);
+  static TableState* find_table(DeviceState& device, std::uint32_t hash);
+  Status add_tables(DeviceState& device, std::vector<TableInfo> tables);
+  void note_table(DeviceState& device, std::uint32_t hash, UnixMillis now);
+
   void came_online(DeviceState& device, Epoch epoch, UnixMillis now);
-  void ask_for_hello(DeviceState& device, UnixMillis now);
+  void went_offline(DeviceState& device, UnixMillis now);
+  Event& append(DeviceState& device, EventType type, Epoch epoch, UnixMillis now);
   void touch(DeviceState& device);
-  Event& append(const DeviceState& device, EventType type, Epoch epoch, UnixMillis now);
+
+  void answer(DeviceState& device, StreamState& stream);
+  void ask_for_hello(DeviceState& device, UnixMillis now);
+  void list_answer(DeviceState& device);
 
   IngestLimits limits_;
   std::unordered_map<DeviceId, DeviceState, IdHash> devices_;
   Changes changes_;
-  std::vector<DeviceState*> answer_;  // have an ack due
+  std::vector<DeviceState*> answers_;  // devices that get an ack
   std::optional<UnixMillis> silence_ends_;
   IngestCounters counters_;
 };

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// From the bytes that a device recorded to rows of numbers with a time. Pure; safe from any thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <vector>
+
+#include "gateway/domain/event.h"
+#include "gateway/domain/reader.h"
+#include "proto/base/bytes.h"
+#include "proto/base/status.h"
+#include "proto/base/time.h"
+
+namespace godwit::gateway {
+
+// How the time of a batch is known.
+enum class TimeQuality : std::uint8_t {
+  kSynced,        // the device's clock was set when it was recorded
+  kResolved,      // it was not; the device learned later when that boot began
+  kBootRelative,  // it was not, and nobody knows: only time since boot
+};
+
+struct BatchTime {
+  TimeQuality quality = TimeQuality::kBootRelative;
+  UnixMillis unix_time;    // of row 0; kSynced and kResolved
+  std::uint32_t boot = 0;  // kBootRelative: row 0 is `boot_time` after the start of boot number `boot`
+  Millis boot_time{0};
+};
+
+// Row i was taken i * table->period_ms after `time`.
+struct BatchRows {
+  BatchTime time;
+  std::shared_ptr<const TableInfo> table;
+  std::size_t rows = 0;
+  std::vector<std::int64_t> values;  // raw, row by row, one for each of table->channels
+
+  [[nodiscard]] std::int64_t at(std::size_t row, std::size_t channel) const {
+    return values[(row * table->channels.size()) + channel];
+  }
+};
+
+// What can be said of a batch without its table.
+struct BatchInfo {
+  std::uint32_t table_hash = 0;
+  BatchTime time;
+  std::size_t rows = 0;
+  Bytes samples;  // borrowed from the event
+};
+
+// Precondition for both: event.type is kTelemetry.
+// kMalformed: event.batch is no godwit.v1.Batch that this build can read.
+std::expected<BatchInfo, Status> batch_info(const Event& event, const BatchContext& context);
+// kMalformed as above; kNotFound: the table was never announced; kCorrupt: the samples do not fit the table.
+std::expected<BatchRows, Status> batch_rows(const Event& event, const BatchContext& context);
+
+}  // namespace godwit::gateway

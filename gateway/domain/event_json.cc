@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/domain/event_json.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <chrono>
+#include <cstddef>
+
+#include "gateway/domain/batch.h"
+#include "proto/base/assert.h"
+#include "proto/base/bytes.h"
+#include "proto/codec/messages.h"
+
+namespace godwit::gateway {
+namespace {
+
+struct TypeName {
+  EventType type;
+  std::string_view name;
+};
+constexpr std::array<TypeName, 5> kTypeNames{{{EventType::kTelemetry, "telemetry"},
+                                              {EventType::kLoss, "loss"},
+                                              {EventType::kEpoch, "epoch"},
+                                              {EventType::kDeviceOnline, "device.online"},
+                                              {EventType::kDeviceOffline, "device.offline"}}};
+
+// With leading zeros up to `width` digits.
+template <typename Integer>
+void append_integer(std::string& out, Integer value, std::size_t width = 1) {
+  std::array<char, 24> text{};
+  const auto* const end = std::to_chars(text.data(), text.data() + text.size(), value).ptr;
+  const auto size = static_cast<std::size_t>(end - text.data());
+  if (size < width) out.append(width - size, '0');
+  out.append(text.data(), size);
+}
+
+void append_hex(std::string& out, std::uint64_t value, std::size_t digits) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  for (std::size_t i = digits; i-- > 0;) out.push_back(kDigits[(value >> (4 * i)) & 0xFU]);
+}
+
+// RFC 4648, section 4, with padding.
+void append_base64(std::string& out, Bytes bytes) {
+  constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  for (std::size_t i = 0; i < bytes.size(); i += 3) {
+    const std::size_t size = std::min<std::size_t>(3, bytes.size() - i);
+    std::uint32_t group = 0;
+    for (std::size_t j = 0; j < 3; ++j) group = (group << 8U) | (j < size ? bytes[i + j] : 0U);
+    for (std::size_t j = 0; j < 4; ++j) {
+      out.push_back(j <= size ? kDigits[(group >> (18 - (6 * j))) & 0x3FU] : '=');
+    }
+  }
+}
+
+std::string_view loss_reason_name(std::uint32_t reason) {
+  switch (static_cast<codec::LossReason>(reason)) {
+    case codec::LossReason::kDroppedFull:
+      return "dropped_full";
+    case codec::LossReason::kCorrupt:
+      return "corrupt";
+    case codec::LossReason::kNotHeld:
+      return "not_held";
+  }
+  return "unknown";  // of a newer firmware
+}
+
+void append_stream(std::string& out, const Event& event) {
+  out += R"(,"epoch":")";
+  append_epoch(out, event.epoch);
+  out += '"';
+}
+
+void append_batch_time(std::string& out, const BatchTime& time) {
+  if (time.quality == TimeQuality::kBootRelative) {
+    out += R"(,"boot":)";
+    append_integer(out, time.boot);
+    out += R"(,"boot_ms":)";
+    append_integer(out, time.boot_time.count());
+    out += R"(,"time_quality":"boot_relative")";
+    return;
+  }
+  out += R"(,"time":")";
+  append_time(out, time.unix_time);
+  out += time.quality == TimeQuality::kSynced ? R"(","time_quality":"synced")"
+                                              : R"(","time_quality":"resolved")";
+}
+
+void append_channels(std::string& out, const BatchRows& batch) {
+  out += R"(,"channels":{)";
+  for (std::size_t channel = 0; channel < batch.table->channels.size(); ++channel) {
+    const ChannelInfo& info = batch.table->channels[channel];
+    if (channel > 0) out += ',';
+    append_json_string(out, info.name);
+    out += ":[";
+    for (std::size_t row = 0; row < batch.rows; ++row) {
+      if (row > 0) out += ',';
+      append_decimal(out, batch.at(row, channel), info.exponent);
+    }
+    out += ']';
+  }
+  out += '}';
+}
+
+void append_telemetry(std::string& out, const Event& event, const BatchContext& context) {
+  append_stream(out, event);
+  if (event.seq == kLiveSeq) {
+    out += R"(,"live":true)";
+  } else {
+    out += R"(,"seq":)";
+    append_integer(out, event.seq.value);
+  }
+  if (const auto batch = batch_rows(event, context)) {
+    out += R"(,"table":)";
+    append_json_string(out, batch->table->name);
+    append_batch_time(out, batch->time);
+    out += R"(,"period_ms":)";
+    append_integer(out, batch->table->period_ms);
+    out += R"(,"rows":)";
+    append_integer(out, batch->rows);
+    append_channels(out, *batch);
+    return;
+  }
+  if (const auto info = batch_info(event, context)) {
+    out += R"(,"table_hash":")";
+    append_hex(out, info->table_hash, 8);
+    out += '"';
+    append_batch_time(out, info->time);
+    out += R"(,"rows":)";
+    append_integer(out, info->rows);
+    out += R"(,"channels":null,"samples":")";
+    append_base64(out, info->samples);
+    out += '"';
+    return;
+  }
+  out += R"(,"channels":null,"batch":")";
+  append_base64(out, as_bytes(event.batch));
+  out += '"';
+}
+
+void append_loss(std::string& out, const Event& event) {
+  append_stream(out, event);
+  out += R"(,"seq":)";
+  append_integer(out, event.seq.value);
+  out += R"(,"count":)";
+  append_integer(out, event.count);
+  out += R"(,"reason":")";
+  out += loss_reason_name(event.loss_reason);
+  out += '"';
+}
+
+}  // namespace
+
+std::string_view type_name(EventType type) {
+  const auto* const entry = std::ranges::find(kTypeNames, type, &TypeName::type);
+  GODWIT_ASSERT(entry != kTypeNames.end());
+  return entry->name;
+}
+
+std::optional<EventType> event_type(std::string_view name) {
+  const auto* const entry = std::ranges::find(kTypeNames, name, &TypeName::name);
+  if (entry == kTypeNames.end()) return std::nullopt;
+  return entry->type;
+}
+
+void append_json(std::string& out, const Event& event, const BatchContext& context) {
+  out += R"({"offset":)";
+  append_integer(out, event.offset.value);
+  out += R"(,"type":")";
+  out += type_name(event.type);
+  out += R"(","device":)";
+  append_json_string(out, event.device);
+  out += R"(,"received_at":")";
+  append_time(out, event.received_at);
+  out += '"';
+  switch (event.type) {
+    case EventType::kTelemetry:
+      append_telemetry(out, event, context);
+      break;
+    case EventType::kLoss:
+      append_loss(out, event);
+      break;
+    case EventType::kEpoch:
+    case EventType::kDeviceOnline:
+    case EventType::kDeviceOffline:
+      append_stream(out, event);
+      break;
+  }
+  out += '}';
+}
+
+void append_json_string(std::string& out, std::string_view text) {
+  out += '"';
+  for (const char c : text) {
+    if (c == '"' || c == '\\') {
+      out += '\\';
+      out += c;
+    } else if (static_cast<unsigned char>(c) < 0x20U) {
+      out += "\\u";
+      append_hex(out, static_cast<unsigned char>(c), 4);
+    } else {
+      out += c;
+    }
+  }
+  out += '"';
+}
+
+void append_decimal(std::string& out, std::int64_t raw, int exponent) {
+  if (raw == 0) {
+    out += '0';
+    return;
+  }
+  if (raw < 0) out += '-';
+  auto magnitude = raw < 0 ? 0U - static_cast<std::uint64_t>(raw) : static_cast<std::uint64_t>(raw);
+  while (exponent < 0 && magnitude % 10 == 0) {
+    magnitude /= 10;
+    ++exponent;
+  }
+  if (exponent >= 0) {
+    append_integer(out, magnitude);
+    out.append(static_cast<std::size_t>(exponent), '0');
+    return;
+  }
+  const auto decimals = static_cast<std::size_t>(-exponent);
+  const std::size_t start = out.size();
+  append_integer(out, magnitude, decimals + 1);
+  out.insert(start + (out.size() - start - decimals), 1, '.');
+}
+
+void append_time(std::string& out, UnixMillis time) {
+  using namespace std::chrono;
+  // Four digits of year, as RFC 3339 has it; a hostile device may name any time.
+  constexpr sys_time<milliseconds> kFirst{sys_days{year{0} / January / 1}};
+  constexpr sys_time<milliseconds> kLast{sys_days{year{10'000} / January / 1} - milliseconds{1}};
+  const auto instant = std::clamp(sys_time<milliseconds>{milliseconds{time.value}}, kFirst, kLast);
+  const auto day = floor<days>(instant);
+  const auto ms = static_cast<std::uint64_t>((instant - day).count());
+  const year_month_day date{day};
+  append_integer(out, static_cast<int>(date.year()), 4);
+  out += '-';
+  append_integer(out, static_cast<unsigned>(date.month()), 2);
+  out += '-';
+  append_integer(out, static_cast<unsigned>(date.day()), 2);
+  out += 'T';
+  append_integer(out, ms / 3'600'000, 2);
+  out += ':';
+  append_integer(out, ms / 60'000 % 60, 2);
+  out += ':';
+  append_integer(out, ms / 1000 % 60, 2);
+  out += '.';
+  append_integer(out, ms % 1000, 3);
+  out += 'Z';
+}
+
+void append_epoch(std::string& out, Epoch epoch) { append_hex(out, epoch.value, 16); }
+
+}  // namespace godwit::gateway
