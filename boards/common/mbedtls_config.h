@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// The configuration of mbedTLS, the same for the host and for boards. A client only: TLS 1.3 and 1.2, ECDHE,
+// AES-GCM.
+//
+// Knobs, set by the board's build:
+//   GODWIT_TLS_IN_CONTENT_LEN   largest TLS record taken, default 16384 (what a server may send). A
+//   handshaking
+//                               connection holds a buffer of this size; afterwards
+//                               TlsClient::Options::max_record applies. A board bounds what the broker sends
+//                               by MQTT's Maximum Packet Size and the length of the broker's certificate
+//                               chain: 2048 is enough for one certificate.
+//   GODWIT_TLS_OUT_CONTENT_LEN  largest TLS record sent, default 4096; 1024 is enough for one client
+//   certificate. GODWIT_TLS_SMALL            ECDSA P-256 with SHA-256 and DER files only; without it also
+//   P-384, RSA up to 4096
+//                               bits and PEM. Also smaller and slower tables.
+#pragma once
+
+// Platform. Time and randomness come through TlsContext: nothing here asks an operating system.
+#define MBEDTLS_HAVE_ASM
+#define MBEDTLS_PLATFORM_C
+#define MBEDTLS_HAVE_TIME
+#define MBEDTLS_HAVE_TIME_DATE
+#define MBEDTLS_PLATFORM_TIME_ALT
+#define MBEDTLS_PLATFORM_MS_TIME_ALT
+#define MBEDTLS_PLATFORM_GMTIME_R_ALT
+#define MBEDTLS_NO_PLATFORM_ENTROPY
+#define MBEDTLS_DEPRECATED_REMOVED
+
+// Ciphers, hashes, signatures.
+#define MBEDTLS_AES_C
+#define MBEDTLS_AESNI_C  // x86-64 only; compiles to nothing elsewhere
+#define MBEDTLS_AES_ROM_TABLES
+#define MBEDTLS_BLOCK_CIPHER_NO_DECRYPT  // GCM only encrypts blocks
+#define MBEDTLS_GCM_C
+#define MBEDTLS_CIPHER_C
+#define MBEDTLS_MD_C
+#define MBEDTLS_SHA256_C
+#define MBEDTLS_HKDF_C
+#define MBEDTLS_CTR_DRBG_C
+#define MBEDTLS_BIGNUM_C
+#define MBEDTLS_ECP_C
+#define MBEDTLS_ECP_DP_SECP256R1_ENABLED
+#define MBEDTLS_ECP_NIST_OPTIM  // without it a handshake takes five times as long
+#define MBEDTLS_ECDH_C
+#define MBEDTLS_ECDSA_C
+#define MBEDTLS_ECDSA_DETERMINISTIC  // a weak random source must not give away the key
+#define MBEDTLS_HMAC_DRBG_C
+#define MBEDTLS_ASN1_PARSE_C
+#define MBEDTLS_ASN1_WRITE_C
+#define MBEDTLS_OID_C
+#define MBEDTLS_PK_C
+#define MBEDTLS_PK_PARSE_C
+#define MBEDTLS_X509_USE_C
+#define MBEDTLS_X509_CRT_PARSE_C
+#define MBEDTLS_X509_REMOVE_INFO
+
+#if defined(GODWIT_TLS_SMALL)
+#define MBEDTLS_SHA256_SMALLER
+#define MBEDTLS_AES_FEWER_TABLES
+#define MBEDTLS_ECP_WINDOW_SIZE 2
+#define MBEDTLS_ECP_FIXED_POINT_OPTIM 0
+#define MBEDTLS_MPI_MAX_SIZE 48
+#else
+#define MBEDTLS_SHA384_C
+#define MBEDTLS_SHA512_C
+#define MBEDTLS_ECP_DP_SECP384R1_ENABLED
+#define MBEDTLS_RSA_C
+#define MBEDTLS_PKCS1_V15
+#define MBEDTLS_PKCS1_V21
+#define MBEDTLS_X509_RSASSA_PSS_SUPPORT
+#define MBEDTLS_KEY_EXCHANGE_ECDHE_RSA_ENABLED
+#define MBEDTLS_PEM_PARSE_C
+#define MBEDTLS_BASE64_C
+#define MBEDTLS_ECP_WINDOW_SIZE 4
+#define MBEDTLS_MPI_MAX_SIZE 512
+#endif
+
+// TLS.
+#define MBEDTLS_SSL_TLS_C
+#define MBEDTLS_SSL_CLI_C
+#define MBEDTLS_SSL_PROTO_TLS1_2
+#define MBEDTLS_SSL_EXTENDED_MASTER_SECRET
+#define MBEDTLS_KEY_EXCHANGE_ECDHE_ECDSA_ENABLED
+#define MBEDTLS_SSL_PROTO_TLS1_3
+#define MBEDTLS_SSL_TLS1_3_COMPATIBILITY_MODE
+#define MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_EPHEMERAL_ENABLED
+#define MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_PSK_EPHEMERAL_ENABLED
+#define MBEDTLS_SSL_KEEP_PEER_CERTIFICATE  // TLS 1.3 needs it
+#define MBEDTLS_SSL_SERVER_NAME_INDICATION
+#define MBEDTLS_SSL_SESSION_TICKETS
+#define MBEDTLS_SSL_MAX_FRAGMENT_LENGTH
+#define MBEDTLS_SSL_VARIABLE_BUFFER_LENGTH
+#if !defined(GODWIT_TLS_IN_CONTENT_LEN)
+#define GODWIT_TLS_IN_CONTENT_LEN 16384
+#endif
+#if !defined(GODWIT_TLS_OUT_CONTENT_LEN)
+#define GODWIT_TLS_OUT_CONTENT_LEN 4096
+#endif
+#define MBEDTLS_SSL_IN_CONTENT_LEN GODWIT_TLS_IN_CONTENT_LEN
+#define MBEDTLS_SSL_OUT_CONTENT_LEN GODWIT_TLS_OUT_CONTENT_LEN
+
+// TLS 1.3 computes through PSA. Each handshake holds a key there, so a process of thousands of clients needs
+// a store that grows.
+#define MBEDTLS_PSA_CRYPTO_C
+#define MBEDTLS_PSA_CRYPTO_CLIENT
+#define MBEDTLS_PSA_CRYPTO_EXTERNAL_RNG
+#define MBEDTLS_PSA_KEY_STORE_DYNAMIC

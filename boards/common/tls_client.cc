@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "boards/common/tls_client.h"
+
+#include <mbedtls/error.h>
+#include <mbedtls/x509.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "proto/base/assert.h"
+
+namespace godwit::boards {
+namespace {
+
+int stream_read(void* stream, unsigned char* out, std::size_t size) {
+  const auto count = static_cast<ByteStream*>(stream)->read({out, size});
+  if (count.has_value()) return static_cast<int>(*count);
+  return count.error() == Status::kBusy ? MBEDTLS_ERR_SSL_WANT_READ : MBEDTLS_ERR_SSL_INTERNAL_ERROR;
+}
+
+int stream_write(void* stream, const unsigned char* in, std::size_t size) {
+  const auto count = static_cast<ByteStream*>(stream)->write({in, size});
+  if (count.has_value()) return static_cast<int>(*count);
+  return count.error() == Status::kBusy ? MBEDTLS_ERR_SSL_WANT_WRITE : MBEDTLS_ERR_SSL_INTERNAL_ERROR;
+}
+
+bool wants_more(int result) {
+  return result == MBEDTLS_ERR_SSL_WANT_READ || result == MBEDTLS_ERR_SSL_WANT_WRITE;
+}
+
+unsigned char max_fragment_code(TlsClient::MaxRecord size) {
+  switch (size) {
+    case TlsClient::MaxRecord::k512:
+      return MBEDTLS_SSL_MAX_FRAG_LEN_512;
+    case TlsClient::MaxRecord::k1024:
+      return MBEDTLS_SSL_MAX_FRAG_LEN_1024;
+    case TlsClient::MaxRecord::k2048:
+      return MBEDTLS_SSL_MAX_FRAG_LEN_2048;
+    case TlsClient::MaxRecord::k4096:
+      return MBEDTLS_SSL_MAX_FRAG_LEN_4096;
+    case TlsClient::MaxRecord::kAny:
+      break;
+  }
+  return MBEDTLS_SSL_MAX_FRAG_LEN_NONE;
+}
+
+// RFC 8446, section 6.2. Empty: the alert is not about our certificate.
+std::string_view certificate_alert(std::uint8_t alert) {
+  switch (alert) {
+    case 42:
+      return "it calls it bad";
+    case 43:
+      return "its kind is not supported";
+    case 44:
+      return "it has been revoked";
+    case 45:
+      return "it has expired";
+    case 46:
+      return "it is not acceptable";
+    case 48:
+      return "its authority is not known there";
+    case 49:
+      return "access denied";
+    case 116:
+      return "none was given, and one is required";
+    default:
+      return {};
+  }
+}
+
+struct Cause {
+  std::uint32_t flag;
+  std::string_view text;
+};
+// In order of importance: the first that applies is told.
+constexpr Cause kCertificateCauses[] = {
+    {MBEDTLS_X509_BADCERT_EXPIRED, "server certificate has expired"},
+    {MBEDTLS_X509_BADCERT_FUTURE, "server certificate is not yet valid: check the clock of this device"},
+    {MBEDTLS_X509_BADCERT_NOT_TRUSTED,
+     "server certificate not trusted: it does not come from the given authority"},
+    {MBEDTLS_X509_BADCERT_CN_MISMATCH, "host name mismatch: the server certificate is not for "},
+    {MBEDTLS_X509_BADCERT_EXT_KEY_USAGE, "server certificate is not meant for servers"},
+    {MBEDTLS_X509_BADCERT_KEY_USAGE, "server certificate is not meant for this use"},
+    {MBEDTLS_X509_BADCERT_BAD_KEY | MBEDTLS_X509_BADCERT_BAD_PK | MBEDTLS_X509_BADCERT_BAD_MD,
+     "server certificate uses a key or hash that is too weak or not supported"},
+    {MBEDTLS_X509_BADCERT_REVOKED, "server certificate has been revoked"},
+};
+
+}  // namespace
+
+TlsClient::TlsClient(TlsContext& context, const TrustAnchors& trust, const ClientIdentity* identity,
+                     const Options& options)
+    : context_(context),
+      trust_(trust),
+      identity_(identity),
+      options_(options),
+      config_{},
+      ssl_{},
+      session_{} {
+  mbedtls_ssl_config_init(&config_);
+  mbedtls_ssl_init(&ssl_);
+  mbedtls_ssl_session_init(&session_);
+}
+
+TlsClient::~TlsClient() {
+  mbedtls_ssl_free(&ssl_);
+  mbedtls_ssl_session_free(&session_);
+  mbedtls_ssl_config_free(&config_);
+}
+
+Status TlsClient::init() {
+  if (configured_) return Status::kOk;
+  if (mbedtls_ssl_config_defaults(&config_, MBEDTLS_SSL_IS_CLIENT, MBEDTLS_SSL_TRANSPORT_STREAM,
+                                  MBEDTLS_SSL_PRESET_DEFAULT) != 0) {
+    return Status::kFull;
+  }
+  if (options_.version_max == Version::kTls12) {
+    mbedtls_ssl_conf_max_tls_version(&config_, MBEDTLS_SSL_VERSION_TLS1_2);
+  }
+  mbedtls_ssl_conf_authmode(&config_, MBEDTLS_SSL_VERIFY_REQUIRED);
+  // mbedTLS takes these by pointer to non-const, but only reads them.
+  mbedtls_ssl_conf_ca_chain(&config_, const_cast<mbedtls_x509_crt*>(&trust_.chain()), nullptr);
+  mbedtls_ssl_conf_verify(&config_, &check_certificate, this);
+  mbedtls_ssl_conf_rng(&config_, &TlsContext::random, &context_);
+  mbedtls_ssl_conf_tls13_enable_signal_new_session_tickets(
+      &config_, MBEDTLS_SSL_TLS1_3_SIGNAL_NEW_SESSION_TICKETS_ENABLED);
+  if (mbedtls_ssl_conf_max_frag_len(&config_, max_fragment_code(options_.max_record)) != 0) {
+    return Status::kInvalidArgument;
+  }
+  if (identity_ != nullptr &&
+      mbedtls_ssl_conf_own_cert(&config_, const_cast<mbedtls_x509_crt*>(&identity_->chain()),
+                                const_cast<mbedtls_pk_context*>(&identity_->key())) != 0) {
+    return Status::kFull;
+  }
+  configured_ = true;
+  return Status::kOk;
+}
+
+Status TlsClient::start(ByteStream& stream) {
+  stop();
+  error_size_ = 0;
+  certificate_checked_ = false;
+  received_any_ = false;
+  pending_write_ = 0;
+  if (const Status status = init(); status != Status::kOk) return status;
+  if (mbedtls_ssl_setup(&ssl_, &config_) != 0 || mbedtls_ssl_set_hostname(&ssl_, options_.server_name) != 0) {
+    stop();
+    return fail(MBEDTLS_ERR_SSL_ALLOC_FAILED);
+  }
+  if (have_session_ && mbedtls_ssl_set_session(&ssl_, &session_) != 0) forget_session();  // expired, perhaps
+  mbedtls_ssl_set_bio(&ssl_, &stream, &stream_write, &stream_read, nullptr);
+  started_ = true;
+  return Status::kOk;
+}
+
+void TlsClient::stop() {
+  started_ = false;
+  mbedtls_ssl_free(&ssl_);
+  mbedtls_ssl_init(&ssl_);
+}
+
+Status TlsClient::handshake() {
+  if (!started_) return Status::kState;
+  const int result = mbedtls_ssl_handshake(&ssl_);
+  if (wants_more(result)) return Status::kBusy;
+  if (result != 0) {
+    forget_session();  // if it was the reason, the next attempt does without
+    return fail(result);
+  }
+  // A TLS 1.3 session comes later, in tickets.
+  if (mbedtls_ssl_get_version_number(&ssl_) == MBEDTLS_SSL_VERSION_TLS1_2) keep_session();
+  return Status::kOk;
+}
+
+std::expected<std::size_t, Status> TlsClient::read(MutableBytes out) {
+  if (!started_) return std::unexpected(Status::kState);
+  for (;;) {
+    const int result = mbedtls_ssl_read(&ssl_, out.data(), out.size());
+    if (result > 0) {
+      received_any_ = true;
+      return static_cast<std::size_t>(result);
+    }
+    if (result == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET) {
+      keep_session();
+      continue;
+    }
+    if (wants_more(result)) return std::unexpected(Status::kBusy);
+    if (result == MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY) return 0;
+    return std::unexpected(fail(result == 0 ? MBEDTLS_ERR_SSL_CONN_EOF : result));
+  }
+}
+
+std::expected<std::size_t, Status> TlsClient::write(Bytes in) {
+  if (!started_) return std::unexpected(Status::kState);
+  // When the stream is busy mbedTLS keeps the record that it has made and must be called with the same size
+  // again.
+  if (pending_write_ != 0) {
+    GODWIT_ASSERT(in.size() >= pending_write_);
+    in = in.first(pending_write_);
+  }
+  const std::size_t record_max =
+      static_cast<std::size_t>(std::max(mbedtls_ssl_get_max_out_record_payload(&ssl_), 1));
+  in = in.first(std::min(in.size(), record_max));
+  const int result = mbedtls_ssl_write(&ssl_, in.data(), in.size());
+  if (result >= 0) {
+    pending_write_ = 0;
+    return static_cast<std::size_t>(result);
+  }
+  if (wants_more(result)) {
+    pending_write_ = in.size();
+    return std::unexpected(Status::kBusy);
+  }
+  return std::unexpected(fail(result));
+}
+
+Status TlsClient::close_notify() {
+  if (!started_) return Status::kState;
+  const int result = mbedtls_ssl_close_notify(&ssl_);
+  if (wants_more(result)) return Status::kBusy;
+  return result == 0 ? Status::kOk : fail(result);
+}
+
+// Without room for it the next handshake is a full one: no reason to fail.
+void TlsClient::keep_session() {
+  forget_session();
+  have_session_ = mbedtls_ssl_get_session(&ssl_, &session_) == 0;
+}
+
+void TlsClient::forget_session() {
+  mbedtls_ssl_session_free(&session_);
+  mbedtls_ssl_session_init(&session_);
+  have_session_ = false;
+}
+
+// Called for each certificate of the server's chain, and not at all when a session is resumed.
+int TlsClient::check_certificate(void* self, mbedtls_x509_crt*, int, std::uint32_t* flags) {
+  auto& client = *static_cast<TlsClient*>(self);
+  client.certificate_checked_ = true;
+  if (!client.context_.time_known()) {
+    *flags &= ~std::uint32_t{MBEDTLS_X509_BADCERT_EXPIRED | MBEDTLS_X509_BADCERT_FUTURE};
+  }
+  return 0;
+}
+
+Status TlsClient::fail(int error) {
+  error_size_ = 0;
+  switch (error) {
+    case MBEDTLS_ERR_X509_CERT_VERIFY_FAILED:
+      return fail_certificate();
+    case MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE:
+      return fail_alert();
+    case MBEDTLS_ERR_SSL_CONN_EOF:
+      say(received_any_ ? "the broker closed the connection without a goodbye"
+                        : "the broker closed the connection before it answered");
+      return Status::kIo;
+    case MBEDTLS_ERR_SSL_INTERNAL_ERROR:  // what the stream functions above report
+      say("the connection broke");
+      return Status::kIo;
+    case MBEDTLS_ERR_SSL_ALLOC_FAILED:
+    case MBEDTLS_ERR_X509_ALLOC_FAILED:
+      say("out of memory for a TLS connection");
+      return Status::kFull;
+    case MBEDTLS_ERR_SSL_BAD_CERTIFICATE:
+      say("server certificate cannot be read or is of an unsupported kind");
+      return Status::kDenied;
+    case MBEDTLS_ERR_SSL_INVALID_RECORD:
+    case MBEDTLS_ERR_SSL_BAD_PROTOCOL_VERSION:
+      say("the peer does not speak TLS 1.2 or 1.3 here: is this the broker's TLS port?");
+      break;
+    default:
+      say("TLS failed");
+      break;
+  }
+  say_code(error);
+  return Status::kMalformed;
+}
+
+Status TlsClient::fail_certificate() {
+  const std::uint32_t flags = mbedtls_ssl_get_verify_result(&ssl_);
+  const auto* cause =
+      std::ranges::find_if(kCertificateCauses, [&](const Cause& c) { return (c.flag & flags) != 0; });
+  if (cause == std::end(kCertificateCauses)) {
+    say("server certificate not trusted");
+    return Status::kDenied;
+  }
+  say(cause->text);
+  if (cause->flag == MBEDTLS_X509_BADCERT_CN_MISMATCH) say(options_.server_name);
+  return Status::kDenied;
+}
+
+Status TlsClient::fail_alert() {
+  // mbedTLS has no accessor for the alert: it is the second byte of the last message.
+  const std::uint8_t alert = ssl_.MBEDTLS_PRIVATE(in_msg)[1];
+  const std::string_view about_certificate = certificate_alert(alert);
+  if (!about_certificate.empty()) {
+    say("client certificate refused by the broker: ");
+    say(about_certificate);
+    return Status::kDenied;
+  }
+  if (alert == MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE && identity_ == nullptr) {
+    say("the broker refused the handshake: it may require a client certificate");  // how TLS 1.2 says so
+    return Status::kDenied;
+  }
+  say("the broker ended TLS with alert ");
+  std::array<char, 4> digits{};
+  const auto end = std::to_chars(digits.begin(), digits.end(), unsigned{alert});
+  say({digits.data(), end.ptr});
+  return Status::kMalformed;
+}
+
+void TlsClient::say(std::string_view text) {
+  const std::size_t size = std::min(text.size(), error_.size() - error_size_);
+  std::copy_n(text.begin(), size, error_.begin() + static_cast<std::ptrdiff_t>(error_size_));
+  error_size_ += size;
+}
+
+void TlsClient::say_code(int error) {
+  std::array<char, 8> digits{};
+  const auto end = std::to_chars(digits.begin(), digits.end(), static_cast<unsigned>(-error), 16);
+  say(" (mbedTLS -0x");
+  say({digits.data(), end.ptr});
+  say(")");
+}
+
+}  // namespace godwit::boards

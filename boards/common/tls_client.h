@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+// The client's end of one TLS 1.3 or 1.2 connection over a ByteStream, with mutual authentication. It can be
+// started again and again; later connections resume the session of an earlier one where the server agrees,
+// which saves the public-key work and most of the bytes. It knows neither sockets nor clocks, and no call
+// waits.
+//
+// RAM: sizeof(TlsClient), and from mbedTLS's allocator while connected two record buffers (see
+// mbedtls_config.h and Options::max_record) and about 3 KB; during a handshake about 10 KB more. One thread,
+// that of the TlsContext.
+#pragma once
+
+#include <mbedtls/ssl.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <expected>
+#include <string_view>
+
+#include "boards/common/byte_stream.h"
+#include "boards/common/tls_context.h"
+#include "proto/base/bytes.h"
+#include "proto/base/status.h"
+
+namespace godwit::boards {
+
+class TlsClient {
+ public:
+  enum class Version : std::uint8_t { kTls12, kTls13 };
+  enum class MaxRecord : std::uint8_t { k512, k1024, k2048, k4096, kAny };
+
+  struct Options {
+    // The name or numeric address that the server's certificate must hold. Borrowed.
+    const char* server_name = "";
+    Version version_max = Version::kTls13;
+    // Buffers shrink to this after the handshake. A TLS 1.2 server is asked to keep to it; OpenSSL with
+    // TLS 1.3 does not listen, so bound what it sends otherwise (MQTT: Maximum Packet Size), or the
+    // connection ends with an error.
+    MaxRecord max_record = MaxRecord::kAny;
+  };
+
+  // Everything must outlive the client. `identity` may be null: then the client stays anonymous.
+  TlsClient(TlsContext& context, const TrustAnchors& trust, const ClientIdentity* identity,
+            const Options& options);
+  ~TlsClient();
+  TlsClient(const TlsClient&) = delete;
+  TlsClient& operator=(const TlsClient&) = delete;
+
+  // Begins a connection over `stream`, which is borrowed until stop(). kFull: out of memory.
+  Status start(ByteStream& stream);
+  // Call until it is not kBusy, each time the stream may have become ready. After anything but kOk and kBusy
+  // the connection is over and last_error() says why. kDenied: one side refused the other's certificate. kIo:
+  // the stream broke or ended. kMalformed: the peer broke the protocol. kFull: out of memory.
+  Status handshake();
+  // As ByteStream; further kDenied (a TLS 1.3 server tells only now that it refuses our certificate) and
+  // kMalformed. After kBusy from write(), offer the same bytes again; more may follow them.
+  std::expected<std::size_t, Status> read(MutableBytes out);
+  std::expected<std::size_t, Status> write(Bytes in);
+  // Tells the peer that nothing follows. kBusy: call again.
+  Status close_notify();
+  // Ends the connection here and frees its memory; the session is kept for resumption.
+  void stop();
+
+  // This connection resumed an earlier session. Known once the handshake is done.
+  [[nodiscard]] bool resumed() const { return !certificate_checked_; }
+  // The cause of the last failure in words for an operator; empty: none.
+  [[nodiscard]] std::string_view last_error() const { return {error_.data(), error_size_}; }
+
+ private:
+  Status init();
+  void keep_session();
+  void forget_session();
+  Status fail(int error);
+  Status fail_alert();
+  Status fail_certificate();
+  void say(std::string_view text);
+  void say_code(int error);
+  static int check_certificate(void* self, mbedtls_x509_crt* certificate, int depth, std::uint32_t* flags);
+
+  TlsContext& context_;
+  const TrustAnchors& trust_;
+  const ClientIdentity* identity_;
+  Options options_;
+  bool started_ = false;
+  bool configured_ = false;
+  bool have_session_ = false;
+  bool certificate_checked_ = false;
+  bool received_any_ = false;
+  std::size_t pending_write_ = 0;  // bytes that mbedTLS has taken but not yet reported as written
+  std::size_t error_size_ = 0;
+  mbedtls_ssl_config config_;
+  mbedtls_ssl_context ssl_;
+  mbedtls_ssl_session session_;
+  std::array<char, 160> error_{};
+};
+
+}  // namespace godwit::boards
