@@ -252,7 +252,9 @@ std::string broker_acl() {
           "topic read "
        << topics::kGatewayFilter
        << "\n"
-          "topic write gw1/d/+/dn/#\n"
+          "topic write "
+       << topics::kRoot
+       << "+/dn/#\n"
           "\n"
           "pattern write "
        << topics::kAclPublishPattern
