@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Turns rows of samples into batches: decides when a row is due, applies deadbands, and packs rows until a limit of
-// count, bytes or age is reached. It knows neither flash nor network. No allocation; the batch is built in place in
-// the buffer that is handed in, already encoded (godwit.v1.Batch).
+// Turns rows of samples into batches: decides when a row is due, applies deadbands, and packs rows until a
+// limit of count, bytes or age is reached. It knows neither flash nor network. No allocation, at most 1 KB of
+// RAM; the batch is built in place in the buffer that is handed in, already encoded (godwit.v1.Batch). Main
+// loop only.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
-#include <expected>
 #include <optional>
 #include <span>
-#include <string_view>
 
 #include "proto/base/bytes.h"
 #include "proto/base/status.h"
@@ -20,33 +21,48 @@ namespace godwit::telemetry {
 
 // Channels that are sampled together, and when a batch of their rows is closed.
 struct Table {
-  codec::ChannelTable contract;      // what the gateway is told; borrowed text and channels
-  std::uint16_t rows_max = 64;       // a batch is closed at so many rows (1 to codec::kRowsMax) ...
-  Millis age_max = Millis{10'000};   // ... or when its first row is so old
+  codec::ChannelTable contract{};   // what the gateway is told; borrowed text and channels
+  std::uint16_t rows_max = 64;      // a batch is closed at so many rows (1 to codec::kRowsMax) ...
+  Millis age_max = Millis{10'000};  // ... or when its first row is so old (1 ms to 24 h)
 };
 
-// The time of a row. `unix_time` once the clock is set, otherwise boot number and monotonic time stand in for it.
+// The time of a row. `unix_time` once the clock is set, otherwise boot number and monotonic time stand in for
+// it.
 struct Stamp {
-  Instant now;
-  std::optional<UnixMillis> unix_time;
+  Instant now{};
+  std::optional<UnixMillis> unix_time{};
   std::uint32_t boot = 0;
 };
 
 class Recorder {
  public:
-  // `table` is borrowed. `buffer` holds one encoded batch and bounds its size: at least kBufferSizeMin.
+  // Room for the header and for any first row.
+  static constexpr std::size_t kBufferSizeMin =
+      codec::kBatchHeaderMax + codec::SampleEncoder::first_row_size_max(codec::kChannelsMax);
+
+  // Precondition: check(table) is kOk. `table` is borrowed. `buffer` holds one encoded batch and bounds its
+  // size: at least kBufferSizeMin; borrowed.
   Recorder(const Table& table, MutableBytes buffer);
+  Recorder(const Recorder&) = delete;
+  Recorder& operator=(const Recorder&) = delete;
 
   // kInvalidArgument: the table breaks a rule above.
   [[nodiscard]] static Status check(const Table& table);
   // godwit.v1.ChannelTable.hash, which names the table in each batch.
-  [[nodiscard]] std::uint32_t hash() const;
+  [[nodiscard]] std::uint32_t hash() const { return hash_; }
 
-  // When the next row is due. Instants that have passed unsampled are skipped by sample() and counted.
-  [[nodiscard]] Instant next_sample() const;
-  // Adds a row, one value per channel. kFull: close() first, then call again with the same row: the batch is full,
-  // or the row does not continue it (an instant was missed, or the clock was set or stepped).
+  // When the next row is due: at once for the first one, then at each multiple of the period on the monotonic
+  // clock.
+  [[nodiscard]] Instant next_sample() const { return next_; }
+  // Adds a row, one value per channel. It stands for the multiple of the period that is nearest to stamp.now;
+  // multiples that were passed over count as missed. A value within its channel's deadband of the one
+  // recorded last is recorded as that one. kFull: close() first, then call again with the same row: the batch
+  // is full, or the row does not continue it (an instant was missed, or the clock was set, or stepped by more
+  // than half a period). kBusy: next_sample() is not reached. kInvalidArgument: not one value per channel.
+  // Nothing changed then.
   Status sample(const Stamp& stamp, std::span<const std::int64_t> row);
+  // There is no row for the instant that is due: it counts as missed. No effect before next_sample().
+  void skip(Instant now);
 
   // A limit is reached: close() now.
   [[nodiscard]] bool due(Instant now) const;
@@ -55,7 +71,27 @@ class Recorder {
   // The encoded godwit.v1.Batch; borrowed until the next sample(). Empty if no row is held.
   Bytes close();
 
-  [[nodiscard]] std::uint64_t missed_samples() const;
+  // Instants since the first row that passed without one.
+  [[nodiscard]] std::uint64_t missed_samples() const { return missed_samples_; }
+
+ private:
+  [[nodiscard]] Instant nearest_instant(Instant now) const;
+  [[nodiscard]] bool continues_batch(Instant instant, std::optional<UnixMillis> unix_time) const;
+  void advance_to(Instant instant);
+
+  const Table* table_;
+  std::uint8_t* buffer_;
+  std::uint32_t hash_;
+  std::uint32_t boot_ = 0;  // of row 0, as the two below
+  bool started_ = false;    // there was a first row
+  Instant first_{};
+  std::optional<UnixMillis> first_unix_;
+  Instant next_{};
+  std::uint64_t missed_samples_ = 0;
+  std::array<std::int64_t, codec::kChannelsMax> kept_{};  // the row recorded last
+  std::array<codec::ChannelModel, codec::kChannelsMax> models_;
+  codec::SampleEncoder encoder_;
 };
+static_assert(sizeof(Recorder) <= 1024, "three of them are part of a Device, which has 8 KB");
 
 }  // namespace godwit::telemetry

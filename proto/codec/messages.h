@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The messages of proto/schema as plain structs, encoded and decoded with nanopb, for device, simulator and gateway.
-// No allocation; decoded text and bytes are borrowed from the input. Decoders take hostile bytes: kMalformed for
-// what does not decode or breaks a bound of godwit.options or of this header.
+// The messages of proto/schema as plain structs, encoded and decoded with nanopb, for device, simulator and
+// gateway. No allocation; decoded text and bytes are borrowed from the input. Decoders take hostile bytes:
+// kMalformed for what does not decode or breaks a bound of godwit.options or of this header (an epoch or a
+// sequence number of 0, a time after kTimeMax, text with control characters). Fields that this build does not
+// know are skipped.
 #pragma once
 
 #include <cstdint>
@@ -17,12 +19,19 @@
 
 namespace godwit::codec {
 
+inline constexpr std::size_t kNameSizeMax = 24;
+inline constexpr std::size_t kUnitSizeMax = 12;
+inline constexpr std::size_t kVersionSizeMax = 32;
+// The end of the year 9999, the last that RFC 3339 can write; leaves room to add times without overflow.
+inline constexpr Millis kTimeMax{253'402'300'799'999};
+
 // value = raw * 10^exponent, in `unit`. See godwit.v1.Channel.
 struct Channel {
-  std::string_view name;  // 1 to 24 characters of [a-z0-9_.], unique in its table
-  std::string_view unit;  // up to 12 bytes of UTF-8; UCUM where it has one: "Cel", "%", "By/s"
-  std::int8_t exponent = 0;    // -18 to 18
-  std::int64_t min = 0;        // raw range for readers; min = max = 0: none stated
+  std::string_view name{};  // 1 to 24 characters of [a-z0-9_.], unique in its table
+  // Up to 12 bytes of UTF-8 without control characters; in UCUM where it has one: "Cel", "%", "By/s".
+  std::string_view unit{};
+  std::int8_t exponent = 0;  // -18 to 18
+  std::int64_t min = 0;      // raw range for readers, min <= max; min = max = 0: none stated
   std::int64_t max = 0;
   std::uint64_t deadband = 0;  // raw; a value this close to the last one kept is recorded as unchanged
 };
@@ -30,10 +39,10 @@ struct Channel {
 enum class ChannelClass : std::uint8_t { kDurable = 1, kLive = 2 };  // as in the schema
 
 struct ChannelTable {
-  std::string_view name;  // 1 to 24 characters of [a-z0-9_.]
-  Millis period;          // 1 ms to 24 h
+  std::string_view name{};  // 1 to 24 characters of [a-z0-9_.]
+  Millis period{0};         // 1 ms to 24 h
   ChannelClass channel_class = ChannelClass::kDurable;
-  std::span<const Channel> channels;  // 1 to kChannelsMax
+  std::span<const Channel> channels{};  // 1 to kChannelsMax
 };
 
 // kInvalidArgument if the table breaks a rule above.
@@ -41,17 +50,18 @@ Status check(const ChannelTable& table);
 // CRC-32 of the table's encoding; names the table in each batch. Precondition: check() is kOk.
 [[nodiscard]] std::uint32_t hash(const ChannelTable& table);
 
-enum class ResetReason : std::uint8_t { kUnspecified, kPowerOn, kSoftware, kWatchdog, kFault };  // as in the schema
+// As in the schema.
+enum class ResetReason : std::uint8_t { kUnspecified, kPowerOn, kSoftware, kWatchdog, kFault };
 
 struct Hello {
-  Epoch epoch;
-  Seq oldest_seq;
-  Seq next_seq;
-  std::string_view firmware;  // at most 32 bytes
-  std::string_view board;     // at most 32 bytes
+  Epoch epoch{};
+  Seq oldest_seq{};
+  Seq next_seq{};
+  std::string_view firmware{};  // at most 32 bytes of UTF-8 without control characters
+  std::string_view board{};     // likewise
   std::uint32_t boot = 0;
   ResetReason reset_reason = ResetReason::kUnspecified;
-  std::optional<UnixMillis> boot_time;  // Unix time at this boot's monotonic zero
+  std::optional<UnixMillis> boot_time{};  // Unix time at this boot's monotonic zero
   std::uint64_t dropped_records = 0;
   std::uint64_t refused_records = 0;
   std::uint64_t corrupt_records = 0;
@@ -66,23 +76,23 @@ struct Loss {
 
 struct Batch {
   std::uint32_t table = 0;                // hash of its ChannelTable
-  std::optional<UnixMillis> unix_time;    // of row 0, if the device's clock was set; otherwise ...
+  std::optional<UnixMillis> unix_time{};  // of row 0, if the device's clock was set; otherwise ...
   Millis boot_time{0};                    // ... its time since the start of boot number `boot`
   std::uint32_t boot = 0;
-  std::uint32_t rows = 0;                 // 1 to kRowsMax
-  Bytes samples;                          // see samples.h
+  std::uint32_t rows = 0;  // 1 to kRowsMax
+  Bytes samples{};         // see samples.h
 };
 
 struct Record {
-  Epoch epoch;
-  Seq seq;
-  std::optional<Bytes> batch;  // an encoded Batch; exactly one of batch and loss
-  std::optional<Loss> loss;
+  Epoch epoch{};
+  Seq seq{};
+  std::optional<Bytes> batch{};  // an encoded Batch; exactly one of batch and loss
+  std::optional<Loss> loss{};
 };
 
 struct Ack {
-  Epoch epoch;
-  Seq next_seq;
+  Epoch epoch{};
+  Seq next_seq{};
   bool rewind = false;
   bool send_hello = false;
 };
@@ -92,21 +102,28 @@ inline constexpr std::size_t kBatchHeaderMax = 32;   // bytes of a Batch besides
 inline constexpr std::size_t kAckSizeMax = 32;
 inline constexpr std::size_t kLossRecordSizeMax = 48;
 
-// Encoders yield the size written to the front of `out`; kFull: `out` is too small, its contents are undefined.
+// Encoders do not check the bounds that decoders do. They yield the size written to the front of `out`;
+// kFull: `out` is too small, its contents are undefined.
 std::expected<std::size_t, Status> encode(const Hello& hello, std::span<const ChannelTable* const> tables,
                                           MutableBytes out);
 std::expected<std::size_t, Status> encode(const Ack& ack, MutableBytes out);
 std::expected<std::size_t, Status> encode(const Batch& batch, MutableBytes out);
 // A Record that holds `loss`.
 std::expected<std::size_t, Status> encode(Epoch epoch, Seq seq, const Loss& loss, MutableBytes out);
-// What goes before an encoded batch of `batch_size` bytes to make it a Record.
-std::expected<std::size_t, Status> encode_record_prefix(Epoch epoch, Seq seq, std::size_t batch_size, MutableBytes out);
+// What goes before `samples_size` bytes of samples to make them a Batch; batch.samples itself is not looked
+// at.
+std::expected<std::size_t, Status> encode_batch_header(const Batch& batch, std::size_t samples_size,
+                                                       MutableBytes out);
+// What goes before an encoded batch of `batch_size` bytes (below 2 MiB) to make it a Record.
+std::expected<std::size_t, Status> encode_record_prefix(Epoch epoch, Seq seq, std::size_t batch_size,
+                                                        MutableBytes out);
 
 std::expected<Ack, Status> decode_ack(Bytes in);
 std::expected<Record, Status> decode_record(Bytes in);
 std::expected<Batch, Status> decode_batch(Bytes in);
 
-// Receives the tables of a Hello one by one; everything is borrowed for the call.
+// Receives the tables of a Hello one by one, each checked; everything is borrowed for the call. What follows
+// a table may still turn out to be malformed.
 class TableVisitor {
  public:
   virtual ~TableVisitor() = default;

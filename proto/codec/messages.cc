@@ -1,0 +1,434 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proto/codec/messages.h"
+
+#include <pb_decode.h>
+#include <pb_encode.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <type_traits>
+
+#include "godwit.pb.h"
+
+#include "proto/base/crc32.h"
+#include "proto/codec/samples.h"
+
+namespace godwit::codec {
+namespace {
+
+constexpr std::uint64_t kTimeMaxMs = static_cast<std::uint64_t>(kTimeMax.count());
+constexpr Millis kPeriodMax = std::chrono::hours{24};
+constexpr int kExponentMax = 18;
+
+bool is_name(std::string_view text) {
+  return !text.empty() && text.size() <= kNameSizeMax && std::ranges::all_of(text, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '.';
+  });
+}
+
+// UTF-8 as in Unicode, table 3-7 (no overlong forms, no surrogates), without the control characters C0, DEL
+// and C1.
+bool is_plain_text(std::string_view text, std::size_t size_max) {
+  if (text.size() > size_max) return false;
+  const Bytes bytes = as_bytes(text);
+  for (std::size_t i = 0; i < bytes.size();) {
+    const std::uint8_t lead = bytes[i++];
+    if (lead < 0x80) {
+      if (lead < 0x20 || lead == 0x7F) return false;
+      continue;
+    }
+    if (lead < 0xC2 || lead > 0xF4) return false;
+    const std::size_t follow = lead < 0xE0 ? 1 : lead < 0xF0 ? 2 : 3;
+    if (bytes.size() - i < follow) return false;
+    std::uint32_t code = lead & (0x3FU >> follow);
+    for (std::size_t n = 0; n < follow; ++n) {
+      if ((bytes[i] & 0xC0) != 0x80) return false;
+      code = (code << 6) | (bytes[i++] & 0x3FU);
+    }
+    constexpr std::array<std::uint32_t, 4> kSmallest{0, 0xA0, 0x800, 0x1'0000};
+    if (code < kSmallest[follow] || code > 0x10'FFFF || (code >= 0xD800 && code <= 0xDFFF)) return false;
+  }
+  return true;
+}
+
+bool is_sound(const Channel& channel) {
+  return is_name(channel.name) && is_plain_text(channel.unit, kUnitSizeMax) &&
+         channel.exponent >= -kExponentMax && channel.exponent <= kExponentMax && channel.min <= channel.max;
+}
+
+// put_*: what nanopb calls to encode a callback field. take_*: what it calls to decode one.
+
+bool put_text(pb_ostream_t* stream, const pb_field_t* field, void* const* arg) {
+  const auto text = *static_cast<const std::string_view*>(*arg);
+  if (text.empty()) return true;  // as proto3 has it
+  return pb_encode_tag_for_field(stream, field) &&
+         pb_encode_string(stream, reinterpret_cast<const pb_byte_t*>(text.data()), text.size());
+}
+
+using Put = bool(pb_ostream_t*, const pb_field_t*, void* const*);
+
+// A callback field that `put` writes from `source`. nanopb's argument is not const, but only `put` sees it.
+template <typename T>
+pb_callback_t source_of(Put* put, const T& source) {
+  pb_callback_t callback{};
+  callback.funcs.encode = put;
+  callback.arg = const_cast<T*>(&source);
+  return callback;
+}
+
+bool put_channels(pb_ostream_t* stream, const pb_field_t* field, void* const* arg) {
+  for (const Channel& channel : *static_cast<const std::span<const Channel>*>(*arg)) {
+    godwit_v1_Channel message{};
+    message.name = source_of(put_text, channel.name);
+    message.unit = source_of(put_text, channel.unit);
+    message.exponent = channel.exponent;
+    message.min = channel.min;
+    message.max = channel.max;
+    message.deadband = channel.deadband;
+    if (!pb_encode_tag_for_field(stream, field)) return false;
+    if (!pb_encode_submessage(stream, godwit_v1_Channel_fields, &message)) return false;
+  }
+  return true;
+}
+
+// Borrows from `table`. With a hash of 0 the field is left out, as proto3 has it.
+godwit_v1_ChannelTable to_message(const ChannelTable& table, std::uint32_t hash) {
+  godwit_v1_ChannelTable message{};
+  message.hash = hash;
+  message.name = source_of(put_text, table.name);
+  message.period_ms = static_cast<std::uint32_t>(table.period.count());
+  message.channel_class = static_cast<godwit_v1_ChannelClass>(table.channel_class);
+  message.channels = source_of(put_channels, table.channels);
+  return message;
+}
+
+bool put_tables(pb_ostream_t* stream, const pb_field_t* field, void* const* arg) {
+  for (const ChannelTable* table : *static_cast<const std::span<const ChannelTable* const>*>(*arg)) {
+    const auto message = to_message(*table, hash(*table));
+    if (!pb_encode_tag_for_field(stream, field)) return false;
+    if (!pb_encode_submessage(stream, godwit_v1_ChannelTable_fields, &message)) return false;
+  }
+  return true;
+}
+
+bool add_to_crc(pb_ostream_t* stream, const pb_byte_t* bytes, std::size_t size) {
+  auto& crc = *static_cast<std::uint32_t*>(stream->state);
+  crc = crc32({bytes, size}, crc);
+  return true;
+}
+
+std::expected<std::size_t, Status> encode_message(const pb_msgdesc_t* fields, const void* message,
+                                                  MutableBytes out) {
+  pb_ostream_t stream = pb_ostream_from_buffer(out.data(), out.size());
+  if (!pb_encode(&stream, fields, message)) return std::unexpected(Status::kFull);
+  return stream.bytes_written;
+}
+
+// As encode_message(), and then the tag and length of a field `tag` of `size` bytes that the caller adds.
+std::expected<std::size_t, Status> encode_up_to(std::uint32_t tag, std::size_t size,
+                                                const pb_msgdesc_t* fields, const void* message,
+                                                MutableBytes out) {
+  pb_ostream_t stream = pb_ostream_from_buffer(out.data(), out.size());
+  if (!pb_encode(&stream, fields, message) || !pb_encode_tag(&stream, PB_WT_STRING, tag) ||
+      !pb_encode_varint(&stream, size)) {
+    return std::unexpected(Status::kFull);
+  }
+  return stream.bytes_written;
+}
+
+// An input stream whose state is the place of the next byte, so that a callback can borrow it. Sub-streams of
+// nanopb share it; only the stream that it makes for a number in place of text has another callback.
+bool read_input(pb_istream_t* stream, pb_byte_t* out, std::size_t size) {
+  const auto* next = static_cast<const std::uint8_t*>(stream->state);
+  if (size > 0) std::memcpy(out, next, size);
+  stream->state = const_cast<std::uint8_t*>(next + size);
+  return true;
+}
+
+pb_istream_t stream_of(Bytes in) {
+  pb_istream_t stream{};
+  stream.callback = read_input;
+  stream.state = const_cast<std::uint8_t*>(in.data());
+  stream.bytes_left = in.size();
+  return stream;
+}
+
+// What is left of the stream, without taking it. nullopt: not bytes of the input.
+std::optional<Bytes> rest_of(const pb_istream_t& stream) {
+  if (stream.callback != read_input) return std::nullopt;
+  return Bytes{static_cast<const std::uint8_t*>(stream.state), stream.bytes_left};
+}
+
+bool take_bytes(pb_istream_t* stream, const pb_field_t* /*field*/, void** arg) {
+  const auto rest = rest_of(*stream);
+  if (!rest) return false;
+  *static_cast<std::optional<Bytes>*>(*arg) = rest;
+  return pb_read(stream, nullptr, rest->size());
+}
+
+bool take_text(pb_istream_t* stream, const pb_field_t* /*field*/, void** arg) {
+  const auto rest = rest_of(*stream);
+  if (!rest) return false;
+  *static_cast<std::string_view*>(*arg) = as_text(*rest);
+  return pb_read(stream, nullptr, rest->size());
+}
+
+using Take = bool(pb_istream_t*, const pb_field_t*, void**);
+
+template <typename T>
+pb_callback_t sink_to(Take* take, T& sink) {
+  pb_callback_t callback{};
+  callback.funcs.decode = take;
+  callback.arg = &sink;
+  return callback;
+}
+
+// The number that came, which need not be one of the enumerators: reading it as one would be undefined.
+template <typename Enum>
+std::uint64_t number_of(const Enum& value) {
+  std::underlying_type_t<Enum> number;
+  std::memcpy(&number, &value, sizeof number);
+  return static_cast<std::uint64_t>(number);
+}
+
+struct ChannelList {
+  std::array<Channel, kChannelsMax> channels;
+  std::size_t count = 0;
+};
+
+bool take_channel(pb_istream_t* stream, const pb_field_t* /*field*/, void** arg) {
+  auto& list = *static_cast<ChannelList*>(*arg);
+  if (!rest_of(*stream) || list.count == list.channels.size()) return false;
+  Channel& channel = list.channels[list.count++];
+  godwit_v1_Channel message{};
+  message.name = sink_to(take_text, channel.name);
+  message.unit = sink_to(take_text, channel.unit);
+  if (!pb_decode(stream, godwit_v1_Channel_fields, &message)) return false;
+  if (message.exponent < -kExponentMax || message.exponent > kExponentMax) return false;
+  channel.exponent = static_cast<std::int8_t>(message.exponent);
+  channel.min = message.min;
+  channel.max = message.max;
+  channel.deadband = message.deadband;
+  return true;
+}
+
+// Over the bytes as they came: an encoding by a newer device may hold fields that a struct of ours would
+// lose.
+std::optional<std::uint32_t> crc_without_hash(Bytes table) {
+  pb_istream_t stream = stream_of(table);
+  std::uint32_t crc = 0;
+  while (stream.bytes_left > 0) {
+    const Bytes before = *rest_of(stream);
+    pb_wire_type_t wire_type{};
+    std::uint32_t tag = 0;
+    bool eof = false;
+    if (!pb_decode_tag(&stream, &wire_type, &tag, &eof) || !pb_skip_field(&stream, wire_type))
+      return std::nullopt;
+    if (tag != godwit_v1_ChannelTable_hash_tag)
+      crc = crc32(before.first(before.size() - stream.bytes_left), crc);
+  }
+  return crc;
+}
+
+bool take_table(pb_istream_t* stream, const pb_field_t* /*field*/, void** arg) {
+  const auto raw = rest_of(*stream);
+  if (!raw) return false;
+  ChannelTable table;
+  ChannelList list;
+  godwit_v1_ChannelTable message{};
+  message.name = sink_to(take_text, table.name);
+  message.channels = sink_to(take_channel, list);
+  if (!pb_decode(stream, godwit_v1_ChannelTable_fields, &message)) return false;
+  if (number_of(message.channel_class) > number_of(ChannelClass::kLive)) return false;
+  table.period = Millis{message.period_ms};
+  table.channel_class = static_cast<ChannelClass>(number_of(message.channel_class));
+  table.channels = std::span(list.channels).first(list.count);
+  if (check(table) != Status::kOk || crc_without_hash(*raw) != message.hash) return false;
+  static_cast<TableVisitor*>(*arg)->table(message.hash, table);
+  return true;
+}
+
+std::unexpected<Status> malformed() { return std::unexpected(Status::kMalformed); }
+
+}  // namespace
+
+Status check(const ChannelTable& table) {
+  if (!is_name(table.name)) return Status::kInvalidArgument;
+  if (table.period < Millis{1} || table.period > kPeriodMax) return Status::kInvalidArgument;
+  if (table.channel_class != ChannelClass::kDurable && table.channel_class != ChannelClass::kLive) {
+    return Status::kInvalidArgument;
+  }
+  const auto channels = table.channels;
+  if (channels.empty() || channels.size() > kChannelsMax) return Status::kInvalidArgument;
+  for (std::size_t i = 0; i < channels.size(); ++i) {
+    if (!is_sound(channels[i])) return Status::kInvalidArgument;
+    for (std::size_t j = 0; j < i; ++j) {
+      if (channels[i].name == channels[j].name) return Status::kInvalidArgument;
+    }
+  }
+  return Status::kOk;
+}
+
+std::uint32_t hash(const ChannelTable& table) {
+  std::uint32_t crc = 0;
+  pb_ostream_t stream{};
+  stream.callback = add_to_crc;
+  stream.state = &crc;
+  stream.max_size = SIZE_MAX;
+  const auto message = to_message(table, 0);
+  (void)pb_encode(&stream, godwit_v1_ChannelTable_fields,
+                  &message);  // cannot fail: the stream takes everything
+  return crc;
+}
+
+std::expected<std::size_t, Status> encode(const Hello& hello, std::span<const ChannelTable* const> tables,
+                                          MutableBytes out) {
+  godwit_v1_Hello message{};
+  message.epoch = hello.epoch.value;
+  message.oldest_seq = hello.oldest_seq.value;
+  message.next_seq = hello.next_seq.value;
+  message.firmware = source_of(put_text, hello.firmware);
+  message.board = source_of(put_text, hello.board);
+  message.boot = hello.boot;
+  message.reset_reason = static_cast<godwit_v1_ResetReason>(hello.reset_reason);
+  message.boot_unix_ms = hello.boot_time ? hello.boot_time->value : 0;
+  message.dropped_records = hello.dropped_records;
+  message.refused_records = hello.refused_records;
+  message.corrupt_records = hello.corrupt_records;
+  message.missed_samples = hello.missed_samples;
+  message.tables = source_of(put_tables, tables);
+  return encode_message(godwit_v1_Hello_fields, &message, out);
+}
+
+std::expected<std::size_t, Status> encode(const Ack& ack, MutableBytes out) {
+  const godwit_v1_Ack message{ack.epoch.value, ack.next_seq.value, ack.rewind, ack.send_hello};
+  return encode_message(godwit_v1_Ack_fields, &message, out);
+}
+
+std::expected<std::size_t, Status> encode(const Batch& batch, MutableBytes out) {
+  const auto header = encode_batch_header(batch, batch.samples.size(), out);
+  if (!header) return header;
+  if (batch.samples.size() > out.size() - *header) return std::unexpected(Status::kFull);
+  std::ranges::copy(batch.samples, out.subspan(*header).begin());
+  return *header + batch.samples.size();
+}
+
+std::expected<std::size_t, Status> encode(Epoch epoch, Seq seq, const Loss& loss, MutableBytes out) {
+  godwit_v1_Record message{};
+  message.epoch = epoch.value;
+  message.seq = seq.value;
+  message.has_loss = true;
+  message.loss.count = loss.count;
+  message.loss.reason = static_cast<godwit_v1_LossReason>(loss.reason);
+  return encode_message(godwit_v1_Record_fields, &message, out);
+}
+
+std::expected<std::size_t, Status> encode_batch_header(const Batch& batch, std::size_t samples_size,
+                                                       MutableBytes out) {
+  godwit_v1_Batch message{};
+  message.table = batch.table;
+  if (batch.unix_time) {
+    message.which_time = godwit_v1_Batch_unix_ms_tag;
+    message.time.unix_ms = static_cast<std::uint64_t>(batch.unix_time->value);
+  } else {
+    message.which_time = godwit_v1_Batch_boot_ms_tag;
+    message.time.boot_ms = static_cast<std::uint64_t>(batch.boot_time.count());
+    message.boot = batch.boot;
+  }
+  message.rows = batch.rows;
+  return encode_up_to(godwit_v1_Batch_samples_tag, samples_size, godwit_v1_Batch_fields, &message, out);
+}
+
+std::expected<std::size_t, Status> encode_record_prefix(Epoch epoch, Seq seq, std::size_t batch_size,
+                                                        MutableBytes out) {
+  godwit_v1_Record message{};
+  message.epoch = epoch.value;
+  message.seq = seq.value;
+  return encode_up_to(godwit_v1_Record_batch_tag, batch_size, godwit_v1_Record_fields, &message, out);
+}
+
+std::expected<Ack, Status> decode_ack(Bytes in) {
+  pb_istream_t stream = stream_of(in);
+  godwit_v1_Ack message{};
+  if (!pb_decode(&stream, godwit_v1_Ack_fields, &message)) return malformed();
+  if (message.epoch == 0 || message.next_seq == 0) return malformed();
+  return Ack{{message.epoch}, {message.next_seq}, message.rewind, message.send_hello};
+}
+
+std::expected<Record, Status> decode_record(Bytes in) {
+  Record record;
+  pb_istream_t stream = stream_of(in);
+  godwit_v1_Record message{};
+  message.batch = sink_to(take_bytes, record.batch);
+  if (!pb_decode(&stream, godwit_v1_Record_fields, &message)) return malformed();
+  if (message.epoch == 0 || message.seq == 0) return malformed();
+  if (record.batch.has_value() == message.has_loss) return malformed();
+  record.epoch = {message.epoch};
+  record.seq = {message.seq};
+  if (message.has_loss) {
+    const std::uint64_t reason = number_of(message.loss.reason);
+    if (reason < number_of(LossReason::kDroppedFull) || reason > number_of(LossReason::kNotHeld))
+      return malformed();
+    if (message.loss.count == 0 || message.loss.count > UINT64_MAX - message.seq) return malformed();
+    record.loss = Loss{message.loss.count, static_cast<LossReason>(reason)};
+  }
+  return record;
+}
+
+std::expected<Batch, Status> decode_batch(Bytes in) {
+  std::optional<Bytes> samples;
+  pb_istream_t stream = stream_of(in);
+  godwit_v1_Batch message{};
+  message.samples = sink_to(take_bytes, samples);
+  if (!pb_decode(&stream, godwit_v1_Batch_fields, &message)) return malformed();
+  if (!samples || samples->empty() || message.rows == 0 || message.rows > kRowsMax) return malformed();
+  Batch batch;
+  batch.table = message.table;
+  batch.boot = message.boot;
+  batch.rows = message.rows;
+  batch.samples = *samples;
+  switch (message.which_time) {
+    case godwit_v1_Batch_unix_ms_tag:
+      if (message.time.unix_ms > kTimeMaxMs) return malformed();
+      batch.unix_time = UnixMillis{static_cast<std::int64_t>(message.time.unix_ms)};
+      return batch;
+    case godwit_v1_Batch_boot_ms_tag:
+      if (message.time.boot_ms > kTimeMaxMs) return malformed();
+      batch.boot_time = Millis{static_cast<std::int64_t>(message.time.boot_ms)};
+      return batch;
+    default:
+      return malformed();
+  }
+}
+
+std::expected<Hello, Status> decode_hello(Bytes in, TableVisitor& visitor) {
+  Hello hello;
+  pb_istream_t stream = stream_of(in);
+  godwit_v1_Hello message{};
+  message.firmware = sink_to(take_text, hello.firmware);
+  message.board = sink_to(take_text, hello.board);
+  message.tables = sink_to(take_table, visitor);
+  if (!pb_decode(&stream, godwit_v1_Hello_fields, &message)) return malformed();
+  if (message.epoch == 0 || message.oldest_seq == 0 || message.oldest_seq > message.next_seq)
+    return malformed();
+  if (!is_plain_text(hello.firmware, kVersionSizeMax) || !is_plain_text(hello.board, kVersionSizeMax)) {
+    return malformed();
+  }
+  if (message.boot_unix_ms > kTimeMax.count() || message.boot_unix_ms < -kTimeMax.count()) return malformed();
+  hello.epoch = {message.epoch};
+  hello.oldest_seq = {message.oldest_seq};
+  hello.next_seq = {message.next_seq};
+  hello.boot = message.boot;
+  // A reason that a newer device has is no ground to refuse its hello.
+  const std::uint64_t reason = number_of(message.reset_reason);
+  if (reason <= number_of(ResetReason::kFault)) hello.reset_reason = static_cast<ResetReason>(reason);
+  if (message.boot_unix_ms != 0) hello.boot_time = UnixMillis{message.boot_unix_ms};
+  hello.dropped_records = message.dropped_records;
+  hello.refused_records = message.refused_records;
+  hello.corrupt_records = message.corrupt_records;
+  hello.missed_samples = message.missed_samples;
+  return hello;
+}
+
+}  // namespace godwit::codec
