@@ -49,10 +49,10 @@ std::expected<Parsed, Status> parse(std::string_view topic) {
   topic.remove_prefix(kRoot.size());
   const auto slash = topic.find('/');
   if (slash == std::string_view::npos) return std::unexpected(Status::kMalformed);
-  const auto device = DeviceId::parse(topic.substr(0, slash));
+  const auto device = DeviceId::parse({topic.data(), slash});  // substr() can throw
   if (!device) return std::unexpected(Status::kMalformed);
-  const auto path = topic.substr(slash + 1);
-  const auto* const entry = std::ranges::find(kLeaves, path, &LeafName::path);
+  topic.remove_prefix(slash + 1);
+  const auto* const entry = std::ranges::find(kLeaves, topic, &LeafName::path);
   if (entry == kLeaves.end()) return std::unexpected(Status::kUnsupported);
   return Parsed{*device, entry->leaf};
 }

@@ -84,8 +84,8 @@ run() {
     return 0
   fi
   {
-    say "$step_line: failed ($((SECONDS - start)) s). The end of the log:"
-    tail -n 25 "$log" | sed 's/^/  | /'
+    say "$step_line: failed ($((SECONDS - start)) s). Its first errors, and the end of the log:"
+    { grep -m 3 -E '(error|Error|E): ' "$log" || true; say '...'; tail -n 15 "$log"; } | cut -c 1-300 | sed 's/^/  | /'
     say "godwit: $(diagnose "$log" "$otherwise") (the whole log: $log)"
   } >&2
   return 1

@@ -1,0 +1,114 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The checks find what they are there for."""
+
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+sys.dont_write_bytecode = True
+import banned_symbols
+import layering
+import tree
+
+
+class LayeringTest(unittest.TestCase):
+    def test_refuses_what_crosses_a_layer(self):
+        for path, header in [
+            ("gateway/store/a.cc", "firmware/mqtt/session.h"),
+            ("firmware/agent/a.cc", "gateway/domain/event.h"),
+            ("sim/cli/a.cc", "gateway/domain/event.h"),
+            ("gateway/http/a.cc", "gateway/store/store.h"),
+            ("firmware/outbox/a.h", "firmware/telemetry/recorder.h"),
+            ("boards/common/a.cc", "boards/host/clock.h"),
+            ("proto/base/a.h", "proto/codec/messages.h"),
+            ("gateway/app/a.cc", "tests/support/process.h"),
+            ("gateway/http/a.cc", "sqlite3.h"),
+            ("gateway/domain/a.cc", "mqtt/async_client.h"),
+            ("firmware/agent/a.cc", "mbedtls/ssl.h"),
+            ("firmware/agent/a.cc", "vector"),
+            ("proto/base/a.h", "sys/socket.h"),
+            ("elsewhere/a.cc", "cstdint"),
+        ]:
+            with self.subTest(path=path, header=header):
+                self.assertIsNotNone(layering.why_not(path, header))
+
+    def test_allows_what_points_down(self):
+        for path, header in [
+            ("gateway/app/main.cc", "gateway/store/store.h"),
+            ("firmware/agent/device.h", "firmware/outbox/outbox.h"),
+            ("sim/fleet/member.h", "boards/common/tls_client.h"),
+            ("gateway/store/a.cc", "sqlite3.h"),
+            ("tests/unit/firmware/mqtt/a.cc", "gateway/domain/event.h"),
+            ("firmware/mqtt/a.cc", "span"),
+            ("gateway/store/a.cc", "vector"),
+        ]:
+            with self.subTest(path=path, header=header):
+                self.assertIsNone(layering.why_not(path, header))
+
+    def test_names_the_line(self):
+        with tempfile.TemporaryDirectory() as folder:
+            root = pathlib.Path(folder)
+            subprocess.run(["git", "init", "--quiet", root], check=True)
+            (root / "firmware/mqtt").mkdir(parents=True)
+            (root / "firmware/mqtt/a.cc").write_text('// hello\n#include "gateway/domain/event.h"\n')
+            found = list(layering.problems(root, layering.sources(root)))
+        self.assertEqual(len(found), 1)
+        self.assertTrue(found[0].startswith('firmware/mqtt/a.cc:2: #include "gateway/domain/event.h"'), found[0])
+
+
+class BannedSymbolsTest(unittest.TestCase):
+    def test_refuses_heap_exceptions_and_printing(self):
+        for symbol in ["malloc", "free", "operator new(unsigned long)", "operator delete(void*, unsigned long)",
+                       "__cxa_throw", "std::__throw_length_error(char const*)", "snprintf", "__snprintf_chk",
+                       "vfprintf", "std::basic_ostream<char, std::char_traits<char> >::flush()", "write"]:
+            with self.subTest(symbol=symbol):
+                self.assertIsNotNone(banned_symbols.reason(symbol))
+
+    def test_allows_memory_functions_and_our_own(self):
+        for symbol in ["memcpy", "memset", "strlen", "__cxa_pure_virtual", "godwit::mqtt::Session::write()",
+                       "std::to_chars(char*, char*, unsigned int, int)", "godwit::assert_failed(char const*, int)"]:
+            with self.subTest(symbol=symbol):
+                self.assertIsNone(banned_symbols.reason(symbol))
+
+    def test_reads_a_real_object(self):
+        with tempfile.TemporaryDirectory() as folder:
+            source = pathlib.Path(folder) / "a.c"
+            source.write_text("#include <stdlib.h>\nvoid *f(void); void *f(void) { return malloc(1); }\n")
+            subprocess.run(["cc", "-c", source, "-o", source.with_suffix(".o")], check=True)
+            listed = subprocess.run(["nm", "--demangle", "--undefined-only", "--print-file-name",
+                                     source.with_suffix(".o")], capture_output=True, text=True, check=True).stdout
+        self.assertEqual(len(list(banned_symbols.problems(listed))), 1)
+
+
+class TreeTest(unittest.TestCase):
+    def found(self, files):
+        with tempfile.TemporaryDirectory() as folder:
+            root = pathlib.Path(folder)
+            for path, content in files.items():
+                (root / path).parent.mkdir(parents=True, exist_ok=True)
+                (root / path).write_text(content)
+            return list(tree.problems(root, sorted(files)))
+
+    def test_finds_a_folder_without_readme(self):
+        self.assertEqual(len(self.found({"proto/base/a.txt": ""})), 1)
+        self.assertEqual(self.found({"proto/base/a.txt": "", "proto/base/README.md": ""}), [])
+
+    def test_finds_files_that_are_too_long_or_large_or_have_no_licence(self):
+        licence = "// SPDX-License-Identifier: Apache-2.0\n"
+        self.assertEqual(self.found({"a.cc": licence + "\n" * 799}), [])
+        self.assertEqual(len(self.found({"a.cc": licence + "\n" * 800})), 1)
+        self.assertEqual(len(self.found({"a.bin": "x" * 500_001})), 1)
+        self.assertEqual(len(self.found({"a.cc": "int a;\n"})), 1)
+
+    def test_finds_links_that_lead_nowhere(self):
+        self.assertEqual(self.found({"a.md": "[b](b.md) [c](b.md#the-heading)", "b.md": "# The heading"}), [])
+        self.assertEqual(len(self.found({"a.md": "[b](c.md)"})), 1)
+        self.assertEqual(len(self.found({"a.md": "[b](b.md#other)", "b.md": "# The heading"})), 1)
+        self.assertEqual(self.found({"a.md": "[b](https://example.org/nowhere)"}), [])
+
+
+if __name__ == "__main__":
+    unittest.main()
