@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Does what a new user does, on a machine that has nothing: makes a minimal Debian with debootstrap, clones the
+# committed state of this repository into it, and runs the README's two commands there. Nothing else is installed by
+# hand. Run as root; needs debootstrap; not part of ./godwit test, which it runs.
+#
+# usage: fresh_machine.sh bookworm|trixie [demo|test ...]      (default: demo test)
+#
+# GODWIT_MACHINES (default /var/tmp/godwit-machines) keeps the minimal systems for the next time, and the machine and
+# logs of a failed run. The package archive is the one that this machine's apt is configured with.
+set -euo pipefail
+
+die() {
+  printf 'fresh_machine: %s\n' "$*" >&2
+  exit 1
+}
+
+suite=${1:?usage: fresh_machine.sh bookworm|trixie [demo|test ...]}
+shift
+commands=("$@")
+((${#commands[@]})) || commands=(demo test)
+((EUID == 0)) || die "needs root (chroot and mounts): run it with sudo"
+command -v debootstrap > /dev/null || die "needs debootstrap: apt-get install debootstrap"
+repository=$(git -C "$(dirname "${BASH_SOURCE[0]}")" rev-parse --show-toplevel)
+machines=${GODWIT_MACHINES:-/var/tmp/godwit-machines}
+base=$machines/base-$suite
+machine=$machines/run-$suite-$$
+mkdir -p "$machines"
+
+if [[ ! -d $base ]]; then
+  archive=$(apt-get update --print-uris 2> /dev/null | sed -nE "s#^'(.*/debian/?)/dists/.*#\1#p" | head -n 1)
+  [[ -n $archive ]] || die "apt of this machine names no Debian archive"
+  printf 'making a minimal %s ...\n' "$suite"
+  rm -rf "$base.part"
+  debootstrap --variant=minbase "$suite" "$base.part" "$archive" > "$machines/debootstrap-$suite.log" 2>&1 ||
+    die "debootstrap failed: see $machines/debootstrap-$suite.log"
+  mv "$base.part" "$base"
+fi
+
+cp -a --reflink=auto "$base" "$machine"
+cp /etc/resolv.conf "$machine/etc/resolv.conf"
+apt-config dump | grep -E '^Acquire::https?::Proxy' > "$machine/etc/apt/apt.conf.d/00proxy" || true
+git clone --quiet --no-hardlinks "$repository" "$machine/root/godwit"
+
+# in_machine COMMAND: in a mount and process namespace of its own, so that nothing stays mounted or running.
+in_machine() {
+  # shellcheck disable=SC2016 # expanded by the inner shell
+  unshare --mount --pid --fork --kill-child --propagation private -- bash -c '
+    set -eu
+    mount -t proc proc "$1/proc"
+    mount --rbind /dev "$1/dev"
+    exec env -i HOME=/root TERM=dumb PATH=/usr/sbin:/usr/bin:/sbin:/bin http_proxy="${http_proxy:-}" \
+      https_proxy="${https_proxy:-}" chroot "$1" bash -c "cd /root/godwit && $2"' - "$machine" "$1"
+}
+
+status=0
+for name in "${commands[@]}"; do
+  case $name in
+    demo) command='./godwit demo --headless --devices 50 --seconds 30 --report report.json' ;;
+    test) command='./godwit test' ;;
+    *) die "there is no command $name: demo, test" ;;
+  esac
+  printf '\n%s$ %s\n' "$suite" "$command"
+  started=$SECONDS
+  in_machine "$command" || status=$?
+  printf '%s: %s ended with status %s after %s s\n' "$suite" "$name" "$status" "$((SECONDS - started))"
+  ((status == 0)) || break
+done
+
+if ((status != 0)); then
+  die "failed; the machine is kept in $machine (logs in root/godwit/build/log and root/godwit/.run): rm -rf it"
+fi
+rm -rf --one-file-system "$machine"
