@@ -3,10 +3,9 @@
 // AES-GCM.
 //
 // Knobs, set by the board's build:
-//   GODWIT_TLS_IN_CONTENT_LEN   largest TLS record taken, default 16384 (what a server may send). A
-//   handshaking
-//                               connection holds a buffer of this size; afterwards
-//                               TlsClient::Options::max_record applies. A board bounds what the broker sends
+//   GODWIT_TLS_IN_CONTENT_LEN   largest TLS record taken, default 16384 (what a server may send). Each
+//   connection has
+//                               a buffer of this size (see TlsClient). A board bounds what the broker sends
 //                               by MQTT's Maximum Packet Size and the length of the broker's certificate
 //                               chain: 2048 is enough for one certificate.
 //   GODWIT_TLS_OUT_CONTENT_LEN  largest TLS record sent, default 4096; 1024 is enough for one client

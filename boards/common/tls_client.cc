@@ -116,6 +116,9 @@ Status TlsClient::init() {
   }
   if (options_.version_max == Version::kTls12) {
     mbedtls_ssl_conf_max_tls_version(&config_, MBEDTLS_SSL_VERSION_TLS1_2);
+    if (mbedtls_ssl_conf_max_frag_len(&config_, max_fragment_code(options_.max_record)) != 0) {
+      return Status::kInvalidArgument;
+    }
   }
   mbedtls_ssl_conf_authmode(&config_, MBEDTLS_SSL_VERIFY_REQUIRED);
   // mbedTLS takes these by pointer to non-const, but only reads them.
@@ -124,9 +127,6 @@ Status TlsClient::init() {
   mbedtls_ssl_conf_rng(&config_, &TlsContext::random, &context_);
   mbedtls_ssl_conf_tls13_enable_signal_new_session_tickets(
       &config_, MBEDTLS_SSL_TLS1_3_SIGNAL_NEW_SESSION_TICKETS_ENABLED);
-  if (mbedtls_ssl_conf_max_frag_len(&config_, max_fragment_code(options_.max_record)) != 0) {
-    return Status::kInvalidArgument;
-  }
   if (identity_ != nullptr &&
       mbedtls_ssl_conf_own_cert(&config_, const_cast<mbedtls_x509_crt*>(&identity_->chain()),
                                 const_cast<mbedtls_pk_context*>(&identity_->key())) != 0) {
@@ -261,6 +261,7 @@ Status TlsClient::fail(int error) {
       say("out of memory for a TLS connection");
       return Status::kFull;
     case MBEDTLS_ERR_SSL_BAD_CERTIFICATE:
+      if (mbedtls_ssl_get_verify_result(&ssl_) != 0) return fail_certificate();
       say("server certificate cannot be read or is of an unsupported kind");
       return Status::kDenied;
     case MBEDTLS_ERR_SSL_INVALID_RECORD:
