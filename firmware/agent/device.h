@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// A device: recorders, outbox, uplink and MQTT session as one value behind one interface without I/O. A board is a
-// short loop around it (boards/host); the simulator drives thousands from one event queue.
+// A device: recorders, outbox, uplink and MQTT session as one value behind one interface without I/O. A board
+// is a short loop around it (boards/host); the simulator drives thousands from one event queue.
 //
-// After any input: send transmit() until empty, obey link_request(), then sleep until next_deadline() or input.
-// RAM: sizeof(Device), at most 8 KB with all its buffers; TLS and flash are not in it. No allocation, no static
-// state; main loop only. Calls do flash I/O but never wait for the network.
+// After any input: send transmit() until empty, obey link_request(), then sleep until next_deadline() or
+// input. RAM: sizeof(Device), at most 8 KB with all its buffers; TLS and flash are not in it. No allocation,
+// no static state; main loop only. Calls do flash I/O but never wait for the network.
 #pragma once
 
 #include <array>
@@ -13,6 +13,7 @@
 #include <span>
 #include <string_view>
 
+#include "firmware/agent/uplink.h"
 #include "firmware/mqtt/backoff.h"
 #include "firmware/mqtt/session.h"
 #include "firmware/outbox/outbox.h"
@@ -55,22 +56,23 @@ struct Ports {
 };
 
 struct Stats {
-  std::uint64_t recorded = 0;      // records appended since start()
-  std::uint64_t sample_rows = 0;   // rows sampled since start()
-  std::uint64_t published = 0;     // records and losses sent, repeats included
-  std::uint64_t reconnects = 0;    // sessions opened since start()
+  std::uint64_t recorded = 0;     // records appended since start()
+  std::uint64_t sample_rows = 0;  // rows sampled since start()
+  std::uint64_t published = 0;    // records and losses sent, repeats included
+  std::uint64_t sessions = 0;     // opened since start()
 };
 
-class Device {
+class Device final : private Uplink::Owner {
  public:
-  static constexpr std::size_t kTablesMax = 3;
+  static constexpr std::size_t kTablesMax = 2;
+  static constexpr std::size_t kBatchSizeMax = 512;  // bytes of a record; bounds what a reset can lose of RAM
 
   Device(const Config& config, const Ports& ports);
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
 
-  // Mounts the outbox and starts sampling; call once, before anything else. kInvalidArgument: the configuration
-  // breaks a rule. Otherwise as Outbox::mount().
+  // Mounts the outbox and starts sampling; call once, before anything else. kInvalidArgument: the
+  // configuration breaks a rule. Otherwise as Outbox::mount().
   Status start(Instant now);
 
   // The clock was set, or corrected: `unix_time` is the time at `now`.
@@ -84,23 +86,57 @@ class Device {
   [[nodiscard]] std::optional<Instant> next_deadline() const;
 
   // What should be sent next; borrowed until the next call that is not const.
-  [[nodiscard]] Bytes transmit() const;
+  [[nodiscard]] Bytes transmit() const { return session_.transmit(); }
   void transmitted(Instant now, std::size_t size);
   [[nodiscard]] LinkRequest link_request() const;
 
-  // Records what is sampled so far and says goodbye: link_request() becomes kClose. For an orderly stop.
+  // Records what is sampled so far and says goodbye: samples no more, asks to close the link and not to open
+  // it again. For an orderly stop; what the gateway has not committed stays in the outbox.
   void stop(Instant now);
 
   [[nodiscard]] const outbox::Outbox& outbox() const { return outbox_; }
-  [[nodiscard]] const Stats& stats() const { return stats_; }
-  // The gateway has committed every record below this one (as far as this device knows).
-  [[nodiscard]] Seq acked_seq() const;
-  // The gateway has answered since the link came up.
-  [[nodiscard]] bool online() const;
+  [[nodiscard]] Stats stats() const;
+  // The gateway has committed every record below this one, as far as this device knows.
+  [[nodiscard]] Seq acked_seq() const { return uplink_.acked_seq(); }
+  // The gateway has answered since the link came up and is not known to be gone.
+  [[nodiscard]] bool online() const { return uplink_.online(); }
 
  private:
+  enum class Link : std::uint8_t { kDown, kConnecting, kUp, kStopped };
+
+  std::expected<std::size_t, Status> encode_hello(MutableBytes out) override;
+  std::uint32_t random() override;
+
+  [[nodiscard]] telemetry::Stamp stamp(Instant now) const;
+  void sample_due(Instant now);
+  void sample(std::size_t table, Instant now);
+  void close_batch(std::size_t table, Instant now);
+  void drain(Instant now);
+  void handle_event(Instant now, const mqtt::Event& event);
+  void handle_message(Instant now, const mqtt::Message& message);
+  void schedule_connect(Instant now);
+
+  Config config_;
+  Ports ports_;
+  topics::Topic filter_;
+  topics::Topic ack_topic_;
+  topics::Topic live_topic_;
+  topics::Topic gone_topic_;
+  mqtt::Will will_;
+  std::array<std::uint8_t, 512> receive_;
+  std::array<std::uint8_t, 2048> transmit_;
+  std::array<std::array<std::uint8_t, kBatchSizeMax>, kTablesMax> batches_;
+  std::array<std::optional<telemetry::Recorder>, kTablesMax> recorders_;
   outbox::Outbox outbox_;
+  mqtt::Session session_;
+  Uplink uplink_;
+  mqtt::Backoff backoff_;
+  Link link_ = Link::kDown;
+  std::optional<Instant> connect_at_;
+  std::optional<UnixMillis> boot_time_;  // Unix time at monotonic zero
   Stats stats_;
 };
+
+static_assert(sizeof(Device) <= 8192);
 
 }  // namespace godwit::agent

@@ -2,7 +2,7 @@
 # The few kinds of targets that the tree is made of, and what each is compiled with.
 
 set(_godwit_warnings -Wall -Wextra -Wpedantic -Werror -Wshadow -Wconversion -Wsign-conversion -Wold-style-cast
-                     -Wnon-virtual-dtor -Wimplicit-fallthrough)
+                     -Wnon-virtual-dtor -Wimplicit-fallthrough -Wno-missing-field-initializers)
 
 if(GODWIT_SANITIZERS)
   add_compile_options(-fsanitize=${GODWIT_SANITIZERS} -fno-omit-frame-pointer)

@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "firmware/agent/device.h"
+
+#include <algorithm>
+
+#include "proto/base/assert.h"
+
+namespace godwit::agent {
+namespace {
+
+using ports::LogLevel;
+
+// A clock that is set again within this is a correction, not news for the gateway.
+constexpr std::int64_t kBootTimeTolerance_ms = 1'000;
+
+mqtt::Options session_options(const Config& config, const mqtt::Will& will) {
+  // No session on the broker: what counts is in the outbox, and the gateway says where to go on.
+  return {.client_id = config.id.view(),
+          .clean_start = true,
+          .session_expiry_s = 0,
+          .keep_alive_s = config.keep_alive_s,
+          .use_topic_alias = true,
+          .will = &will};
+}
+
+std::int64_t number(mqtt::ReasonCode reason) { return static_cast<std::int64_t>(reason); }
+
+}  // namespace
+
+Device::Device(const Config& config, const Ports& ports)
+    : config_(config),
+      ports_(ports),
+      filter_(topics::device_filter(config.id)),
+      ack_topic_(topics::make(config.id, topics::Leaf::kAck)),
+      live_topic_(topics::make(config.id, topics::Leaf::kLive)),
+      gone_topic_(topics::make(config.id, topics::Leaf::kGone)),
+      will_{.message = {.topic = gone_topic_.view(), .payload = {}, .qos = mqtt::Qos::kAtLeastOnce}},
+      outbox_(ports.flash, ports.entropy, config.full_policy),
+      session_({.receive = receive_, .transmit = transmit_, .retransmit = {}},
+               session_options(config_, will_)),
+      uplink_(config_.id, outbox_, session_, *this, ports.log),
+      backoff_(config.reconnect) {}
+
+Status Device::start(Instant now) {
+  if (config_.tables.empty() || config_.tables.size() > kTablesMax) return Status::kInvalidArgument;
+  for (const telemetry::Table& table : config_.tables) {
+    if (const Status status = telemetry::Recorder::check(table); status != Status::kOk) return status;
+  }
+  if (const Status status = outbox_.mount(); status != Status::kOk) return status;
+  if (outbox_.record_size_max() < kBatchSizeMax) return Status::kInvalidArgument;
+  for (std::size_t i = 0; i < config_.tables.size(); ++i)
+    recorders_[i].emplace(config_.tables[i], batches_[i]);
+  connect_at_ = now;
+  return Status::kOk;
+}
+
+void Device::set_unix_time(Instant now, UnixMillis unix_time) {
+  const UnixMillis boot_time{unix_time.value - now.time_since_epoch().count()};
+  const bool news = !boot_time_ || boot_time.value - boot_time_->value > kBootTimeTolerance_ms ||
+                    boot_time_->value - boot_time.value > kBootTimeTolerance_ms;
+  boot_time_ = boot_time;
+  if (!news) return;
+  uplink_.hello_changed(now);
+  drain(now);
+}
+
+void Device::link_up(Instant now) {
+  link_ = Link::kUp;
+  if (session_.link_up(now) != Status::kOk) {
+    // Only a link that the board opened twice, or options that do not fit: a mistake of the program.
+    GODWIT_ASSERT(false);
+  }
+  drain(now);
+}
+
+void Device::link_down(Instant now) {
+  if (link_ == Link::kUp) {
+    session_.link_down(now);
+    uplink_.session_closed();
+    backoff_.link_down(now);
+    drain(now);
+  }
+  if (link_ != Link::kStopped) schedule_connect(now);
+}
+
+void Device::schedule_connect(Instant now) {
+  link_ = Link::kDown;
+  connect_at_ = now + backoff_.next_delay(random());
+}
+
+void Device::handle_bytes(Instant now, Bytes bytes) {
+  while (!bytes.empty() && !session_.should_close()) {
+    bytes = bytes.subspan(session_.handle_bytes(now, bytes));
+    drain(now);
+  }
+}
+
+void Device::handle_timeout(Instant now) {
+  sample_due(now);
+  session_.handle_timeout(now);
+  uplink_.handle_timeout(now);
+  if (link_ == Link::kDown && connect_at_ && now >= *connect_at_) {
+    connect_at_.reset();
+    link_ = Link::kConnecting;
+  }
+  drain(now);
+}
+
+std::optional<Instant> Device::next_deadline() const {
+  std::optional<Instant> next = session_.next_deadline();
+  const auto consider = [&next](std::optional<Instant> deadline) {
+    if (deadline && (!next || *deadline < *next)) next = deadline;
+  };
+  consider(uplink_.next_deadline());
+  if (link_ == Link::kDown) consider(connect_at_);
+  if (link_ == Link::kStopped) return next;
+  for (const auto& recorder : recorders_) {
+    if (!recorder) continue;
+    consider(recorder->next_sample());
+    consider(recorder->next_due());
+  }
+  return next;
+}
+
+void Device::transmitted(Instant now, std::size_t size) {
+  session_.transmitted(now, size);
+  drain(now);
+}
+
+LinkRequest Device::link_request() const {
+  switch (link_) {
+    case Link::kConnecting:
+      return LinkRequest::kConnect;
+    case Link::kUp:
+      return session_.should_close() ? LinkRequest::kClose : LinkRequest::kStay;
+    case Link::kStopped:
+      return LinkRequest::kClose;
+    case Link::kDown:
+      break;
+  }
+  return LinkRequest::kStay;
+}
+
+void Device::stop(Instant now) {
+  for (std::size_t i = 0; i < config_.tables.size(); ++i) close_batch(i, now);
+  session_.disconnect(now);
+  uplink_.session_closed();
+  link_ = Link::kStopped;
+  drain(now);
+}
+
+Stats Device::stats() const {
+  Stats stats = stats_;
+  stats.published = uplink_.published();
+  return stats;
+}
+
+std::expected<std::size_t, Status> Device::encode_hello(MutableBytes out) {
+  std::array<const codec::ChannelTable*, kTablesMax> tables{};
+  std::uint64_t missed = 0;
+  for (std::size_t i = 0; i < config_.tables.size(); ++i) {
+    tables[i] = &config_.tables[i].contract;
+    missed += recorders_[i]->missed_samples();
+  }
+  const outbox::Stats& stats = outbox_.stats();
+  const codec::Hello hello{.epoch = outbox_.epoch(),
+                           .oldest_seq = outbox_.oldest_seq(),
+                           .next_seq = outbox_.next_seq(),
+                           .firmware = config_.firmware,
+                           .board = config_.board,
+                           .boot = config_.boot,
+                           .reset_reason = config_.reset_reason,
+                           .boot_time = boot_time_,
+                           .dropped_records = stats.dropped_records,
+                           .refused_records = stats.refused_records,
+                           .corrupt_records = stats.corrupt_records,
+                           .missed_samples = missed};
+  return codec::encode(hello, std::span(tables).first(config_.tables.size()), out);
+}
+
+std::uint32_t Device::random() {
+  std::array<std::uint8_t, 4> bytes{};
+  // Jitter from a failed source is no jitter, which is safe.
+  ignore(ports_.entropy.fill(bytes));
+  return load_le<std::uint32_t>(bytes.data());
+}
+
+telemetry::Stamp Device::stamp(Instant now) const {
+  telemetry::Stamp stamp{.now = now, .unix_time = std::nullopt, .boot = config_.boot};
+  if (boot_time_) stamp.unix_time = UnixMillis{boot_time_->value + now.time_since_epoch().count()};
+  return stamp;
+}
+
+void Device::sample_due(Instant now) {
+  if (link_ == Link::kStopped) return;
+  for (std::size_t i = 0; i < config_.tables.size(); ++i) {
+    if (now >= recorders_[i]->next_sample()) sample(i, now);
+    if (recorders_[i]->due(now)) close_batch(i, now);
+  }
+}
+
+void Device::sample(std::size_t table, Instant now) {
+  std::array<std::int64_t, codec::kChannelsMax> values{};
+  const auto row = std::span(values).first(config_.tables[table].contract.channels.size());
+  if (ports_.sensors.sample(table, now, row) != Status::kOk) {
+    recorders_[table]->skip(now);
+    return;
+  }
+  Status status = recorders_[table]->sample(stamp(now), row);
+  if (status == Status::kFull) {
+    close_batch(table, now);
+    status = recorders_[table]->sample(stamp(now), row);
+  }
+  GODWIT_ASSERT(status == Status::kOk);  // an empty batch takes any row of a checked table
+  ++stats_.sample_rows;
+}
+
+void Device::close_batch(std::size_t table, Instant now) {
+  const Bytes batch = recorders_[table]->close();
+  if (batch.empty()) return;
+  if (config_.tables[table].contract.channel_class == codec::ChannelClass::kLive) {
+    // Newest wins: what finds no link, or no room, is not worth keeping.
+    if (online()) static_cast<void>(session_.publish(now, {.topic = live_topic_.view(), .payload = batch}));
+    return;
+  }
+  const Status status = outbox_.append(batch);
+  if (status == Status::kOk) {
+    ++stats_.recorded;
+    return;
+  }
+  ports_.log.write(LogLevel::kError, "record_refused",
+                   {{.key = "status", .text = to_string(status)},
+                    {.key = "next_seq", .number = static_cast<std::int64_t>(outbox_.next_seq().value)}});
+}
+
+void Device::drain(Instant now) {
+  while (auto event = session_.poll_event()) handle_event(now, *event);
+  uplink_.pump(now);
+}
+
+void Device::handle_event(Instant now, const mqtt::Event& event) {
+  switch (event.type) {
+    case mqtt::EventType::kConnected:
+      ++stats_.sessions;
+      if (!session_.subscribe(now, filter_.view(), {.qos = mqtt::Qos::kAtLeastOnce}))
+        session_.disconnect(now);
+      return;
+    case mqtt::EventType::kSubscribed:
+      if (!mqtt::is_error(event.reason)) return uplink_.session_opened(now);
+      ports_.log.write(LogLevel::kError, "subscribe_refused",
+                       {{.key = "reason", .number = number(event.reason)}});
+      session_.disconnect(now);
+      return;
+    case mqtt::EventType::kRefused:
+      ports_.log.write(LogLevel::kError, "connect_refused",
+                       {{.key = "reason", .number = number(event.reason)}});
+      return;
+    case mqtt::EventType::kMessage:
+      return handle_message(now, event.message);
+    case mqtt::EventType::kPublished:
+      return uplink_.handle_published(now, event.id, event.reason);
+    case mqtt::EventType::kDisconnected:
+      uplink_.session_closed();
+      if (mqtt::is_error(event.reason)) {
+        ports_.log.write(LogLevel::kWarning, "disconnected",
+                         {{.key = "reason", .number = number(event.reason)},
+                          {.key = "by", .text = event.by_server ? "broker" : "device"}});
+      }
+      return;
+    case mqtt::EventType::kPublishLost:  // the outbox still has it
+    case mqtt::EventType::kUnsubscribed:
+      return;
+  }
+}
+
+void Device::handle_message(Instant now, const mqtt::Message& message) {
+  if (message.topic != ack_topic_.view())
+    return;  // a later gateway may send what this firmware does not know
+  const auto ack = codec::decode_ack(message.payload);
+  if (!ack) {
+    ports_.log.write(LogLevel::kWarning, "ack_malformed",
+                     {{.key = "size", .number = static_cast<std::int64_t>(message.payload.size())}});
+    return;
+  }
+  backoff_.link_useful(now);
+  uplink_.handle_ack(now, *ack);
+}
+
+}  // namespace godwit::agent
