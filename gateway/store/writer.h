@@ -6,6 +6,7 @@
 #pragma once
 
 #include <chrono>
+#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <mutex>
@@ -66,7 +67,10 @@ class Writer {
 
  private:
   void run(const std::stop_token& stop);
+  static bool sleep(const std::stop_token& stop, std::chrono::milliseconds pause);
   void apply(std::span<const Message> messages, UnixMillis now);
+  void succeeded();
+  void failed(const StoreError& error);
   void report(const Message& message, Status status);
   void publish_stats();
 
@@ -75,7 +79,7 @@ class Writer {
   const Options options_;
   const Callbacks callbacks_;
   const LogSink log_;
-  std::optional<Ingest> ingest_;
+  std::optional<Ingest> ingest_;  // nullopt: to be made anew from the database
   std::vector<AckTo> acks_;
   bool session_started_ = false;
   LogLimit malformed_limit_{std::chrono::seconds{10}};

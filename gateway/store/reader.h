@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// LogReader over a small pool of read connections, which see what is committed and neither wait for the
+// writer nor hold it up. Internal to gateway/store; others see LogReader through Store::reader().
+#pragma once
+
+#include <condition_variable>
+#include <cstddef>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "gateway/domain/reader.h"
+
+namespace godwit::gateway {
+
+class Reader : public LogReader {
+ public:
+  // The database must exist.
+  explicit Reader(std::filesystem::path file);
+  ~Reader() override;
+
+  [[nodiscard]] std::shared_ptr<const TableInfo> table(std::string_view device,
+                                                       std::uint32_t hash) const override;
+  [[nodiscard]] std::optional<UnixMillis> boot_time(std::string_view device, Epoch epoch,
+                                                    std::uint32_t boot) const override;
+  [[nodiscard]] std::vector<Event> events_after(LogOffset after, std::size_t limit,
+                                                const Filter& filter) const override;
+  [[nodiscard]] LogOffset last_offset() const override;
+  [[nodiscard]] LogOffset first_offset() const override;
+  [[nodiscard]] std::vector<DeviceInfo> devices_after(std::string_view after,
+                                                      std::size_t limit) const override;
+  [[nodiscard]] std::optional<DeviceInfo> device(std::string_view id) const override;
+  [[nodiscard]] std::vector<Event> latest(std::string_view device) const override;
+
+ private:
+  static constexpr std::size_t kSessionsMax = 8;  // reads at the same time; more wait
+  static constexpr std::size_t kCachedTablesMax = 10'000;
+  struct Session;  // a connection and its statements
+  class Lease;
+
+  const std::filesystem::path file_;
+  mutable std::mutex mutex_;
+  mutable std::condition_variable returned_;
+  mutable std::vector<std::unique_ptr<Session>> idle_;
+  mutable std::size_t sessions_ = 0;
+  // A table never changes: its hash is that of its content.
+  mutable std::map<std::pair<std::string, std::uint32_t>, std::shared_ptr<const TableInfo>> tables_;
+};
+
+}  // namespace godwit::gateway

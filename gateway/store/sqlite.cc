@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/store/sqlite.h"
+
+#include <string>
+
+namespace godwit::gateway {
+namespace {
+
+std::string describe(sqlite3* database, int code) {
+  std::string text = database != nullptr ? sqlite3_errmsg(database) : sqlite3_errstr(code);
+  return text + " (SQLite " + std::to_string(code) + ")";
+}
+
+}  // namespace
+
+SqliteError::SqliteError(sqlite3* database, int code)
+    : StoreError(describe(database, code)), code_(code & 0xFF) {}
+
+Connection::Connection(const std::filesystem::path& file, int flags) {
+  sqlite3* database = nullptr;
+  const int code = sqlite3_open_v2(file.c_str(), &database, flags | SQLITE_OPEN_NOMUTEX, nullptr);
+  database_.reset(database);
+  if (code != SQLITE_OK) throw SqliteError(database, code);
+  sqlite3_extended_result_codes(database, 1);
+}
+
+void Connection::execute(const char* sql) {
+  const int code = sqlite3_exec(get(), sql, nullptr, nullptr, nullptr);
+  if (code != SQLITE_OK) throw SqliteError(get(), code);
+}
+
+std::int64_t Connection::integer(const char* sql) {
+  const Statement statement(*this, sql);
+  Query query(statement);
+  return query.next() ? query.integer(0) : 0;
+}
+
+Statement::Statement(Connection& connection, std::string_view sql) {
+  sqlite3_stmt* statement = nullptr;
+  const int code = sqlite3_prepare_v3(connection.get(), sql.data(), static_cast<int>(sql.size()),
+                                      SQLITE_PREPARE_PERSISTENT, &statement, nullptr);
+  statement_.reset(statement);
+  if (code != SQLITE_OK) throw SqliteError(connection.get(), code);
+}
+
+Query::~Query() {
+  sqlite3_reset(statement_);
+  sqlite3_clear_bindings(statement_);
+}
+
+bool Query::next() {
+  const int code = sqlite3_step(statement_);
+  if (code == SQLITE_ROW) return true;
+  if (code == SQLITE_DONE) return false;
+  throw SqliteError(sqlite3_db_handle(statement_), code);
+}
+
+std::string_view Query::text(int column) const {
+  // In this order: the size is that of the form asked for last.
+  const auto* const data = static_cast<const char*>(sqlite3_column_blob(statement_, column));
+  return {data, static_cast<std::size_t>(sqlite3_column_bytes(statement_, column))};
+}
+
+void Query::bind(int index, std::string_view text) {
+  check(sqlite3_bind_text64(statement_, index, text.data(), text.size(), SQLITE_STATIC, SQLITE_UTF8));
+}
+
+void Query::bind(int index, Bytes blob) {
+  if (blob.data() == nullptr) return;  // no bytes: NULL
+  check(sqlite3_bind_blob64(statement_, index, blob.data(), blob.size(), SQLITE_STATIC));
+}
+
+void Query::check(int code) const {
+  if (code != SQLITE_OK) throw SqliteError(sqlite3_db_handle(statement_), code);
+}
+
+}  // namespace godwit::gateway

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/store/store.h"
+
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <utility>
+
+#include "gateway/store/database.h"
+#include "gateway/store/reader.h"
+#include "gateway/store/sqlite.h"
+#include "proto/base/assert.h"
+#include "proto/base/bytes.h"
+
+namespace godwit::gateway {
+namespace {
+
+// 4 MB of write-ahead log: large enough to write each page of the database once for many commits.
+constexpr int kCheckpointPages = 1000;
+
+}  // namespace
+
+struct Store::Impl {
+  explicit Impl(const std::filesystem::path& directory)
+      : lock(directory),
+        connection(open_for_writing(directory / "godwit.db")),
+        reader(directory / "godwit.db") {
+    sqlite3_wal_hook(connection.get(), &Impl::on_commit, this);
+  }
+
+  static int on_commit(void* self, sqlite3*, const char*, int pages) {
+    static_cast<Impl*>(self)->wal_pages = pages;
+    return SQLITE_OK;
+  }
+
+  std::int64_t key_of(std::string_view device);
+  void write(Changes& changes);
+  void write_device(const DeviceState& device, const Changes& changes);
+  void write_event(Event& event);
+  void write_table(const Changes::Table& table);
+
+  DirectoryLock lock;
+  Connection connection;
+  Reader reader;                                       // after the connection, which makes the file
+  std::unordered_map<std::string, std::int64_t> keys;  // devices.key by devices.id
+  int wal_pages = 0;
+  int checkpoint_at_pages = kCheckpointPages;
+
+  Statement begin{connection, "BEGIN IMMEDIATE"};
+  Statement commit{connection, "COMMIT"};
+  Statement find_key{connection, "SELECT key FROM devices WHERE id = ?1"};
+  Statement put_device{connection,
+                       "INSERT INTO devices (id, online, first_seen, firmware, board, boot, reset_reason)"
+                       " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (id) DO UPDATE SET online = ?2,"
+                       " first_seen = ?3, firmware = ?4, board = ?5, boot = ?6, reset_reason = ?7"};
+  Statement put_event{connection,
+                      "INSERT INTO log (type, device, received_at, epoch, seq, count, loss_reason, batch)"
+                      " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"};
+  Statement put_stream{
+      connection,
+      "INSERT INTO streams (device, epoch, next_seq, records, lost) VALUES (?1, ?2, ?3, ?4, ?5)"
+      " ON CONFLICT (device, epoch) DO UPDATE SET next_seq = ?3, records = ?4, lost = ?5"};
+  Statement drop_stream{connection, "DELETE FROM streams WHERE device = ?1 AND epoch = ?2"};
+  Statement put_latest{connection,
+                       "INSERT OR REPLACE INTO latest (device, hash, offset) VALUES (?1, ?2, ?3)"};
+  Statement put_table{connection,
+                      "INSERT OR REPLACE INTO tables (device, hash, name, period_ms, durable)"
+                      " VALUES (?1, ?2, ?3, ?4, ?5)"};
+  Statement put_channel{
+      connection,
+      "INSERT OR REPLACE INTO channels (device, hash, position, name, unit, exponent, min, max)"
+      " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"};
+  Statement put_boot{connection,
+                     "INSERT OR REPLACE INTO boots (device, epoch, boot, unix_time) VALUES (?1, ?2, ?3, ?4)"};
+};
+
+std::int64_t Store::Impl::key_of(std::string_view device) {
+  const auto known = keys.find(std::string(device));
+  if (known != keys.end()) return known->second;
+  Query row(find_key, device);
+  GODWIT_ASSERT(row.next());  // a device is written before anything that names it
+  return keys.emplace(device, row.integer(0)).first->second;
+}
+
+void Store::Impl::write_event(Event& event) {
+  std::optional<std::uint64_t> count;
+  std::optional<std::uint64_t> loss_reason;
+  if (event.type == EventType::kLoss) {
+    count = event.count;
+    loss_reason = event.loss_reason;
+  }
+  run(put_event, static_cast<int>(event.type), key_of(event.device), event.received_at.value,
+      event.epoch.value, event.seq.value, count, loss_reason, as_bytes(event.batch));
+  event.offset = {sqlite3_last_insert_rowid(connection.get())};
+}
+
+void Store::Impl::write_table(const Changes::Table& entry) {
+  const std::int64_t device = key_of(entry.device.view());
+  const TableInfo& table = entry.table;
+  run(put_table, device, table.hash, std::string_view(table.name), table.period_ms, table.durable);
+  std::size_t position = 0;
+  for (const ChannelInfo& channel : table.channels) {
+    run(put_channel, device, table.hash, position++, std::string_view(channel.name),
+        std::string_view(channel.unit), channel.exponent, channel.min, channel.max);
+  }
+}
+
+// After the events, whose offsets it needs.
+void Store::Impl::write_device(const DeviceState& device, const Changes& changes) {
+  const std::int64_t key = key_of(device.id.view());
+  for (const StreamState& stream : device.streams) {
+    if (!stream.changed) continue;
+    run(put_stream, key, stream.epoch.value, stream.expected.value, stream.records, stream.lost);
+  }
+  for (const TableState& table : device.tables) {
+    if (table.latest) run(put_latest, key, table.hash, changes.events[*table.latest].offset.value);
+  }
+}
+
+void Store::Impl::write(Changes& changes) {
+  for (const DeviceState* const device : changes.devices) {
+    if (!device->changed) continue;
+    run(put_device, device->id.view(), device->online, device->first_seen.value,
+        std::string_view(device->firmware), std::string_view(device->board), device->boot,
+        device->reset_reason);
+  }
+  for (Event& event : changes.events) write_event(event);
+  for (const Changes::Forgotten& stream : changes.forgotten) {
+    run(drop_stream, key_of(stream.device.view()), stream.epoch.value);
+  }
+  for (const DeviceState* const device : changes.devices) write_device(*device, changes);
+  for (const Changes::Table& table : changes.tables) write_table(table);
+  for (const Changes::Boot& boot : changes.boots) {
+    run(put_boot, key_of(boot.device.view()), boot.epoch.value, boot.boot, boot.unix_time.value);
+  }
+}
+
+Store::Store(const std::filesystem::path& directory) : impl_(std::make_unique<Impl>(directory)) {}
+Store::~Store() = default;
+
+std::vector<DeviceState> Store::load() {
+  std::vector<DeviceState> devices;
+  std::unordered_map<std::int64_t, std::size_t> index_of;
+  Connection& connection = impl_->connection;
+
+  const Statement all(connection,
+                      "SELECT key, id, online, first_seen, firmware, board, boot, reset_reason FROM devices");
+  for (Query row(all); row.next();) {
+    const auto id = DeviceId::parse(row.text(1));
+    if (!id)
+      throw StoreError("the database names a device \"" + std::string(row.text(1)) + "\", which is no name");
+    index_of.emplace(row.integer(0), devices.size());
+    DeviceState& device = devices.emplace_back(*id);
+    device.online = row.integer(2) != 0;
+    device.first_seen = {row.integer(3)};
+    device.firmware = row.text(4);
+    device.board = row.text(5);
+    device.boot = row.word(6);
+    device.reset_reason = row.word(7);
+  }
+  const Statement streams(connection,
+                          "SELECT device, epoch, next_seq, records, lost FROM streams ORDER BY key");
+  for (Query row(streams); row.next();) {
+    StreamState& stream = devices[index_of.at(row.integer(0))].streams.emplace_back();
+    stream.epoch = {row.bits(1)};
+    stream.expected = {row.bits(2)};
+    stream.records = row.bits(3);
+    stream.lost = row.bits(4);
+  }
+  const Statement tables(connection, "SELECT device, hash FROM tables");
+  for (Query row(tables); row.next();) {
+    devices[index_of.at(row.integer(0))].tables.emplace_back().hash = row.word(1);
+  }
+  return devices;
+}
+
+void Store::commit(Changes& changes) {
+  try {
+    run(impl_->begin);
+    impl_->write(changes);
+    run(impl_->commit);
+  } catch (const SqliteError&) {
+    // Some errors end the transaction by themselves.
+    if (sqlite3_get_autocommit(impl_->connection.get()) == 0) impl_->connection.execute("ROLLBACK");
+    impl_->keys.clear();  // of devices that are not there now
+    throw;
+  }
+}
+
+void Store::checkpoint() {
+  if (impl_->wal_pages < impl_->checkpoint_at_pages) return;
+  int pages = 0;
+  int moved = 0;
+  const int code =
+      sqlite3_wal_checkpoint_v2(impl_->connection.get(), nullptr, SQLITE_CHECKPOINT_PASSIVE, &pages, &moved);
+  // Complete: the next commit starts the file over. Otherwise a reader held it up, or the disk: later.
+  const bool complete = code == SQLITE_OK && moved == pages;
+  impl_->checkpoint_at_pages = complete ? kCheckpointPages : impl_->wal_pages + kCheckpointPages;
+}
+
+const LogReader& Store::reader() const { return impl_->reader; }
+
+}  // namespace godwit::gateway

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/store/writer.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+namespace godwit::gateway {
+namespace {
+
+UnixMillis unix_now() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return {std::chrono::duration_cast<std::chrono::milliseconds>(now).count()};
+}
+
+}  // namespace
+
+Writer::Writer(Store& store, Inbox& inbox, Options options, Callbacks callbacks, LogSink log)
+    : store_(store),
+      inbox_(inbox),
+      options_(options),
+      callbacks_(std::move(callbacks)),
+      log_(std::move(log)),
+      ingest_(std::in_place, options_.limits, store.load()) {}
+
+Writer::~Writer() { stop(); }
+
+void Writer::start() {
+  thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
+}
+
+void Writer::stop() {
+  inbox_.close();
+  thread_.request_stop();
+  if (thread_.joinable()) thread_.join();
+}
+
+WriterStats Writer::stats() const {
+  const std::lock_guard lock(published_mutex_);
+  return published_;
+}
+
+void Writer::run(const std::stop_token& stop) {
+  std::vector<Message> messages;
+  while (!inbox_.finished()) {
+    inbox_.take(messages, {.gather = options_.gather, .max = options_.batch_max});
+    auto pause = options_.retry_min;
+    while (!write(messages, unix_now())) {
+      if (!sleep(stop, pause)) return;
+      pause = std::min(2 * pause, options_.retry_max);
+    }
+    store_.checkpoint();
+  }
+}
+
+// False if the writer is to stop.
+bool Writer::sleep(const std::stop_token& stop, std::chrono::milliseconds pause) {
+  std::mutex mutex;
+  std::unique_lock lock(mutex);
+  std::condition_variable_any never;
+  never.wait_for(lock, stop, pause, [] { return false; });
+  return !stop.stop_requested();
+}
+
+bool Writer::write(std::span<const Message> messages, UnixMillis now) {
+  session_started_ = inbox_.take_session_started() || session_started_;
+  try {
+    if (!ingest_) ingest_.emplace(options_.limits, store_.load());
+    ingest_->set_counters(stats_.ingest);
+    apply(messages, now);
+    if (!ingest_->changes().empty()) {
+      store_.commit(ingest_->changes());
+      ++stats_.commits;
+    }
+  } catch (const StoreError& error) {
+    ingest_.reset();  // what it holds is not in the database
+    failed(error);
+    return false;
+  }
+  succeeded();
+  return true;
+}
+
+void Writer::apply(std::span<const Message> messages, UnixMillis now) {
+  if (session_started_) ingest_->session_started(now);
+  for (const Message& message : messages) {
+    const Status status = ingest_->handle(message);
+    if (status != Status::kOk) report(message, status);
+  }
+  ingest_->tick(now);
+}
+
+void Writer::succeeded() {
+  if (!stats_.writable) log_(LogLevel::kInfo, "the database can be written again");
+  stats_.writable = true;
+  session_started_ = false;
+  stats_.ingest = ingest_->counters();
+  for (const Changes::Forgotten& stream : ingest_->changes().forgotten) {
+    log_(LogLevel::kWarning,
+         "device " + std::string(stream.device.view()) +
+             ": too many epochs, its oldest one is forgotten (its outbox is formatted often: "
+             "check its flash)");
+  }
+  const std::vector<Event> events = std::exchange(ingest_->changes().events, {});
+  stats_.events += events.size();
+  ingest_->committed(acks_);
+  publish_stats();
+  if (!acks_.empty() && callbacks_.acks) callbacks_.acks(acks_);
+  if (!events.empty() && callbacks_.feed) callbacks_.feed(events);
+}
+
+void Writer::failed(const StoreError& error) {
+  ++stats_.failed_commits;
+  if (stats_.writable) {
+    log_(LogLevel::kError,
+         std::string("cannot write the database, so nothing is acknowledged until it works again: ") +
+             error.what() + "; make room on the disk or repair it, no restart is needed");
+  }
+  stats_.writable = false;
+  publish_stats();
+}
+
+void Writer::report(const Message& message, Status status) {
+  const auto now = std::chrono::steady_clock::now();
+  const std::string who = "device " + std::string(message.device.view()) + ": ";
+  if (status == Status::kMalformed && malformed_limit_.allow(now)) {
+    log_(LogLevel::kWarning,
+         who + "a message of " + std::to_string(message.payload.size()) +
+             " bytes does not decode and is dropped (firmware and gateway of different versions?)");
+  }
+  if (status == Status::kFull && full_limit_.allow(now)) {
+    log_(LogLevel::kWarning, who + "over a limit of devices or tables; see the [ingest] limits");
+  }
+}
+
+void Writer::publish_stats() {
+  const std::lock_guard lock(published_mutex_);
+  published_ = stats_;
+}
+
+}  // namespace godwit::gateway
