@@ -1,0 +1,608 @@
+// SPDX-License-Identifier: Apache-2.0
+// Theory of operation. The region is a ring of sectors; a sector has a header and then records, back to back:
+//
+//     serial 7 (oldest)      serial 8               serial 9 (active)         next to be opened
+//   | H | R R R R R R R .. | H | R R R R R R R .. | H | R R R t . R R ->    | erased, or given up      |
+//                                                             ^ an append that a power cut tore
+//
+// H holds all that is known when a sector is opened (serial, epoch, first seq, what is acked and dropped), so
+// opening the next one is the only moment at which anything but a record is written. The sector with the
+// highest serial is the active one. A record does not hold its seq, its CRC covers it: a verified record
+// proves its place.
+//
+// Damage. A reader that meets bytes that do not verify tries every program unit behind them until a record
+// does, with the seq that is expected or one that the skipped bytes leave room for: so it costs the damaged
+// records only. One flipped bit in a sector header is put right by its CRC, as a sector is too much to lose.
+//
+// Power cuts. What a torn append leaves is never programmed again: mount() continues behind it and leaves one
+// more unit untouched, which may have been hit and yet read as erased. The record was not acknowledged, so
+// its seq is given to the next one. Should torn bytes verify at a later mount (cells that were charged
+// halfway do that), then two records claim one seq, and the later one stands: advance() looks one record
+// ahead for this. In the same way the first seq of a sector ends what the sector before it can hold. Torn
+// bytes are told from a complete record with one flipped bit, which may have been acknowledged: its seq is
+// lost and reported, not given again.
+// A sector whose opening was cut off is opened again before anything else is appended.
+#include "firmware/outbox/outbox.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <optional>
+
+#include "proto/base/assert.h"
+#include "proto/base/crc32.h"
+
+namespace godwit::outbox {
+namespace {
+
+constexpr std::uint32_t kMagic = 0x4C4F5747;  // "GWOL"
+constexpr std::uint8_t kVersion = 1;
+constexpr std::uint32_t kSectorHeaderSize = 56;
+constexpr std::uint32_t kRecordHeaderSize = 8;
+constexpr std::uint32_t kRecordSizeMax = 0x7FFF;
+constexpr std::uint32_t kUnitMax = 512;
+// Far above what a flash can live to see; keeps arithmetic on hostile content from wrapping.
+constexpr std::uint32_t kSerialMax = 0xFFFF'0000;
+constexpr std::uint64_t kSeqMax = std::uint64_t{1} << 62;
+
+// Offsets in a sector header; docs/reference/flash.md.
+constexpr std::size_t kAtMagic = 0, kAtVersion = 4, kAtVersionCheck = 5, kAtUnit = 6, kAtSectorSize = 8,
+                      kAtSerial = 12, kAtEpoch = 16, kAtFirstSeq = 24, kAtAckedSeq = 32, kAtDropped = 40,
+                      kAtHeld = 48, kAtCrc = 52;
+// And in a record header.
+constexpr std::size_t kAtSize = 0, kAtSizeCheck = 2, kAtRecordCrc = 4;
+
+template <std::unsigned_integral T>
+std::uint32_t crc32_le(T value, std::uint32_t crc) {
+  std::array<std::uint8_t, sizeof(T)> bytes{};
+  store_le(bytes.data(), value);
+  return crc32(bytes, crc);
+}
+
+// The CRC of a record is over epoch, size, payload and seq, in this order; its size check is part of the CRC
+// after the first two. So neither payload nor an older log can be taken for records of this one.
+std::uint32_t crc_of_size(Epoch epoch, std::uint16_t size) {
+  return crc32_le(size, crc32_le(epoch.value, 0));
+}
+std::uint16_t size_check(std::uint32_t crc) { return static_cast<std::uint16_t>(crc ^ (crc >> 16)); }
+
+// A CRC-32 that is wrong by `difference` because of one flipped bit in the last `bits` bits of its input
+// names that bit, counted from the end.
+std::optional<std::uint32_t> flipped_bit(std::uint32_t difference, std::uint32_t bits) {
+  std::uint32_t pattern = 1;
+  for (std::uint32_t i = 0; i < bits; ++i) {
+    pattern = (pattern >> 1) ^ ((pattern & 1) != 0 ? 0xEDB88320U : 0);
+    if (pattern == difference) return i;
+  }
+  return std::nullopt;
+}
+
+bool is_erased(Bytes bytes) {
+  return std::ranges::all_of(bytes, [](std::uint8_t byte) { return byte == 0xFF; });
+}
+
+// Makes a header with one flipped bit whole. False: it is not one, or beyond repair.
+bool repair_header(MutableBytes header) {
+  if (std::popcount(load_le<std::uint32_t>(&header[kAtMagic]) ^ kMagic) > 1) return false;
+  const std::uint32_t difference = crc32(header.first(kAtCrc)) ^ load_le<std::uint32_t>(&header[kAtCrc]);
+  if (difference == 0 || std::has_single_bit(difference)) return true;
+  const auto bit = flipped_bit(difference, kAtCrc * 8);
+  if (!bit) return false;
+  header[kAtCrc - 1 - *bit / 8] ^= static_cast<std::uint8_t>(0x80U >> (*bit % 8));
+  return true;
+}
+
+}  // namespace
+
+Outbox::Outbox(ports::Flash& flash, ports::Entropy& entropy, FullPolicy policy)
+    : flash_(flash), entropy_(entropy), policy_(policy) {}
+
+// --- Places ---
+
+std::uint32_t Outbox::index_of(std::uint32_t serial) const {
+  const std::uint32_t count = flash_.geometry().sector_count;
+  return (active_index_ + count - (active_.serial - serial)) % count;
+}
+
+std::uint64_t Outbox::address(std::uint32_t serial, std::uint32_t offset) const {
+  return std::uint64_t{index_of(serial)} * flash_.geometry().sector_size_bytes + offset;
+}
+
+std::uint32_t Outbox::padded(std::size_t size) const {
+  const std::uint32_t unit = flash_.geometry().program_size_bytes;
+  return (static_cast<std::uint32_t>(size) + unit - 1) & ~(unit - 1);
+}
+
+std::uint32_t Outbox::extent(std::size_t payload_size) const {
+  return padded(kRecordHeaderSize + payload_size);
+}
+
+bool Outbox::fits(std::uint32_t offset, std::size_t payload_size, std::uint32_t limit) const {
+  return offset <= limit && extent(payload_size) <= limit - offset;
+}
+
+std::size_t Outbox::record_size_max() const {
+  const std::uint32_t size = flash_.geometry().sector_size_bytes;
+  const std::uint32_t used = padded(kSectorHeaderSize) + kRecordHeaderSize;
+  return size <= used ? 0 : std::min(size - used, kRecordSizeMax);
+}
+
+Seq Outbox::oldest_seq() const { return std::max(acked_seq_, held_seq_); }
+
+// --- Sectors ---
+
+// kCorrupt: no header of a log is here.
+std::expected<Outbox::Sector, Status> Outbox::read_sector(std::uint32_t index) {
+  const ports::FlashGeometry& geometry = flash_.geometry();
+  std::array<std::uint8_t, kSectorHeaderSize> header;
+  const Status status = flash_.read(std::uint64_t{index} * geometry.sector_size_bytes, header);
+  if (status != Status::kOk) return std::unexpected(status);
+  const bool whole = repair_header(header);
+  // Magic and version stay where they are in every version to come. The version stands there twice because
+  // one flipped bit must not turn a log into one from the future.
+  const std::uint8_t version = header[kAtVersion];
+  if (load_le<std::uint32_t>(&header[kAtMagic]) == kMagic && version > kVersion &&
+      header[kAtVersionCheck] == static_cast<std::uint8_t>(~version)) {
+    return std::unexpected(Status::kUnsupported);
+  }
+  if (!whole || version != kVersion) return std::unexpected(Status::kCorrupt);
+  if (header[kAtUnit] != std::countr_zero(geometry.program_size_bytes) ||
+      load_le<std::uint32_t>(&header[kAtSectorSize]) != geometry.sector_size_bytes) {
+    return std::unexpected(Status::kUnsupported);
+  }
+  Sector sector;
+  sector.serial = load_le<std::uint32_t>(&header[kAtSerial]);
+  sector.epoch.value = load_le<std::uint64_t>(&header[kAtEpoch]);
+  sector.first_seq.value = load_le<std::uint64_t>(&header[kAtFirstSeq]);
+  sector.acked_seq.value = load_le<std::uint64_t>(&header[kAtAckedSeq]);
+  sector.oldest_seq.value = sector.first_seq.value - load_le<std::uint32_t>(&header[kAtHeld]);
+  sector.dropped_records = load_le<std::uint64_t>(&header[kAtDropped]);
+  if (sector.serial == 0 || sector.serial > kSerialMax || sector.epoch.value == 0 ||
+      sector.acked_seq < kFirstSeq || sector.acked_seq > sector.oldest_seq ||
+      sector.oldest_seq > sector.first_seq || sector.first_seq.value > kSeqMax) {
+    return std::unexpected(Status::kCorrupt);
+  }
+  return sector;
+}
+
+// The first sector behind `serial` that can be read. kNotFound: that was the active one.
+std::expected<Outbox::Sector, Status> Outbox::next_sector(std::uint32_t serial) {
+  while (serial != active_.serial) {
+    ++serial;
+    if (serial == active_.serial) return active_;
+    const auto sector = read_sector(index_of(serial));
+    if (!sector && sector.error() != Status::kCorrupt) return std::unexpected(sector.error());
+    if (sector && sector->serial == serial) return *sector;
+  }
+  return std::unexpected(Status::kNotFound);
+}
+
+// Programs `head` and `payload`, one behind the other, filling up the last unit. The inner units of the
+// payload go straight from where they are; only the first and the last one are put together here.
+Status Outbox::program(std::uint64_t at, Bytes head, Bytes payload) {
+  std::array<std::uint8_t, kUnitMax> unit;
+  const std::uint32_t first_size = padded(head.size());
+  const auto first = MutableBytes(unit).first(first_size);
+  std::ranges::fill(first, std::uint8_t{0xFF});
+  std::ranges::copy(head, first.begin());
+  const std::size_t with_head = std::min<std::size_t>(payload.size(), first_size - head.size());
+  std::ranges::copy(payload.first(with_head), first.begin() + static_cast<std::ptrdiff_t>(head.size()));
+  Status status = flash_.program(at, first);
+  at += first_size;
+
+  const Bytes rest = payload.subspan(with_head);
+  const std::size_t whole = rest.size() & ~std::size_t{flash_.geometry().program_size_bytes - 1};
+  if (status == Status::kOk && whole > 0) status = flash_.program(at, rest.first(whole));
+  if (status == Status::kOk && whole < rest.size()) {
+    const auto last = MutableBytes(unit).first(flash_.geometry().program_size_bytes);
+    std::ranges::fill(last, std::uint8_t{0xFF});
+    std::ranges::copy(rest.subspan(whole), last.begin());
+    status = flash_.program(at + whole, last);
+  }
+  return status;
+}
+
+// Gives up oldest sectors until the next one of the ring is free, and `spare_sectors` more.
+Status Outbox::make_room(std::uint32_t spare_sectors) {
+  while (held_sectors_ + 1 + spare_sectors > flash_.geometry().sector_count) {
+    const auto second = next_sector(oldest_serial());
+    if (!second && second.error() != Status::kNotFound) return second.error();
+    const Seq end = second ? second->first_seq : next_seq_;
+    if (oldest_seq() < end) {
+      if (policy_ == FullPolicy::kRefuse) return Status::kFull;
+      stats_.dropped_records += end - oldest_seq();
+    }
+    held_sectors_ = second ? active_.serial - second->serial + 1 : 0;
+    held_seq_ = end;
+  }
+  return Status::kOk;
+}
+
+Status Outbox::open_sector(Epoch epoch, std::uint32_t spare_sectors) {
+  Status status = make_room(spare_sectors);
+  if (status != Status::kOk) return status;
+  const ports::FlashGeometry& geometry = flash_.geometry();
+  const std::uint32_t index = (active_index_ + 1) % geometry.sector_count;
+  const Sector sector{.serial = active_.serial + 1,
+                      .epoch = epoch,
+                      .first_seq = next_seq_,
+                      .acked_seq = acked_seq_,
+                      .oldest_seq = oldest_seq(),
+                      .dropped_records = stats_.dropped_records};
+  std::array<std::uint8_t, kSectorHeaderSize> header{};
+  store_le(&header[kAtMagic], kMagic);
+  header[kAtVersion] = kVersion;
+  header[kAtVersionCheck] = static_cast<std::uint8_t>(~kVersion);
+  header[kAtUnit] = static_cast<std::uint8_t>(std::countr_zero(geometry.program_size_bytes));
+  store_le(&header[kAtSectorSize], geometry.sector_size_bytes);
+  store_le(&header[kAtSerial], sector.serial);
+  store_le(&header[kAtEpoch], sector.epoch.value);
+  store_le(&header[kAtFirstSeq], sector.first_seq.value);
+  store_le(&header[kAtAckedSeq], sector.acked_seq.value);
+  store_le(&header[kAtDropped], sector.dropped_records);
+  store_le(&header[kAtHeld], static_cast<std::uint32_t>(sector.first_seq - sector.oldest_seq));
+  store_le(&header[kAtCrc], crc32(Bytes(header).first(kAtCrc)));
+
+  // Whatever fails from here on, nothing is added to the present sector any more: the header of the new one
+  // may have been written, and it says with which seq the present one ends.
+  end_ = geometry.sector_size_bytes;
+  status = flash_.erase(index);
+  if (status == Status::kOk) {
+    status = program(std::uint64_t{index} * geometry.sector_size_bytes, header, {});
+  }
+  if (status == Status::kOk) status = flash_.flush();
+  if (status != Status::kOk) return Status::kIo;
+  if (cursor_.valid && cursor_.sector.serial == active_.serial) cursor_.end_seq = next_seq_;
+  active_ = sector;
+  active_index_ = index;
+  epoch_ = epoch;
+  ++held_sectors_;
+  end_ = padded(kSectorHeaderSize);
+  return Status::kOk;
+}
+
+// --- Recovery ---
+
+std::expected<Epoch, Status> Outbox::draw_epoch() {
+  std::array<std::uint8_t, sizeof(Epoch::value)> bytes{};
+  // A source that yields zeros again and again is broken, so there is an end to asking.
+  for (int attempt = 0; attempt < 4; ++attempt) {
+    if (entropy_.fill(bytes) != Status::kOk) break;
+    const Epoch epoch{load_le<std::uint64_t>(bytes.data())};
+    if (epoch.value != 0 && epoch != epoch_) return epoch;
+  }
+  return std::unexpected(Status::kIo);
+}
+
+Status Outbox::format() {
+  const auto epoch = draw_epoch();
+  if (!epoch) return epoch.error();
+  active_index_ = flash_.geometry().sector_count - 1;  // so that sector 0 is opened
+  return open_sector(*epoch, 0);
+}
+
+// Finds the active sector and how far back the ring goes from it. False: there is no log.
+std::expected<bool, Status> Outbox::find_ring() {
+  const std::uint32_t count = flash_.geometry().sector_count;
+  for (std::uint32_t index = 0; index < count; ++index) {
+    const auto sector = read_sector(index);
+    if (!sector && sector.error() != Status::kCorrupt) return std::unexpected(sector.error());
+    if (!sector || sector->serial <= active_.serial) continue;
+    active_ = *sector;
+    active_index_ = index;
+  }
+  if (active_.serial == 0) return false;
+  held_sectors_ = 1;
+  held_seq_ = active_.first_seq;
+  for (std::uint32_t back = 1; back < count && back < active_.serial; ++back) {
+    const auto sector = read_sector(index_of(active_.serial - back));
+    if (!sector && sector.error() != Status::kCorrupt) return std::unexpected(sector.error());
+    // A sector between others that cannot be read is a gap; a seq that does not fit is not of this log.
+    if (!sector || sector->serial != active_.serial - back || sector->first_seq > held_seq_) continue;
+    held_sectors_ = back + 1;
+    held_seq_ = sector->first_seq;
+  }
+  return true;
+}
+
+// The complete record at `offset` that one flipped bit has made unreadable. kNotFound: there is none.
+std::expected<Outbox::Record, Status> Outbox::one_bit_off(std::uint32_t offset) {
+  const std::uint32_t limit = flash_.geometry().sector_size_bytes;
+  std::array<std::uint8_t, kRecordHeaderSize> header;
+  if (!fits(offset, 1, limit)) return std::unexpected(Status::kNotFound);
+  const Status status = flash_.read(address(active_.serial, offset), header);
+  if (status != Status::kOk) return std::unexpected(status);
+  const auto stored = load_le<std::uint32_t>(&header[kAtSize]);
+  for (std::uint32_t i = 0; i <= 32; ++i) {
+    // Either the size and its check are as they were written (the last try), or the bit is in them.
+    const std::uint32_t tried = i < 32 ? stored ^ (std::uint32_t{1} << i) : stored;
+    const auto size = static_cast<std::uint16_t>(tried);
+    const std::uint32_t size_crc = crc_of_size(active_.epoch, size);
+    if (size == 0 || size > kRecordSizeMax || !fits(offset, size, limit) ||
+        size_check(size_crc) != tried >> 16) {
+      continue;
+    }
+    const auto crc = crc_of(address(active_.serial, offset + kRecordHeaderSize), size, size_crc);
+    if (!crc) return std::unexpected(crc.error());
+    const std::uint32_t difference =
+        crc32_le(next_seq_.value, *crc) ^ load_le<std::uint32_t>(&header[kAtRecordCrc]);
+    constexpr std::uint32_t kSeqBits = 64;
+    const auto bit = flipped_bit(difference, kSeqBits + size * 8U);
+    if (i < 32 ? difference == 0 : std::has_single_bit(difference) || (bit && *bit >= kSeqBits)) {
+      return Record{.seq = next_seq_, .offset = offset, .size_bytes = size};
+    }
+  }
+  return std::unexpected(Status::kNotFound);
+}
+
+// Finds next_seq() and the end of what is recorded in the active sector.
+Status Outbox::scan_active() {
+  const std::uint32_t limit = flash_.geometry().sector_size_bytes;
+  next_seq_ = active_.first_seq;
+  end_ = padded(kSectorHeaderSize);
+  Seq least = next_seq_;
+  while (true) {
+    auto record = find(active_, end_, limit, least);
+    if (!record && record.error() == Status::kNotFound) record = one_bit_off(end_);
+    if (!record) return record.error() == Status::kNotFound ? Status::kOk : record.error();
+    least = record->seq;
+    next_seq_ = record->seq + 1;
+    end_ = end_of(*record);
+  }
+}
+
+// Moves end_ behind everything in the active sector that a power cut may have touched.
+Status Outbox::skip_used_tail() {
+  const ports::FlashGeometry& geometry = flash_.geometry();
+  std::array<std::uint8_t, 64> chunk;
+  std::uint32_t used = end_;
+  for (std::uint32_t at = end_; at < geometry.sector_size_bytes;) {
+    const auto part =
+        MutableBytes(chunk).first(std::min<std::size_t>(chunk.size(), geometry.sector_size_bytes - at));
+    const Status status = flash_.read(address(active_.serial, at), part);
+    if (status != Status::kOk) return status;
+    for (const std::uint8_t byte : part) {
+      ++at;
+      if (byte != 0xFF) used = at;
+    }
+  }
+  end_ = std::min(padded(used) + geometry.program_size_bytes, geometry.sector_size_bytes);
+  if (held_sectors_ == geometry.sector_count) return Status::kOk;
+
+  const auto header = MutableBytes(chunk).first(kSectorHeaderSize);
+  const Status status = flash_.read(address(active_.serial + 1, 0), header);
+  if (!is_erased(header)) end_ = geometry.sector_size_bytes;  // its opening was cut off
+  return status;
+}
+
+Status Outbox::mount() {
+  const ports::FlashGeometry& geometry = flash_.geometry();
+  if (record_size_max() == 0) return Status::kInvalidArgument;
+  active_ = {};
+  const auto found = find_ring();
+  if (!found) return found.error();
+  if (!*found) return format();
+
+  epoch_ = active_.epoch;
+  acked_seq_ = active_.acked_seq;
+  stats_.dropped_records = active_.dropped_records;
+  Status status = scan_active();
+  if (status == Status::kOk) status = skip_used_tail();
+  // An opening that was cut off had given up the oldest sector, and could not write it down any more.
+  if (held_seq_ > active_.oldest_seq) stats_.dropped_records += held_seq_ - active_.oldest_seq;
+  GODWIT_ASSERT(end_ <= geometry.sector_size_bytes);
+  return status;
+}
+
+// --- Writing ---
+
+Status Outbox::append(Bytes payload) {
+  if (payload.empty() || payload.size() > record_size_max()) return Status::kInvalidArgument;
+  const std::uint32_t limit = flash_.geometry().sector_size_bytes;
+  if (!fits(end_, payload.size(), limit)) {
+    const Status status = open_sector(epoch_, policy_ == FullPolicy::kRefuse ? 1 : 0);
+    if (status == Status::kFull) ++stats_.refused_records;
+    if (status != Status::kOk) return status;
+  }
+  const auto size = static_cast<std::uint16_t>(payload.size());
+  const std::uint32_t size_crc = crc_of_size(active_.epoch, size);
+  std::array<std::uint8_t, kRecordHeaderSize> header;
+  store_le(&header[kAtSize], size);
+  store_le(&header[kAtSizeCheck], size_check(size_crc));
+  store_le(&header[kAtRecordCrc], crc32_le(next_seq_.value, crc32(payload, size_crc)));
+
+  // Moved on even if this fails: what may have been programmed is not programmed again.
+  const std::uint64_t at = address(active_.serial, end_);
+  end_ += extent(payload.size());
+  Status status = program(at, header, payload);
+  if (status == Status::kOk) status = flash_.flush();
+  if (status != Status::kOk) return Status::kIo;
+  next_seq_ = next_seq_ + 1;
+  return Status::kOk;
+}
+
+Status Outbox::ack(Seq next) {
+  if (next > next_seq_) return Status::kInvalidArgument;
+  acked_seq_ = std::max(acked_seq_, next);
+  return Status::kOk;
+}
+
+Status Outbox::begin_epoch() {
+  const auto epoch = draw_epoch();
+  return epoch ? open_sector(*epoch, 0) : epoch.error();
+}
+
+// --- Reading ---
+
+// `crc`, continued over `size` bytes of the flash.
+std::expected<std::uint32_t, Status> Outbox::crc_of(std::uint64_t at, std::size_t size, std::uint32_t crc) {
+  std::array<std::uint8_t, 64> chunk;
+  while (size > 0) {
+    const auto part = MutableBytes(chunk).first(std::min(size, chunk.size()));
+    const Status status = flash_.read(at, part);
+    if (status != Status::kOk) return std::unexpected(status);
+    crc = crc32(part, crc);
+    at += part.size();
+    size -= part.size();
+  }
+  return crc;
+}
+
+// The record at `offset`, if its CRC holds for one of the `most` seqs from `least` on. kNotFound: none.
+std::expected<Outbox::Record, Status> Outbox::verify(const Sector& sector, std::uint32_t offset, Bytes header,
+                                                     std::uint32_t limit, Seq least, std::uint64_t most) {
+  const auto size = load_le<std::uint16_t>(&header[kAtSize]);
+  if (size == 0 || size > kRecordSizeMax || !fits(offset, size, limit))
+    return std::unexpected(Status::kNotFound);
+  const std::uint32_t size_crc = crc_of_size(sector.epoch, size);
+  if (load_le<std::uint16_t>(&header[kAtSizeCheck]) != size_check(size_crc)) {
+    return std::unexpected(Status::kNotFound);
+  }
+  const auto crc = crc_of(address(sector.serial, offset + kRecordHeaderSize), size, size_crc);
+  if (!crc) return std::unexpected(crc.error());
+  for (std::uint64_t i = 0; i < most; ++i) {
+    if (crc32_le(least.value + i, *crc) == load_le<std::uint32_t>(&header[kAtRecordCrc])) {
+      return Record{.seq = least + i, .offset = offset, .size_bytes = size};
+    }
+  }
+  return std::unexpected(Status::kNotFound);
+}
+
+// The first record of `sector` at or behind `offset` with a seq of at least `least`. kNotFound: none.
+std::expected<Outbox::Record, Status> Outbox::find(const Sector& sector, std::uint32_t offset,
+                                                   std::uint32_t limit, Seq least) {
+  const std::uint32_t unit = flash_.geometry().program_size_bytes;
+  std::array<std::uint8_t, 64> chunk;
+  for (std::uint32_t at = offset; fits(at, 1, limit);) {
+    const auto part = MutableBytes(chunk).first(std::min<std::size_t>(chunk.size(), limit - at));
+    const Status status = flash_.read(address(sector.serial, at), part);
+    if (status != Status::kOk) return std::unexpected(status);
+    if (is_erased(part)) {
+      // A header that begins in this part and ends behind it may be one.
+      const auto headers = static_cast<std::uint32_t>(part.size()) - kRecordHeaderSize + 1;
+      at += std::max(unit, headers & ~(unit - 1));
+      continue;
+    }
+    // The bytes that were skipped can have been so many records; one more seq because `least` may be taken
+    // already.
+    const std::uint64_t most = (at - offset) / extent(1) + 2;
+    const auto record = verify(sector, at, part, limit, least, most);
+    if (record || record.error() != Status::kNotFound) return record;
+    at += unit;
+  }
+  return std::unexpected(Status::kNotFound);
+}
+
+// Sets the cursor to the sector that `seq` would be in. Precondition: oldest_seq() <= seq < next_seq().
+Status Outbox::enter_sector(Seq seq) {
+  const bool forward = cursor_.valid && cursor_.sector.serial >= oldest_serial() && seq >= cursor_.seq;
+  Sector sector = cursor_.sector;
+  if (!forward) {
+    const auto oldest = next_sector(oldest_serial() - 1);
+    if (!oldest) return oldest.error();
+    sector = *oldest;
+  }
+  cursor_.valid = false;
+  Seq end = next_seq_;
+  while (sector.serial != active_.serial) {
+    const auto next = next_sector(sector.serial);
+    if (!next) return next.error();
+    end = next->first_seq;
+    if (end > seq) break;
+    sector = *next;
+    end = next_seq_;
+  }
+  cursor_ = Cursor{.valid = true,
+                   .sector = sector,
+                   .end_seq = end,
+                   .seq = sector.first_seq,
+                   .offset = padded(kSectorHeaderSize),
+                   .record = {},
+                   .ahead = {}};
+  return Status::kOk;
+}
+
+// Finds the cursor's record: the first one at or above its seq that no later record replaces.
+Status Outbox::advance() {
+  const bool in_active = cursor_.sector.serial == active_.serial;
+  const std::uint32_t limit = in_active ? end_ : flash_.geometry().sector_size_bytes;
+  Record record = cursor_.ahead;
+  std::uint32_t offset = cursor_.offset;
+  Seq least = cursor_.seq;
+  cursor_.record = cursor_.ahead = {};
+  while (true) {
+    if (record.size_bytes != 0) {
+      offset = end_of(record);
+      least = record.seq;
+    }
+    const auto ahead = find(cursor_.sector, offset, limit, least);
+    if (!ahead && ahead.error() != Status::kNotFound) return ahead.error();
+    const bool replaced = record.size_bytes == 0 || (ahead && ahead->seq == record.seq);
+    if (ahead && replaced) {
+      record = *ahead;
+      continue;
+    }
+    if (record.size_bytes != 0 && record.seq < cursor_.end_seq) {
+      cursor_.record = record;
+      if (ahead) cursor_.ahead = *ahead;
+    }
+    return Status::kOk;
+  }
+}
+
+Entry Outbox::loss(Seq first, Seq end, LossReason reason) {
+  if (reason == LossReason::kCorrupt && end > counted_seq_) {
+    stats_.corrupt_records += end - std::max(first, counted_seq_);
+    counted_seq_ = end;
+  }
+  return {.kind = Entry::Kind::kLoss, .seq = first, .count = end - first, .size_bytes = 0, .reason = reason};
+}
+
+std::expected<Entry, Status> Outbox::peek(Seq seq) {
+  if (seq >= next_seq_) return std::unexpected(Status::kNotFound);
+  if (seq < acked_seq_) return loss(seq, acked_seq_, LossReason::kNotHeld);
+  if (seq < held_seq_) return loss(seq, held_seq_, LossReason::kDroppedFull);
+
+  if (cursor_.valid && cursor_.sector.serial == active_.serial) cursor_.end_seq = next_seq_;
+  const bool here = cursor_.valid && cursor_.sector.serial >= oldest_serial() && seq >= cursor_.seq &&
+                    seq < cursor_.end_seq;
+  Status status = here ? Status::kOk : enter_sector(seq);
+  while (status == Status::kOk) {
+    if (cursor_.record.size_bytes == 0) {
+      status = advance();
+      if (status != Status::kOk) break;
+      if (cursor_.record.size_bytes == 0) return loss(seq, cursor_.end_seq, LossReason::kCorrupt);
+    }
+    const Record& record = cursor_.record;
+    if (seq < record.seq) return loss(seq, record.seq, LossReason::kCorrupt);
+    if (seq == record.seq) {
+      return Entry{.kind = Entry::Kind::kRecord, .seq = seq, .count = 1, .size_bytes = record.size_bytes};
+    }
+    cursor_.seq = record.seq + 1;
+    cursor_.offset = end_of(record);
+    cursor_.record = {};
+  }
+  cursor_.valid = false;
+  return std::unexpected(status);
+}
+
+std::expected<Entry, Status> Outbox::read(Seq seq, MutableBytes out) {
+  const auto entry = peek(seq);
+  if (!entry || entry->kind != Entry::Kind::kRecord) return entry;
+  if (out.size() < entry->size_bytes) return std::unexpected(Status::kInvalidArgument);
+  const std::uint64_t at = address(cursor_.sector.serial, cursor_.record.offset);
+  const auto payload = out.first(entry->size_bytes);
+  std::array<std::uint8_t, kRecordHeaderSize> header;
+  Status status = flash_.read(at, header);
+  if (status == Status::kOk) status = flash_.read(at + kRecordHeaderSize, payload);
+  if (status != Status::kOk) return std::unexpected(status);
+  // Checked when the cursor came here, and again now: these bytes are the ones that are handed out.
+  const std::uint32_t size_crc =
+      crc_of_size(cursor_.sector.epoch, static_cast<std::uint16_t>(payload.size()));
+  if (crc32_le(seq.value, crc32(payload, size_crc)) != load_le<std::uint32_t>(&header[kAtRecordCrc])) {
+    return loss(seq, seq + 1, LossReason::kCorrupt);
+  }
+  return entry;
+}
+
+}  // namespace godwit::outbox

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sim/flash/sim_flash.h"
+
+#include <algorithm>
+
+#include "proto/base/assert.h"
+
+namespace godwit::sim {
+
+SimFlash::SimFlash(const ports::FlashGeometry& geometry, std::uint64_t seed)
+    : Flash(geometry),
+      sectors_(geometry.sector_count),
+      random_(static_cast<std::minstd_rand::result_type>(seed % 2147483646 + 1)) {}
+
+SimFlash::Sector& SimFlash::in_use(std::uint32_t sector) {
+  Sector& it = sectors_[sector];
+  if (it.bytes.empty()) {
+    it.bytes.assign(geometry().sector_size_bytes, 0xFF);
+    it.hit.assign(geometry().sector_size_bytes / geometry().program_size_bytes, false);
+  }
+  return it;
+}
+
+std::optional<Tear> SimFlash::step() {
+  ++counts_.operations;
+  if (!fault_) return std::nullopt;
+  if (fault_->operation > 0) {
+    --fault_->operation;
+    return std::nullopt;
+  }
+  const Tear tear = fault_->tear;
+  if (fault_->kind == Fault::Kind::kPowerCut) powered_ = false;
+  fault_.reset();
+  return tear;
+}
+
+Status SimFlash::do_read(std::uint64_t offset, MutableBytes out) {
+  if (!powered_) return Status::kIo;
+  ++counts_.reads;
+  counts_.bytes_read += out.size();
+  const std::uint32_t sector_size = geometry().sector_size_bytes;
+  for (std::size_t done = 0; done < out.size();) {
+    const Sector& sector = sectors_[(offset + done) / sector_size];
+    const std::size_t at = (offset + done) % sector_size;
+    const auto part = out.subspan(done, std::min<std::size_t>(out.size() - done, sector_size - at));
+    if (sector.bytes.empty()) {
+      std::ranges::fill(part, std::uint8_t{0xFF});
+    } else {
+      std::ranges::copy(Bytes(sector.bytes).subspan(at, part.size()), part.begin());
+    }
+    done += part.size();
+  }
+  return Status::kOk;
+}
+
+void SimFlash::tear_unit(MutableBytes unit, Bytes in, Tear tear) {
+  switch (tear) {
+    case Tear::kBefore:
+    case Tear::kWeak:
+      break;
+    case Tear::kPart:
+      std::ranges::copy(in.first(random_() % in.size()), unit.begin());
+      break;
+    case Tear::kGarbage:
+      std::ranges::generate(unit, [this] { return static_cast<std::uint8_t>(random_() >> 8); });
+      break;
+    case Tear::kAfter:
+      std::ranges::copy(in, unit.begin());
+      break;
+  }
+}
+
+Status SimFlash::do_program(std::uint64_t offset, Bytes in) {
+  const std::uint32_t unit_size = geometry().program_size_bytes;
+  for (; !in.empty(); in = in.subspan(unit_size), offset += unit_size) {
+    if (!powered_) return Status::kIo;
+    Sector& sector = in_use(static_cast<std::uint32_t>(offset / geometry().sector_size_bytes));
+    const std::size_t at = offset % geometry().sector_size_bytes;
+    if (sector.hit[at / unit_size]) {
+      ++counts_.refused;
+      return Status::kIo;
+    }
+    const auto unit = MutableBytes(sector.bytes).subspan(at, unit_size);
+    const auto tear = step();
+    sector.hit[at / unit_size] = tear != Tear::kBefore;
+    counts_.bytes_programmed += unit_size;
+    tear_unit(unit, in.first(unit_size), tear.value_or(Tear::kAfter));
+    if (tear) return Status::kIo;
+  }
+  return powered_ ? Status::kOk : Status::kIo;
+}
+
+void SimFlash::tear_erase(Sector& sector, Tear tear) {
+  if (tear == Tear::kBefore) return;
+  const std::size_t erased = tear == Tear::kPart ? random_() % sector.bytes.size() : sector.bytes.size();
+  std::fill_n(sector.bytes.begin(), erased, std::uint8_t{0xFF});
+  if (tear == Tear::kGarbage) {
+    std::ranges::generate(sector.bytes, [this] { return static_cast<std::uint8_t>(random_() >> 8); });
+  }
+  std::fill(sector.hit.begin(), sector.hit.end(), tear != Tear::kAfter);
+}
+
+Status SimFlash::do_erase(std::uint32_t sector) {
+  if (!powered_) return Status::kIo;
+  const auto tear = step();
+  ++counts_.erases;
+  ++sectors_[sector].erases;
+  if (tear) {
+    tear_erase(in_use(sector), *tear);
+    return Status::kIo;
+  }
+  sectors_[sector].bytes = {};
+  sectors_[sector].hit = {};
+  return Status::kOk;
+}
+
+Status SimFlash::do_flush() {
+  if (!powered_) return Status::kIo;
+  ++counts_.flushes;
+  return step() ? Status::kIo : Status::kOk;
+}
+
+void SimFlash::flip_bit(std::uint64_t offset, unsigned bit) {
+  GODWIT_ASSERT(offset < size_bytes() && bit < 8);
+  Sector& sector = in_use(static_cast<std::uint32_t>(offset / geometry().sector_size_bytes));
+  const std::size_t at = offset % geometry().sector_size_bytes;
+  sector.bytes[at] ^= static_cast<std::uint8_t>(1U << bit);
+  // Nobody can tell it from a bit that was programmed.
+  sector.hit[at / geometry().program_size_bytes] = true;
+}
+
+std::vector<std::uint8_t> SimFlash::image() const {
+  std::vector<std::uint8_t> bytes;
+  bytes.reserve(size_bytes());
+  for (const Sector& sector : sectors_) {
+    if (sector.bytes.empty()) {
+      bytes.resize(bytes.size() + geometry().sector_size_bytes, 0xFF);
+    } else {
+      bytes.insert(bytes.end(), sector.bytes.begin(), sector.bytes.end());
+    }
+  }
+  return bytes;
+}
+
+void SimFlash::load(Bytes bytes) {
+  GODWIT_ASSERT(bytes.size() <= size_bytes());
+  for (Sector& sector : sectors_) {
+    sector.bytes = {};
+    sector.hit = {};
+  }
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    if (bytes[i] == 0xFF) continue;
+    Sector& sector = in_use(static_cast<std::uint32_t>(i / geometry().sector_size_bytes));
+    const std::size_t at = i % geometry().sector_size_bytes;
+    sector.bytes[at] = bytes[i];
+    sector.hit[at / geometry().program_size_bytes] = true;
+  }
+}
+
+}  // namespace godwit::sim

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// A flash in memory that is stricter than hardware: it refuses what hardware would garble, counts what wears,
+// and loses power in the middle of an operation when told to. Host only; sectors take memory while they hold
+// data, so a fleet of thousands is cheap. One thread.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <random>
+#include <vector>
+
+#include "firmware/ports/flash.h"
+#include "proto/base/bytes.h"
+#include "proto/base/status.h"
+
+namespace godwit::sim {
+
+// What the interrupted operation leaves behind. "Hit" cells cannot be programmed before the next erase.
+enum class Tear : std::uint8_t {
+  kBefore,   // nothing: power went a moment before
+  kPart,     // a prefix: of the unit's bytes, or of the sector that is being erased
+  kGarbage,  // random bytes all over the unit or sector
+  kWeak,     // the unit or sector reads as erased, and yet was hit
+  kAfter,    // all of it: power went a moment after
+};
+
+class SimFlash final : public ports::Flash {
+ public:
+  // Operations are units programmed, sectors erased and flushes.
+  struct Fault {
+    enum class Kind : std::uint8_t {
+      kPowerCut,  // everything fails until power_on()
+      kError,     // only this call fails
+    };
+    std::uint64_t operation;  // the one that is hit, 0 being the next
+    Tear tear = Tear::kPart;
+    Kind kind = Kind::kPowerCut;
+  };
+  struct Counts {
+    std::uint64_t operations = 0;
+    std::uint64_t bytes_programmed = 0;
+    std::uint64_t bytes_read = 0;
+    std::uint64_t reads = 0;
+    std::uint64_t flushes = 0;
+    std::uint64_t erases = 0;
+    std::uint64_t refused = 0;  // programs of cells that were not erased: a bug of the caller
+  };
+
+  explicit SimFlash(const ports::FlashGeometry& geometry, std::uint64_t seed = 1);
+
+  void arm(const Fault& fault) { fault_ = fault; }
+  void disarm() { fault_.reset(); }
+  [[nodiscard]] bool powered() const { return powered_; }
+  void power_on() { powered_ = true; }
+  void power_off() { powered_ = false; }
+
+  void flip_bit(std::uint64_t offset, unsigned bit);
+  // The whole region. What is not 0xFF in `bytes` counts as programmed; shorter input leaves the rest erased.
+  [[nodiscard]] std::vector<std::uint8_t> image() const;
+  void load(Bytes bytes);
+
+  [[nodiscard]] const Counts& counts() const { return counts_; }
+  [[nodiscard]] std::uint32_t erases(std::uint32_t sector) const { return sectors_[sector].erases; }
+
+ private:
+  struct Sector {
+    std::vector<std::uint8_t> bytes;  // empty while the sector is erased
+    std::vector<bool> hit;            // by unit: cannot be programmed
+    std::uint32_t erases = 0;
+  };
+
+  Status do_read(std::uint64_t offset, MutableBytes out) override;
+  Status do_program(std::uint64_t offset, Bytes in) override;
+  Status do_erase(std::uint32_t sector) override;
+  Status do_flush() override;
+
+  // Counts an operation; the tear if it is the one to be hit.
+  std::optional<Tear> step();
+  Sector& in_use(std::uint32_t sector);
+  void tear_unit(MutableBytes unit, Bytes in, Tear tear);
+  void tear_erase(Sector& sector, Tear tear);
+
+  std::vector<Sector> sectors_;
+  std::optional<Fault> fault_;
+  Counts counts_;
+  std::minstd_rand random_;
+  bool powered_ = true;
+};
+
+}  // namespace godwit::sim
