@@ -40,7 +40,7 @@ ticker() {
   local log=$1 start=$SECONDS newest columns
   columns=$(tput cols 2> /dev/null || printf 80)
   while sleep 1 > /dev/null 2>&1; do
-    newest=$(tail -c 2000 "$log" 2> /dev/null | tr '\r' '\n' | tail -n 1)
+    newest=$(tail -c 2000 "$log" 2> /dev/null | tr '\r' '\n' | grep -v '^ *$' | tail -n 1 || true)
     if [[ -t 1 ]]; then
       newest="$step_line  $((SECONDS - start)) s  $newest"
       printf '\r\e[K%s' "${newest:0:columns-1}"

@@ -15,21 +15,21 @@ FLEET_LINES = 4
 
 
 class Forward:
-    """Headless: passes on what the fleet prints."""
+    """Headless: passes on the fleet's progress, a line every few seconds."""
 
-    period_s = 0.2
+    period_s = 5
 
     def __init__(self, log):
-        self._log = log.open(errors="replace")
+        self._log = log
 
     def show(self):
-        text = self._log.read()
-        if text:
-            print(text, end="", flush=True)
+        lines = self._log.read_text(errors="replace").replace("\r", "\n").split("\n")
+        newest = next((line for line in reversed(lines) if line.strip("\x1b[K ")), "")
+        if newest:
+            print("  " + newest.replace("\x1b[K", ""), flush=True)
 
     def close(self):
         self.show()
-        self._log.close()
 
 
 class Feed(threading.Thread):
@@ -85,12 +85,8 @@ class Feed(threading.Thread):
 
 
 def newest_values(event):
-    """Channel -> text of its newest value in a telemetry event."""
-    shown = {}
-    for channel in event.get("channels", []):
-        if channel.get("values"):
-            shown[channel["name"]] = f"{channel['values'][-1]} {channel.get('unit', '')}".strip()
-    return shown
+    """Channel -> newest value of a telemetry event. No channels: the device has not announced their names yet."""
+    return {name: values[-1] for name, values in (event.get("channels") or {}).items() if values}
 
 
 class View:
