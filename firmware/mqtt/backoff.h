@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// When to try again: exponential backoff with full jitter, which falls back to its start only after the link has
-// been up and useful for a while, so that "connected, then kicked" does not spin. A value; no clock, no randomness
-// of its own.
+// When to try again: exponential backoff with full jitter, which falls back to its start only after the link
+// has been up and useful for a while, so that "connected, then kicked" does not spin. A value; no clock, no
+// randomness of its own.
 #pragma once
 
 #include <cstdint>
@@ -14,8 +14,8 @@ namespace godwit::mqtt {
 class Backoff {
  public:
   struct Options {
-    Millis first{1'000};       // the first delay is 0 to this
-    Millis max{120'000};       // later ones double up to this
+    Millis first{1'000};          // the first delay is 0 to this
+    Millis max{120'000};          // later ones double up to this
     Millis stable_after{30'000};  // up and useful for so long proves the link stable
   };
   Backoff() : Backoff(Options{}) {}

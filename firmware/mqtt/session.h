@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// An MQTT 5 client session that does no I/O: bytes, link events and time go in; bytes, events and a deadline come
-// out. It is not a connection: the owner opens the link, and opens it again after it closed; the session then
-// resumes what the server kept (4.4), redelivering unacknowledged messages with DUP.
+// An MQTT 5 client session that does no I/O: bytes, link events and time go in; bytes, events and a deadline
+// come out. It is not a connection: the owner opens the link, and opens it again after it closed; the session
+// then resumes what the server kept (4.4), redelivering unacknowledged messages with DUP.
 //
 // After any input or request: send transmit() until empty, poll_event() until empty, then sleep until
-// next_deadline() or input. Early or repeated handle_timeout() calls are harmless. No allocation: all memory is
-// handed in. Not thread-safe; nothing blocks.
+// next_deadline() or input. Early or repeated handle_timeout() calls are harmless. No allocation: all memory
+// is handed in. Not thread-safe; nothing blocks.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <expected>
 #include <optional>
@@ -21,12 +22,16 @@
 
 namespace godwit::mqtt {
 
+class Reader;
+class Writer;
+enum class PacketType : std::uint8_t;
+
 // Memory of a session. Everything must outlive it.
 struct Memory {
-  MutableBytes receive;   // the largest packet that is accepted; announced as Maximum Packet Size (3.1.2.11.4)
+  MutableBytes receive;  // the largest packet that is accepted; announced as Maximum Packet Size (3.1.2.11.4)
   MutableBytes transmit;  // packets that wait for the link; bounds the largest packet that can be sent
-  // Unacknowledged QoS 1 and 2 messages, kept for redelivery. Without it (empty) a lost link loses them, with an
-  // event each, and the session must be opened with clean_start and no session expiry.
+  // Unacknowledged QoS 1 and 2 messages, kept for redelivery. Without it (empty) a lost link loses them, with
+  // an event each, and the session must be opened with clean_start and no session expiry.
   MutableBytes retransmit;
 };
 
@@ -34,12 +39,13 @@ struct Options {
   std::string_view client_id;  // borrowed, as all text here, for the life of the session
   std::string_view user_name;
   Bytes password;
-  bool clean_start = true;                // of the first connection; later ones resume what this one made
-  std::uint32_t session_expiry_s = 0;     // 3.1.2.11.2
-  std::uint16_t keep_alive_s = 60;        // 0: off. The server may lower it (3.2.2.3.14)
-  std::uint16_t receive_maximum = 8;      // unacknowledged QoS 1 and 2 messages accepted at once, 1 to kInboundMax
-  bool use_topic_alias = true;            // outbound, as far as the server allows
-  Millis ack_timeout{20'000};             // CONNACK, SUBACK, PINGRESP: later than this closes the link
+  bool clean_start = true;             // of the first connection; later ones resume what this one made
+  std::uint32_t session_expiry_s = 0;  // 3.1.2.11.2
+  std::uint16_t keep_alive_s = 60;     // 0: off. The server may lower it (3.2.2.3.14)
+  std::uint16_t receive_maximum =
+      8;                        // unacknowledged QoS 1 and 2 messages accepted at once, 1 to kInboundMax
+  bool use_topic_alias = true;  // outbound, as far as the server allows
+  Millis ack_timeout{20'000};   // CONNACK, SUBACK, PINGRESP: later than this closes the link
   const Will* will = nullptr;
   std::span<const UserProperty> user_properties;
 };
@@ -62,7 +68,7 @@ struct Event {
   ReasonCode reason = ReasonCode::kSuccess;
   bool session_present = false;
   bool by_server = false;
-  std::string_view reason_string;  // 3.2.2.3.9 and the like
+  std::string_view reason_string{};  // 3.2.2.3.9 and the like
   Message message{};
 };
 
@@ -74,14 +80,14 @@ class Session {
 
   Session(const Memory& memory, const Options& options);
 
-  // The link is up: a CONNECT is queued. kState: it was up already. kInvalidArgument: the options contradict each
-  // other or do not fit the memory.
+  // The link is up: a CONNECT is queued. kState: it was up already. kInvalidArgument: the options contradict
+  // each other or do not fit the memory.
   Status link_up(Instant now);
   // The link is gone, for whatever reason.
   void link_down(Instant now);
 
-  // Takes bytes from the link; returns how many it took. Fewer than given: poll the pending event, then offer the
-  // rest. A violation of the protocol queues a DISCONNECT with its reason code and ends the session: see
+  // Takes bytes from the link; returns how many it took. Fewer than given: poll the pending event, then offer
+  // the rest. A violation of the protocol queues a DISCONNECT with its reason code and ends the session: see
   // should_close().
   std::size_t handle_bytes(Instant now, Bytes bytes);
   void handle_timeout(Instant now);
@@ -99,12 +105,13 @@ class Session {
   [[nodiscard]] std::optional<UserProperty> user_property(std::size_t index) const;
 
   // Queues a PUBLISH; yields its packet identifier (0 for QoS 0). Copied.
-  // kState: not connected and no memory to keep it. kBusy: no room, or the server's receive maximum is reached;
-  // drain and retry after an event. kInvalidArgument: larger than the server or the memory can ever take, or not
-  // allowed by the server (QoS, retain), or a topic that breaks 4.7.
+  // kState: not connected and no memory to keep it. kBusy: no room, or the server's receive maximum is
+  // reached; drain and retry after an event. kInvalidArgument: larger than the server or the memory can ever
+  // take, or not allowed by the server (QoS, retain), or a topic that breaks 4.7.
   std::expected<std::uint16_t, Status> publish(Instant now, const Message& message);
-  // The same in two steps, to write the payload straight into the packet (message.payload is not used). The span
-  // has payload_size bytes and must be filled before any other call; then commit_publish() or cancel_publish().
+  // The same in two steps, to write the payload straight into the packet (message.payload is not used). The
+  // span has payload_size bytes and must be filled before any other call; then commit_publish() or
+  // cancel_publish().
   std::expected<MutableBytes, Status> begin_publish(Instant now, const Message& message,
                                                     std::size_t payload_size);
   std::expected<std::uint16_t, Status> commit_publish();
@@ -116,7 +123,8 @@ class Session {
     bool retain_as_published = false;
     std::uint8_t retain_handling = 0;
   };
-  // Yields the packet identifier that the kSubscribed event will carry. kState: not connected. kBusy: no room now.
+  // Yields the packet identifier that the kSubscribed event will carry. kState: not connected. kBusy: no room
+  // now.
   std::expected<std::uint16_t, Status> subscribe(Instant now, std::string_view filter,
                                                  const SubscribeOptions& options);
   std::expected<std::uint16_t, Status> unsubscribe(Instant now, std::string_view filter);
@@ -129,6 +137,167 @@ class Session {
   // QoS 1 and 2 messages published and not yet done.
   [[nodiscard]] std::uint16_t in_flight() const;
   [[nodiscard]] std::uint32_t server_maximum_packet_size() const;
+
+ private:
+  static constexpr std::uint16_t kSubscribesMax = 4;     // SUBSCRIBE and UNSUBSCRIBE unanswered at once
+  static constexpr std::size_t kAliasTopicSizeMax = 47;  // longer topics get no alias
+
+  enum class Phase : std::uint8_t { kDown, kConnecting, kConnected, kClosing };
+
+  // A request that is not done. States from kLost on only wait for their event to be polled.
+  enum class RequestState : std::uint8_t {
+    kPuback,   // PUBLISH at QoS 1
+    kPubrec,   // PUBLISH at QoS 2
+    kPubcomp,  // PUBLISH at QoS 2 that the server has taken: what remains is PUBREL
+    kSuback,
+    kUnsuback,
+    kLost,
+    kRejected,  // the server of this connection can never take it
+  };
+  struct Request {
+    std::uint16_t id = 0;
+    RequestState state = RequestState::kPuback;
+    bool due = false;   // its packet must be sent on this connection
+    bool sent = false;  // its packet was sent, on this connection or an earlier one
+    ReasonCode reason = ReasonCode::kSuccess;
+    std::size_t stored_size = 0;  // bytes in the retransmit memory, which is in the order of requests_
+  };
+
+  // What CONNACK says about the server (3.2.2.3).
+  struct Server {
+    std::uint32_t maximum_packet_size;
+    std::uint16_t receive_maximum;
+    std::uint16_t topic_alias_maximum;
+    Qos maximum_qos;
+    bool retain;
+    bool wildcard;
+    bool shared;
+  };
+  static const Server kAnyServer;
+
+  struct AliasTopic {
+    std::uint8_t size = 0;
+    std::array<char, kAliasTopicSizeMax> text;
+  };
+  struct Alias {
+    std::uint16_t value = 0;  // 0: none
+    bool known = false;       // to the server
+  };
+
+  // How the connection ended, until it is polled.
+  struct Ended {
+    EventType type;
+    ReasonCode reason;
+    bool by_server;
+    std::string_view reason_string;
+  };
+
+  // A PUBLISH between begin and commit.
+  struct Draft {
+    std::size_t size = 0;  // 0: there is none
+    std::uint16_t id = 0;
+    Qos qos = Qos::kAtMostOnce;
+    bool stored = false;  // in the retransmit memory
+    Alias alias;
+  };
+
+  // session.cc: link, time, events
+  void end(Instant now, ReasonCode reason);
+  void close(const Ended& ended);
+  void drop_transmit();
+  void consume_event();
+  std::optional<Event> poll_request();
+  [[nodiscard]] Instant answer_deadline() const;
+  [[nodiscard]] Instant keep_alive_deadline() const;
+
+  // outbound.cc: requests and the transmit memory
+  [[nodiscard]] std::size_t reserve() const;
+  [[nodiscard]] std::size_t transmit_room() const;
+  MutableBytes transmit_tail(std::size_t size);
+  [[nodiscard]] bool has_reply_room() const;
+  bool options_are_valid() const;
+  void write_connect(Writer& writer) const;
+  void put_ack(std::uint8_t first_byte, std::uint16_t id, ReasonCode reason);
+  void put_disconnect(ReasonCode reason);
+  void put_pingreq();
+  void pump();
+  bool send_stored(Request& request);
+  [[nodiscard]] ReasonCode server_verdict(std::uint8_t first_byte, std::size_t size) const;
+  [[nodiscard]] Alias alias_of(std::string_view topic) const;
+  void remember_alias(std::string_view topic, Alias alias);
+  std::expected<std::uint16_t, Status> request_packet(Instant now, std::string_view filter,
+                                                      const SubscribeOptions* options);
+  [[nodiscard]] std::uint16_t next_id() const;
+  Request* find_request(std::uint16_t id);
+  [[nodiscard]] std::uint16_t count_subscribes() const;
+  void remove_request(Request& request);
+  void give_up(Request& request, RequestState state, ReasonCode reason);
+  void release(Request& request);
+  void forget_stored(Request& request);
+  [[nodiscard]] std::span<const Request> requests() const {
+    return std::span(requests_).first(request_count_);
+  }
+  [[nodiscard]] std::size_t stored_offset(const Request* before) const;
+  void resume_requests(bool session_present);
+  void abandon_requests();
+
+  // inbound.cc: packets from the server
+  ReasonCode take_header();
+  ReasonCode check_first_byte(std::uint8_t first) const;
+  ReasonCode receive_packet(Instant now);
+  ReasonCode receive_connack(Instant now, Reader body);
+  ReasonCode apply_connack(Bytes properties);
+  ReasonCode receive_publish(Reader body);
+  ReasonCode accept(const Event& event);
+  ReasonCode receive_ack(PacketType type, Reader body);
+  ReasonCode receive_unknown_ack(PacketType type, std::uint16_t id, ReasonCode reason);
+  void receive_pubrel(std::uint16_t id);
+  ReasonCode receive_suback(Instant now, PacketType type, Reader body);
+  ReasonCode receive_disconnect(Reader body);
+
+  Memory memory_;
+  Options options_;
+  Phase phase_ = Phase::kDown;
+  bool resumable_;  // the server may hold a session that we want to go on with
+
+  // Input: one packet at a time. It stays while its event is in use.
+  std::size_t receive_size_ = 0;
+  std::size_t packet_size_ = 0;  // 0: not known yet
+  std::optional<Event> event_;   // not polled yet
+  bool event_in_use_ = false;    // polled, and borrowed until the next call
+  Bytes event_properties_;
+  std::uint8_t ack_first_byte_ = 0;  // of the message event; 0: no acknowledgement
+  std::uint16_t ack_id_ = 0;
+  std::optional<Ended> ended_;
+
+  // Output: packets from packet_start_ (the one that is being sent) to transmit_end_.
+  std::size_t packet_start_ = 0;
+  std::size_t transmit_start_ = 0;
+  std::size_t transmit_end_ = 0;
+  Draft draft_;
+
+  // Requests in the order of 4.6: PUBREL by arrival of PUBREC, then PUBLISH as published.
+  std::array<Request, kOutboundMax + kSubscribesMax> requests_;
+  std::uint16_t request_count_ = 0;
+  std::uint16_t last_id_ = 0;
+  std::uint16_t quota_ = 0;  // 4.9
+
+  // QoS 2 messages received and not released (4.3.3), and messages not acknowledged on this connection
+  // (3.3.4).
+  std::array<std::uint16_t, kInboundMax> received_;
+  std::uint16_t received_count_ = 0;
+  std::uint16_t unacked_ = 0;
+
+  std::array<AliasTopic, kAliasesMax> aliases_;
+  std::uint16_t alias_count_ = 0;
+  Server server_;
+
+  Millis keep_alive_{0};
+  Instant last_sent_{};
+  Instant last_received_{};
+  Instant phase_deadline_ = Instant::max();  // of connecting and of closing
+  Instant ping_deadline_ = Instant::max();
+  Instant subscribe_deadline_ = Instant::max();
 };
 
 }  // namespace godwit::mqtt

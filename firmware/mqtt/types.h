@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Vocabulary of MQTT Version 5.0 (OASIS Standard, 7 March 2019); section numbers in this folder are of that text.
+// Vocabulary of MQTT Version 5.0 (OASIS Standard, 7 March 2019); section numbers in this folder are of that
+// text.
 #pragma once
 
 #include <array>

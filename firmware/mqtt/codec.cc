@@ -1,0 +1,370 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "firmware/mqtt/codec.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+namespace godwit::mqtt {
+namespace {
+
+enum class Type : std::uint8_t { kFlag, kU16, kU32, kVarint, kBinary, kString, kPair };
+
+// The packets from a server that have properties. Those that acknowledge share one list.
+enum Scope : std::uint8_t { kInConnack = 1, kInPublish = 2, kInAck = 4, kInDisconnect = 8, kNotZero = 16 };
+
+struct PropertyRule {
+  PropertyId id;
+  Type type;
+  std::uint8_t scope;
+};
+
+// Table 2-4, as far as a server may send it. Every single-byte property of it is a flag. Session Expiry
+// Interval exists in DISCONNECT, but a server must not send it: that is a protocol error, not a malformed
+// packet.
+constexpr std::array kRules{
+    PropertyRule{PropertyId::kPayloadFormat, Type::kFlag, kInPublish},
+    PropertyRule{PropertyId::kMessageExpiry, Type::kU32, kInPublish},
+    PropertyRule{PropertyId::kContentType, Type::kString, kInPublish},
+    PropertyRule{PropertyId::kResponseTopic, Type::kString, kInPublish},
+    PropertyRule{PropertyId::kCorrelationData, Type::kBinary, kInPublish},
+    PropertyRule{PropertyId::kSubscriptionId, Type::kVarint, kInPublish | kNotZero},
+    PropertyRule{PropertyId::kSessionExpiry, Type::kU32, kInConnack | kInDisconnect},
+    PropertyRule{PropertyId::kAssignedClientId, Type::kString, kInConnack},
+    PropertyRule{PropertyId::kServerKeepAlive, Type::kU16, kInConnack},
+    PropertyRule{PropertyId::kAuthMethod, Type::kString, kInConnack},
+    PropertyRule{PropertyId::kAuthData, Type::kBinary, kInConnack},
+    PropertyRule{PropertyId::kResponseInformation, Type::kString, kInConnack},
+    PropertyRule{PropertyId::kServerReference, Type::kString, kInConnack | kInDisconnect},
+    PropertyRule{PropertyId::kReasonString, Type::kString, kInConnack | kInAck | kInDisconnect},
+    PropertyRule{PropertyId::kReceiveMaximum, Type::kU16, kInConnack | kNotZero},
+    PropertyRule{PropertyId::kTopicAliasMaximum, Type::kU16, kInConnack},
+    PropertyRule{PropertyId::kTopicAlias, Type::kU16, kInPublish},
+    PropertyRule{PropertyId::kMaximumQos, Type::kFlag, kInConnack},
+    PropertyRule{PropertyId::kRetainAvailable, Type::kFlag, kInConnack},
+    PropertyRule{PropertyId::kUserProperty, Type::kPair, kInConnack | kInPublish | kInAck | kInDisconnect},
+    PropertyRule{PropertyId::kMaximumPacketSize, Type::kU32, kInConnack | kNotZero},
+    PropertyRule{PropertyId::kWildcardAvailable, Type::kFlag, kInConnack},
+    PropertyRule{PropertyId::kSubscriptionIdAvailable, Type::kFlag, kInConnack},
+    PropertyRule{PropertyId::kSharedAvailable, Type::kFlag, kInConnack},
+};
+
+constexpr std::uint8_t scope_of(PacketType type) {
+  switch (type) {
+    case PacketType::kConnack:
+      return kInConnack;
+    case PacketType::kPublish:
+      return kInPublish;
+    case PacketType::kDisconnect:
+      return kInDisconnect;
+    default:
+      return kInAck;
+  }
+}
+
+// A property whose identifier and type are known; the reader fails if it is cut short.
+const PropertyRule* read_property(Reader& reader, Property& out) {
+  const std::uint32_t id = reader.varint();
+  const auto* const rule = std::ranges::find_if(
+      kRules, [id](const PropertyRule& r) { return static_cast<std::uint32_t>(r.id) == id; });
+  if (rule == kRules.end()) return nullptr;
+  out = {.id = rule->id};
+  switch (rule->type) {
+    case Type::kFlag:
+      out.number = reader.u8();
+      break;
+    case Type::kU16:
+      out.number = reader.u16();
+      break;
+    case Type::kU32:
+      out.number = reader.u32();
+      break;
+    case Type::kVarint:
+      out.number = reader.varint();
+      break;
+    case Type::kBinary:
+      out.bytes = reader.binary();
+      break;
+    case Type::kString:
+      out.bytes = reader.string();
+      break;
+    case Type::kPair:
+      out.bytes = reader.string();
+      out.value = reader.string();
+      break;
+  }
+  return rule;
+}
+
+// Which packets from a server may carry a reason code of 0x80 and above (table 2-6).
+enum Carrier : std::uint8_t { kC = 1, kP = 2, kR = 4, kS = 8, kU = 16, kD = 32 };
+constexpr std::array<std::uint8_t, 0xA3 - 0x80> kErrorCarriers{
+    kC | kP | kS | kU | kD,  // 0x80 unspecified error
+    kC | kD,                 // 0x81 malformed packet
+    kC | kD,                 // 0x82 protocol error
+    kC | kP | kS | kU | kD,  // 0x83 implementation specific error
+    kC,                      // 0x84 unsupported protocol version
+    kC,                      // 0x85 client identifier not valid
+    kC,                      // 0x86 bad user name or password
+    kC | kP | kS | kU | kD,  // 0x87 not authorized
+    kC,                      // 0x88 server unavailable
+    kC | kD,                 // 0x89 server busy
+    kC,                      // 0x8A banned
+    kD,                      // 0x8B server shutting down
+    kC | kD,                 // 0x8C bad authentication method
+    kD,                      // 0x8D keep alive timeout
+    kD,                      // 0x8E session taken over
+    kS | kU | kD,            // 0x8F topic filter invalid
+    kC | kP | kD,            // 0x90 topic name invalid
+    kP | kS | kU,            // 0x91 packet identifier in use
+    kR,                      // 0x92 packet identifier not found
+    kD,                      // 0x93 receive maximum exceeded
+    kD,                      // 0x94 topic alias invalid
+    kC | kD,                 // 0x95 packet too large
+    kD,                      // 0x96 message rate too high
+    kC | kP | kS | kD,       // 0x97 quota exceeded
+    kD,                      // 0x98 administrative action
+    kC | kP | kD,            // 0x99 payload format invalid
+    kC | kD,                 // 0x9A retain not supported
+    kC | kD,                 // 0x9B QoS not supported
+    kC | kD,                 // 0x9C use another server
+    kC | kD,                 // 0x9D server moved
+    kS | kD,                 // 0x9E shared subscriptions not supported
+    kC | kD,                 // 0x9F connection rate exceeded
+    kD,                      // 0xA0 maximum connect time
+    kS | kD,                 // 0xA1 subscription identifiers not supported
+    kS | kD,                 // 0xA2 wildcard subscriptions not supported
+};
+
+constexpr std::uint8_t carrier_of(PacketType type) {
+  switch (type) {
+    case PacketType::kConnack:
+      return kC;
+    case PacketType::kPuback:
+    case PacketType::kPubrec:
+      return kP;
+    case PacketType::kPubrel:
+    case PacketType::kPubcomp:
+      return kR;
+    case PacketType::kSuback:
+      return kS;
+    case PacketType::kUnsuback:
+      return kU;
+    default:
+      return kD;
+  }
+}
+
+}  // namespace
+
+bool is_utf8(Bytes bytes) {
+  for (std::size_t i = 0; i < bytes.size();) {
+    const std::uint8_t lead = bytes[i++];
+    if (lead < 0x80) continue;
+    // The second byte is limited so that nothing is overlong, a surrogate or above U+10FFFF (Unicode, table
+    // 3-7).
+    const int more = lead >= 0xF0 ? 3 : lead >= 0xE0 ? 2 : 1;
+    if (lead < 0xC2 || lead > 0xF4) return false;
+    const std::uint8_t low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
+    const std::uint8_t high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
+    if (bytes.size() - i < static_cast<std::size_t>(more)) return false;
+    if (bytes[i] < low || bytes[i] > high) return false;
+    for (int k = 1; k < more; ++k) {
+      if ((bytes[i + static_cast<std::size_t>(k)] & 0xC0) != 0x80) return false;
+    }
+    i += static_cast<std::size_t>(more);
+  }
+  return true;
+}
+
+bool is_mqtt_string(Bytes bytes) {
+  return bytes.size() <= 0xFFFF && std::ranges::find(bytes, std::uint8_t{0}) == bytes.end() && is_utf8(bytes);
+}
+
+bool is_topic_name(std::string_view topic) {
+  return !topic.empty() && topic.find_first_of("+#") == std::string_view::npos &&
+         is_mqtt_string(as_bytes(topic));
+}
+
+bool is_shared_filter(std::string_view filter) { return filter.starts_with("$share/"); }
+
+bool is_topic_filter(std::string_view filter) {
+  if (!is_mqtt_string(as_bytes(filter))) return false;
+  if (is_shared_filter(filter)) {
+    filter.remove_prefix(7);
+    const std::size_t slash = filter.find('/');
+    if (slash == 0 || slash == std::string_view::npos) return false;
+    if (filter.substr(0, slash).find_first_of("+#") != std::string_view::npos) return false;
+    filter.remove_prefix(slash + 1);
+  }
+  if (filter.empty()) return false;
+  for (std::size_t i = 0; i < filter.size(); ++i) {
+    if (filter[i] != '+' && filter[i] != '#') continue;
+    if (i > 0 && filter[i - 1] != '/') return false;
+    if (i + 1 < filter.size() && (filter[i] == '#' || filter[i + 1] != '/')) return false;
+  }
+  return true;
+}
+
+bool is_reason_of(PacketType type, std::uint8_t code) {
+  if (code == 0x00) return true;
+  const std::uint8_t carrier = carrier_of(type);
+  switch (code) {
+    case 0x01:
+    case 0x02:
+      return carrier == kS;
+    case 0x10:
+      return carrier == kP;
+    case 0x11:
+      return carrier == kU;
+    default:
+      return code >= 0x80 && code < 0x80 + kErrorCarriers.size() &&
+             (kErrorCarriers[code - 0x80U] & carrier) != 0;
+  }
+}
+
+std::size_t varint_size(std::size_t value) {
+  std::size_t size = 1;
+  while (value >>= 7) ++size;
+  return size;
+}
+
+std::uint32_t Reader::big_endian(std::size_t size) {
+  std::uint32_t value = 0;
+  for (const std::uint8_t byte : bytes(size)) value = (value << 8) | byte;
+  return value;
+}
+
+std::uint8_t Reader::u8() { return static_cast<std::uint8_t>(big_endian(1)); }
+std::uint16_t Reader::u16() { return static_cast<std::uint16_t>(big_endian(2)); }
+std::uint32_t Reader::u32() { return big_endian(4); }
+
+std::uint32_t Reader::varint() {
+  std::uint32_t value = 0;
+  for (unsigned shift = 0; shift < 28; shift += 7) {
+    const std::uint8_t byte = u8();
+    value |= static_cast<std::uint32_t>(byte & 0x7F) << shift;
+    if (byte >= 0x80) continue;
+    if (byte == 0 && shift > 0) break;
+    return value;
+  }
+  ok_ = false;
+  return 0;
+}
+
+Bytes Reader::bytes(std::size_t size) {
+  if (!ok_ || size > rest_.size()) {
+    ok_ = false;
+    return {};
+  }
+  const Bytes taken = rest_.first(size);
+  rest_ = rest_.subspan(size);
+  return taken;
+}
+
+Bytes Reader::string() {
+  const Bytes text = binary();
+  if (!is_mqtt_string(text)) ok_ = false;
+  return text;
+}
+
+void Writer::u8(std::uint8_t value) { bytes({&value, 1}); }
+
+void Writer::u16(std::uint16_t value) {
+  u8(static_cast<std::uint8_t>(value >> 8));
+  u8(static_cast<std::uint8_t>(value));
+}
+
+void Writer::u32(std::uint32_t value) {
+  u16(static_cast<std::uint16_t>(value >> 16));
+  u16(static_cast<std::uint16_t>(value));
+}
+
+void Writer::varint(std::size_t value) {
+  for (; value >= 0x80; value >>= 7) u8(static_cast<std::uint8_t>(value | 0x80));
+  u8(static_cast<std::uint8_t>(value));
+}
+
+void Writer::bytes(Bytes bytes) {
+  const std::size_t at = size_;
+  size_ += bytes.size();
+  if (ok() && !bytes.empty()) std::memcpy(out_.data() + at, bytes.data(), bytes.size());
+}
+
+void Writer::binary(Bytes data) {
+  u16(static_cast<std::uint16_t>(data.size()));
+  bytes(data);
+}
+
+ReasonCode read_properties(Reader& reader, PacketType type, Bytes& out) {
+  const std::uint32_t size = reader.varint();
+  out = reader.bytes(size);
+  if (!reader.ok()) return ReasonCode::kMalformedPacket;
+  std::uint64_t seen = 0;
+  Reader properties(out);
+  while (!properties.done()) {
+    Property property{};
+    const PropertyRule* const rule = read_property(properties, property);
+    if (rule == nullptr || !properties.ok() || (rule->scope & scope_of(type)) == 0) {
+      return ReasonCode::kMalformedPacket;
+    }
+    const std::uint64_t bit = std::uint64_t{1} << static_cast<std::uint8_t>(property.id);
+    const bool repeats =
+        property.id == PropertyId::kUserProperty || property.id == PropertyId::kSubscriptionId;
+    if ((seen & bit) != 0 && !repeats) return ReasonCode::kProtocolError;
+    seen |= bit;
+    if (rule->type == Type::kFlag && property.number > 1) return ReasonCode::kProtocolError;
+    if ((rule->scope & kNotZero) != 0 && property.number == 0) return ReasonCode::kProtocolError;
+  }
+  return ReasonCode::kSuccess;
+}
+
+std::optional<Property> next_property(Reader& reader) {
+  if (reader.rest().empty()) return std::nullopt;
+  Property property{};
+  if (read_property(reader, property) == nullptr) return std::nullopt;
+  return property;
+}
+
+void write_user_properties(Writer& writer, std::span<const UserProperty> properties) {
+  for (const UserProperty& property : properties) {
+    writer.u8(static_cast<std::uint8_t>(PropertyId::kUserProperty));
+    writer.string(property.name);
+    writer.string(property.value);
+  }
+}
+
+void write_message_properties(Writer& writer, const Message& message) {
+  if (message.text_payload) {
+    writer.u8(static_cast<std::uint8_t>(PropertyId::kPayloadFormat));
+    writer.u8(1);
+  }
+  if (message.expiry_s) {
+    writer.u8(static_cast<std::uint8_t>(PropertyId::kMessageExpiry));
+    writer.u32(*message.expiry_s);
+  }
+  const auto text = [&writer](PropertyId id, Bytes bytes) {
+    if (bytes.empty()) return;
+    writer.u8(static_cast<std::uint8_t>(id));
+    writer.binary(bytes);
+  };
+  text(PropertyId::kContentType, as_bytes(message.content_type));
+  text(PropertyId::kResponseTopic, as_bytes(message.response_topic));
+  text(PropertyId::kCorrelationData, message.correlation_data);
+  write_user_properties(writer, message.user_properties);
+}
+
+bool is_valid(std::span<const UserProperty> properties) {
+  return std::ranges::all_of(properties, [](const UserProperty& property) {
+    return is_mqtt_string(as_bytes(property.name)) && is_mqtt_string(as_bytes(property.value));
+  });
+}
+
+bool is_valid(const Message& message) {
+  return message.qos <= Qos::kExactlyOnce && is_topic_name(message.topic) &&
+         (message.response_topic.empty() || is_topic_name(message.response_topic)) &&
+         is_mqtt_string(as_bytes(message.content_type)) && message.correlation_data.size() <= 0xFFFF &&
+         is_valid(message.user_properties);
+}
+
+}  // namespace godwit::mqtt

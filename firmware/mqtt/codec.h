@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+// The data types of the wire (1.5), properties (2.2.2) and reason codes (2.4): reading with every check that
+// needs no session, and writing. Values on the stack; text and bytes that are read are borrowed from the
+// input.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "firmware/mqtt/types.h"
+#include "proto/base/bytes.h"
+
+namespace godwit::mqtt {
+
+enum class PacketType : std::uint8_t {
+  kConnect = 1,
+  kConnack = 2,
+  kPublish = 3,
+  kPuback = 4,
+  kPubrec = 5,
+  kPubrel = 6,
+  kPubcomp = 7,
+  kSubscribe = 8,
+  kSuback = 9,
+  kUnsubscribe = 10,
+  kUnsuback = 11,
+  kPingreq = 12,
+  kPingresp = 13,
+  kDisconnect = 14,
+  kAuth = 15,
+};
+
+enum class PropertyId : std::uint8_t {
+  kPayloadFormat = 0x01,
+  kMessageExpiry = 0x02,
+  kContentType = 0x03,
+  kResponseTopic = 0x08,
+  kCorrelationData = 0x09,
+  kSubscriptionId = 0x0B,
+  kSessionExpiry = 0x11,
+  kAssignedClientId = 0x12,
+  kServerKeepAlive = 0x13,
+  kAuthMethod = 0x15,
+  kAuthData = 0x16,
+  kWillDelay = 0x18,
+  kResponseInformation = 0x1A,
+  kServerReference = 0x1C,
+  kReasonString = 0x1F,
+  kReceiveMaximum = 0x21,
+  kTopicAliasMaximum = 0x22,
+  kTopicAlias = 0x23,
+  kMaximumQos = 0x24,
+  kRetainAvailable = 0x25,
+  kUserProperty = 0x26,
+  kMaximumPacketSize = 0x27,
+  kWildcardAvailable = 0x28,
+  kSubscriptionIdAvailable = 0x29,
+  kSharedAvailable = 0x2A,
+};
+
+inline constexpr std::uint32_t kVarintMax = 268'435'455;         // 1.5.5
+inline constexpr std::uint32_t kPacketSizeMax = kVarintMax + 5;  // with the fixed header
+
+[[nodiscard]] bool is_utf8(Bytes bytes);               // well formed as Unicode has it; U+0000 allowed
+[[nodiscard]] bool is_mqtt_string(Bytes bytes);        // 1.5.4: UTF-8, no U+0000, at most 65,535 bytes
+[[nodiscard]] bool is_topic_name(std::string_view);    // 4.7: a string of at least one character, no wildcard
+[[nodiscard]] bool is_topic_filter(std::string_view);  // 4.7.1, and 4.8.2 for shared subscriptions
+[[nodiscard]] bool is_shared_filter(std::string_view);
+// Whether 2.4 allows this reason code in a packet of this type that a server sends.
+[[nodiscard]] bool is_reason_of(PacketType type, std::uint8_t code);
+[[nodiscard]] std::size_t varint_size(std::size_t value);
+
+// Reads from the front. The first failure sticks: later reads yield zero or nothing, and ok() is false.
+class Reader {
+ public:
+  explicit Reader(Bytes bytes) : rest_(bytes) {}
+
+  std::uint8_t u8();
+  std::uint16_t u16();
+  std::uint32_t u32();
+  std::uint32_t varint();  // fails on more bytes than the value needs (1.5.5)
+  Bytes bytes(std::size_t size);
+  Bytes binary() { return bytes(u16()); }
+  Bytes string();  // fails unless is_mqtt_string()
+
+  [[nodiscard]] Bytes rest() const { return rest_; }
+  [[nodiscard]] bool ok() const { return ok_; }
+  [[nodiscard]] bool done() const { return ok_ && rest_.empty(); }
+
+ private:
+  std::uint32_t big_endian(std::size_t size);
+  Bytes rest_;
+  bool ok_ = true;
+};
+
+// Counts all that is put into it and stores it as long as it fits; the default one only counts.
+class Writer {
+ public:
+  Writer() = default;
+  explicit Writer(MutableBytes out) : out_(out) {}
+
+  void u8(std::uint8_t value);
+  void u16(std::uint16_t value);
+  void u32(std::uint32_t value);
+  void varint(std::size_t value);
+  void bytes(Bytes bytes);
+  void binary(Bytes bytes);  // with its length in two bytes; precondition: at most 65,535
+  void string(std::string_view text) { binary(as_bytes(text)); }
+
+  [[nodiscard]] std::size_t size() const { return size_; }
+  [[nodiscard]] bool ok() const { return size_ <= out_.size(); }
+
+ private:
+  MutableBytes out_;
+  std::size_t size_ = 0;
+};
+
+struct Property {
+  PropertyId id;
+  std::uint32_t number = 0;  // of integer types
+  Bytes bytes{};             // of strings and binary data; the name of a user property
+  Bytes value{};             // of a user property
+};
+
+// Takes a property length and the properties from `reader` and checks them for a packet of `type` from a
+// server: ids, types, values and repetition. kSuccess, with the properties in `out`; or why the connection
+// must end.
+[[nodiscard]] ReasonCode read_properties(Reader& reader, PacketType type, Bytes& out);
+// Takes the next property from what read_properties() has checked; nullopt at the end.
+[[nodiscard]] std::optional<Property> next_property(Reader& reader);
+
+void write_user_properties(Writer& writer, std::span<const UserProperty> properties);
+// All properties of a message, without their length.
+void write_message_properties(Writer& writer, const Message& message);
+// Whether what the caller wants to send keeps to 1.5.4 and 4.7.
+[[nodiscard]] bool is_valid(const Message& message);
+[[nodiscard]] bool is_valid(std::span<const UserProperty> properties);
+
+}  // namespace godwit::mqtt

@@ -1,0 +1,399 @@
+// SPDX-License-Identifier: Apache-2.0
+// Packets from the server: strict, because a server that breaks the protocol cannot be trusted with its
+// state. Everything that is wrong ends the connection with the reason code that 4.13 and the packet's section
+// name.
+#include <algorithm>
+#include <cstring>
+
+#include "firmware/mqtt/codec.h"
+#include "firmware/mqtt/session.h"
+
+namespace godwit::mqtt {
+namespace {
+
+constexpr ReasonCode kOk = ReasonCode::kSuccess;
+constexpr ReasonCode kMalformed = ReasonCode::kMalformedPacket;
+constexpr ReasonCode kProtocol = ReasonCode::kProtocolError;
+
+constexpr std::size_t kHeaderSizeMax = 5;
+constexpr std::uint8_t kPubackByte = 0x40;
+constexpr std::uint8_t kPubrecByte = 0x50;
+constexpr std::uint8_t kPubrelByte = 0x62;
+constexpr std::uint8_t kPubcompByte = 0x70;
+
+// What acknowledgements and DISCONNECT have in front of their end: a reason code and properties, both of
+// which may be left out, the properties only with nothing behind (3.4.2.1, 3.14.2.1).
+struct Reason {
+  ReasonCode code = ReasonCode::kSuccess;
+  Bytes properties;
+};
+
+ReasonCode read_reason(Reader& reader, PacketType type, Reason& out) {
+  if (reader.done()) return kOk;
+  const std::uint8_t code = reader.u8();
+  if (!reader.rest().empty()) {
+    if (const ReasonCode wrong = read_properties(reader, type, out.properties); wrong != kOk) return wrong;
+  }
+  if (!reader.done()) return kMalformed;
+  if (!is_reason_of(type, code)) return kProtocol;
+  out.code = static_cast<ReasonCode>(code);
+  return kOk;
+}
+
+std::string_view reason_string(Bytes properties) {
+  Reader reader(properties);
+  while (const auto property = next_property(reader)) {
+    if (property->id == PropertyId::kReasonString) return as_text(property->bytes);
+  }
+  return {};
+}
+
+}  // namespace
+
+std::size_t Session::handle_bytes(Instant now, Bytes bytes) {
+  if (phase_ == Phase::kDown || phase_ == Phase::kClosing) return bytes.size();
+  consume_event();
+  std::size_t taken = 0;
+  while (taken < bytes.size() && !event_ && !ended_ && has_reply_room()) {
+    // The header comes byte by byte: its own bytes tell where it ends.
+    const std::size_t wanted = packet_size_ == 0 ? 1 : packet_size_ - receive_size_;
+    const std::size_t size = std::min(wanted, bytes.size() - taken);
+    std::memcpy(memory_.receive.data() + receive_size_, bytes.data() + taken, size);
+    receive_size_ += size;
+    taken += size;
+    last_received_ = now;
+    ReasonCode wrong = packet_size_ == 0 ? take_header() : kOk;
+    if (wrong == kOk && receive_size_ == packet_size_) {
+      wrong = receive_packet(now);
+      if (!event_) receive_size_ = 0;
+      packet_size_ = 0;
+    }
+    if (wrong != kOk) end(now, wrong);
+    if (phase_ == Phase::kClosing) return bytes.size();
+  }
+  return taken;
+}
+
+// Looks at the header so far; sets packet_size_ once it is whole.
+ReasonCode Session::take_header() {
+  if (receive_size_ == 1) return check_first_byte(memory_.receive[0]);
+  const bool ends = memory_.receive[receive_size_ - 1] < 0x80;
+  if (!ends) return receive_size_ == kHeaderSizeMax ? kMalformed : kOk;
+  Reader reader(memory_.receive.subspan(1, receive_size_ - 1));
+  const std::size_t remaining = reader.varint();
+  if (!reader.ok()) return kMalformed;
+  packet_size_ = receive_size_ + remaining;
+  return packet_size_ > memory_.receive.size() ? ReasonCode::kPacketTooLarge : kOk;
+}
+
+// 2.1.2, 2.1.3: what may come from a server at all, and now, and with which flags.
+ReasonCode Session::check_first_byte(std::uint8_t first) const {
+  const unsigned flags = first & 0x0FU;
+  const auto type = static_cast<PacketType>(first >> 4);
+  switch (type) {
+    case PacketType::kPublish:
+      if ((flags & 0x06) == 0x06) return kMalformed;  // QoS 3
+      if ((flags & 0x0E) == 0x08) return kMalformed;  // DUP at QoS 0
+      break;
+    case PacketType::kPubrel:
+      if (flags != 2) return kMalformed;
+      break;
+    case PacketType::kConnack:
+    case PacketType::kPuback:
+    case PacketType::kPubrec:
+    case PacketType::kPubcomp:
+    case PacketType::kSuback:
+    case PacketType::kUnsuback:
+    case PacketType::kPingresp:
+    case PacketType::kDisconnect:
+      if (flags != 0) return kMalformed;
+      break;
+    case PacketType::kConnect:
+    case PacketType::kSubscribe:
+    case PacketType::kUnsubscribe:
+    case PacketType::kPingreq:
+    case PacketType::kAuth:  // only after we asked for it (4.12.0-6), which we never do
+      return kProtocol;
+    default:
+      return kMalformed;
+  }
+  const bool expected = (type == PacketType::kConnack) == (phase_ == Phase::kConnecting);
+  return expected ? kOk : kProtocol;
+}
+
+ReasonCode Session::receive_packet(Instant now) {
+  Reader body(memory_.receive.first(packet_size_).subspan(1));
+  body.varint();
+  const auto type = static_cast<PacketType>(memory_.receive[0] >> 4);
+  switch (type) {
+    case PacketType::kConnack:
+      return receive_connack(now, body);
+    case PacketType::kPublish:
+      return receive_publish(body);
+    case PacketType::kSuback:
+    case PacketType::kUnsuback:
+      return receive_suback(now, type, body);
+    case PacketType::kPingresp:
+      ping_deadline_ = Instant::max();
+      return body.done() ? kOk : kMalformed;
+    case PacketType::kDisconnect:
+      return receive_disconnect(body);
+    default:
+      return receive_ack(type, body);
+  }
+}
+
+ReasonCode Session::receive_connack(Instant now, Reader body) {
+  const std::uint8_t flags = body.u8();
+  const std::uint8_t code = body.u8();
+  Bytes properties;
+  if (const ReasonCode wrong = read_properties(body, PacketType::kConnack, properties); wrong != kOk)
+    return wrong;
+  if (!body.done() || flags > 1) return kMalformed;
+  const bool session_present = flags != 0;
+  if (!is_reason_of(PacketType::kConnack, code)) return kProtocol;
+  // A session where we asked for none, or beside an error (3.2.2-2, 3.2.2-4, 3.2.2-6).
+  if (session_present && (!resumable_ || code != 0)) return kProtocol;
+  if (code != 0) {
+    drop_transmit();
+    close({EventType::kRefused, static_cast<ReasonCode>(code), false, reason_string(properties)});
+    return kOk;
+  }
+  if (const ReasonCode wrong = apply_connack(properties); wrong != kOk) return wrong;
+  phase_ = Phase::kConnected;
+  phase_deadline_ = Instant::max();
+  last_received_ = now;
+  quota_ = server_.receive_maximum;
+  resume_requests(session_present);
+  pump();
+  event_ = Event{.type = EventType::kConnected,
+                 .session_present = session_present,
+                 .reason_string = reason_string(properties)};
+  return kOk;
+}
+
+ReasonCode Session::apply_connack(Bytes properties) {
+  std::uint32_t keep_alive_s = options_.keep_alive_s;
+  std::uint32_t session_expiry_s = options_.session_expiry_s;
+  Reader reader(properties);
+  while (const auto property = next_property(reader)) {
+    const std::uint32_t number = property->number;
+    switch (property->id) {
+      case PropertyId::kSessionExpiry:
+        session_expiry_s = number;
+        break;
+      case PropertyId::kReceiveMaximum:
+        server_.receive_maximum = static_cast<std::uint16_t>(number);
+        break;
+      case PropertyId::kMaximumQos:
+        server_.maximum_qos = static_cast<Qos>(number);
+        break;
+      case PropertyId::kRetainAvailable:
+        server_.retain = number != 0;
+        break;
+      case PropertyId::kMaximumPacketSize:
+        server_.maximum_packet_size = std::min(number, kPacketSizeMax);
+        break;
+      case PropertyId::kTopicAliasMaximum:
+        server_.topic_alias_maximum = static_cast<std::uint16_t>(number);
+        break;
+      case PropertyId::kWildcardAvailable:
+        server_.wildcard = number != 0;
+        break;
+      case PropertyId::kSharedAvailable:
+        server_.shared = number != 0;
+        break;
+      case PropertyId::kServerKeepAlive:
+        keep_alive_s = number;
+        break;
+      case PropertyId::kAuthMethod:  // we asked for neither (4.12.0-6, 3.1.2-28)
+      case PropertyId::kAuthData:
+      case PropertyId::kResponseInformation:
+        return kProtocol;
+      default:
+        break;
+    }
+  }
+  keep_alive_ = Millis{keep_alive_s * 1'000LL};
+  resumable_ = session_expiry_s != 0;
+  return kOk;
+}
+
+ReasonCode Session::receive_publish(Reader body) {
+  const std::uint8_t first = memory_.receive[0];
+  Event event{.type = EventType::kMessage};
+  Message& message = event.message;
+  message.retain = (first & 0x01) != 0;
+  message.qos = static_cast<Qos>((first >> 1) & 3);
+  message.duplicate = (first & 0x08) != 0;
+  message.topic = as_text(body.string());
+  if (message.qos != Qos::kAtMostOnce) event.id = body.u16();
+  if (!body.ok()) return kMalformed;
+  Bytes properties;
+  if (const ReasonCode wrong = read_properties(body, PacketType::kPublish, properties); wrong != kOk)
+    return wrong;
+  message.payload = body.rest();
+  if (message.qos != Qos::kAtMostOnce && event.id == 0) return kProtocol;
+
+  Reader reader(properties);
+  while (const auto property = next_property(reader)) {
+    switch (property->id) {
+      case PropertyId::kPayloadFormat:
+        message.text_payload = property->number != 0;
+        break;
+      case PropertyId::kMessageExpiry:
+        message.expiry_s = property->number;
+        break;
+      case PropertyId::kContentType:
+        message.content_type = as_text(property->bytes);
+        break;
+      case PropertyId::kResponseTopic:
+        message.response_topic = as_text(property->bytes);
+        if (!is_topic_name(message.response_topic)) return kProtocol;
+        break;
+      case PropertyId::kCorrelationData:
+        message.correlation_data = property->bytes;
+        break;
+      case PropertyId::kTopicAlias:  // our Topic Alias Maximum is 0
+        return ReasonCode::kTopicAliasInvalid;
+      default:
+        break;
+    }
+  }
+  if (message.topic.empty()) return kProtocol;
+  if (!is_topic_name(message.topic)) return ReasonCode::kTopicNameInvalid;
+  event_properties_ = properties;
+  return accept(event);
+}
+
+// A PUBLISH that is well formed: as an event, or answered at once.
+ReasonCode Session::accept(const Event& event) {
+  const Message& message = event.message;
+  const Qos qos = message.qos;
+  const std::uint8_t ack = qos == Qos::kAtLeastOnce   ? kPubackByte
+                           : qos == Qos::kExactlyOnce ? kPubrecByte
+                                                      : 0;
+  const auto received = std::span(received_).first(received_count_);
+  if (ack != 0 && std::ranges::find(received, event.id) != received.end()) {
+    // A repetition of what was delivered already (4.3.3). As QoS 1 it means that the server has lost track.
+    put_ack(ack, event.id, qos == Qos::kExactlyOnce ? kOk : ReasonCode::kPacketIdentifierInUse);
+    return kOk;
+  }
+  if (message.text_payload && !is_utf8(message.payload)) {
+    // A sender somewhere is at fault (3.3.2.3.2), and a kept message would come again on every connection.
+    if (ack == 0) return ReasonCode::kPayloadFormatInvalid;
+    put_ack(ack, event.id, ReasonCode::kPayloadFormatInvalid);
+    return kOk;
+  }
+  if (ack != 0) {
+    if (unacked_ == options_.receive_maximum) return ReasonCode::kReceiveMaximumExceeded;
+    if (qos == Qos::kExactlyOnce && received_count_ == kInboundMax)
+      return ReasonCode::kReceiveMaximumExceeded;
+    ++unacked_;
+  }
+  ack_first_byte_ = ack;
+  ack_id_ = event.id;
+  event_ = event;
+  return kOk;
+}
+
+ReasonCode Session::receive_ack(PacketType type, Reader body) {
+  const std::uint16_t id = body.u16();
+  if (!body.ok()) return kMalformed;
+  Reason reason;
+  if (const ReasonCode wrong = read_reason(body, type, reason); wrong != kOk) return wrong;
+  if (id == 0) return kProtocol;
+  if (type == PacketType::kPubrel) {
+    receive_pubrel(id);
+    return kOk;
+  }
+  Request* const request = find_request(id);
+  if (request == nullptr) return receive_unknown_ack(type, id, reason.code);
+  const bool failed = is_error(reason.code);
+  switch (request->state) {
+    case RequestState::kPuback:
+      if (type != PacketType::kPuback || !request->sent) return kProtocol;
+      break;
+    case RequestState::kPubrec:
+      if (type != PacketType::kPubrec || !request->sent) return kProtocol;
+      if (failed) break;
+      release(*request);
+      pump();
+      return kOk;
+    case RequestState::kPubcomp:
+      if (type == PacketType::kPubcomp) break;
+      if (type != PacketType::kPubrec || failed) return kProtocol;
+      request->due = true;
+      pump();
+      return kOk;
+    default:
+      return kProtocol;
+  }
+  remove_request(*request);
+  if (quota_ < server_.receive_maximum) ++quota_;
+  event_ = Event{.type = EventType::kPublished,
+                 .id = id,
+                 .reason = reason.code,
+                 .reason_string = reason_string(reason.properties)};
+  event_properties_ = reason.properties;
+  pump();
+  return kOk;
+}
+
+// A PUBREC is answered so that the server can forget it (4.3.3), which makes it send a PUBCOMP that we do not
+// know either. A PUBACK that answers nothing shows that its state is not ours.
+ReasonCode Session::receive_unknown_ack(PacketType type, std::uint16_t id, ReasonCode reason) {
+  if (type == PacketType::kPuback) return kProtocol;
+  if (type == PacketType::kPubrec && !is_error(reason)) {
+    put_ack(kPubrelByte, id, ReasonCode::kPacketIdentifierNotFound);
+  }
+  return kOk;
+}
+
+void Session::receive_pubrel(std::uint16_t id) {
+  const auto received = std::span(received_).first(received_count_);
+  const auto found = std::ranges::find(received, id);
+  const bool known = found != received.end();
+  if (known) {
+    *found = received.back();
+    --received_count_;
+  }
+  put_ack(kPubcompByte, id, known ? kOk : ReasonCode::kPacketIdentifierNotFound);
+}
+
+ReasonCode Session::receive_suback(Instant now, PacketType type, Reader body) {
+  const std::uint16_t id = body.u16();
+  if (!body.ok()) return kMalformed;
+  Bytes properties;
+  if (const ReasonCode wrong = read_properties(body, type, properties); wrong != kOk) return wrong;
+  Request* const request = find_request(id);
+  const bool subscribe = type == PacketType::kSuback;
+  if (request == nullptr || request->state != (subscribe ? RequestState::kSuback : RequestState::kUnsuback)) {
+    return kProtocol;
+  }
+  // One filter was asked for, so there is one answer (3.8.4-6, 3.10.4-5).
+  const Bytes codes = body.rest();
+  if (codes.size() != 1 || !is_reason_of(type, codes[0])) return kProtocol;
+  remove_request(*request);
+  subscribe_deadline_ = count_subscribes() > 0 ? now + options_.ack_timeout : Instant::max();
+  event_ = Event{.type = subscribe ? EventType::kSubscribed : EventType::kUnsubscribed,
+                 .id = id,
+                 .reason = static_cast<ReasonCode>(codes[0]),
+                 .reason_string = reason_string(properties)};
+  event_properties_ = properties;
+  return kOk;
+}
+
+ReasonCode Session::receive_disconnect(Reader body) {
+  Reason reason;
+  if (const ReasonCode wrong = read_reason(body, PacketType::kDisconnect, reason); wrong != kOk) return wrong;
+  Reader reader(reason.properties);
+  while (const auto property = next_property(reader)) {
+    if (property->id == PropertyId::kSessionExpiry) return kProtocol;  // 3.14.2-2
+  }
+  drop_transmit();
+  close({EventType::kDisconnected, reason.code, true, reason_string(reason.properties)});
+  return kOk;
+}
+
+}  // namespace godwit::mqtt

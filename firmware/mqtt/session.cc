@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+// The life of the link, time, and events. Inbound packets are in inbound.cc, outbound ones in outbound.cc.
+//
+//            link_up          CONNACK 0x00          our DISCONNECT, or the server's end
+//   kDown ------------> kConnecting ------> kConnected ------------------------> kClosing
+//     ^                      |                  |                                   |
+//     +----------------------+-----  link_down  +-----------------------------------+
+#include "firmware/mqtt/session.h"
+
+#include <algorithm>
+
+#include "firmware/mqtt/codec.h"
+#include "proto/base/assert.h"
+
+namespace godwit::mqtt {
+
+constinit const Session::Server Session::kAnyServer{.maximum_packet_size = kPacketSizeMax,
+                                                    .receive_maximum = 0xFFFF,
+                                                    .topic_alias_maximum = 0,
+                                                    .maximum_qos = Qos::kExactlyOnce,
+                                                    .retain = true,
+                                                    .wildcard = true,
+                                                    .shared = true};
+
+Session::Session(const Memory& memory, const Options& options)
+    : memory_(memory), options_(options), resumable_(!options.clean_start), server_(kAnyServer) {}
+
+Status Session::link_up(Instant now) {
+  if (phase_ != Phase::kDown) return Status::kState;
+  if (!options_are_valid()) return Status::kInvalidArgument;
+  Writer writer(memory_.transmit);
+  write_connect(writer);
+  if (writer.size() + reserve() > memory_.transmit.size()) return Status::kInvalidArgument;
+  transmit_end_ = writer.size();
+  server_ = kAnyServer;
+  alias_count_ = 0;
+  unacked_ = 0;
+  quota_ = 0;
+  last_sent_ = now;
+  last_received_ = now;
+  phase_ = Phase::kConnecting;
+  phase_deadline_ = now + options_.ack_timeout;
+  return Status::kOk;
+}
+
+void Session::link_down(Instant) {
+  if (phase_ == Phase::kDown) return;
+  if (phase_ != Phase::kClosing) close({EventType::kDisconnected, ReasonCode::kUnspecifiedError, false, {}});
+  phase_ = Phase::kDown;
+  phase_deadline_ = Instant::max();
+  drop_transmit();
+  draft_ = {};
+  ack_first_byte_ = 0;  // it would belong to the connection that is gone
+  packet_size_ = 0;
+  receive_size_ = 0;
+  abandon_requests();
+}
+
+// Our side ends the connection and says why.
+void Session::end(Instant now, ReasonCode reason) {
+  put_disconnect(reason);
+  close({EventType::kDisconnected, reason, false, {}});
+  phase_deadline_ = now + options_.ack_timeout;
+}
+
+// No packet is taken or made from here on.
+void Session::close(const Ended& ended) {
+  phase_ = Phase::kClosing;
+  phase_deadline_ = ping_deadline_ = subscribe_deadline_ = Instant::max();
+  draft_ = {};
+  ended_ = ended;
+}
+
+void Session::drop_transmit() { packet_start_ = transmit_start_ = transmit_end_ = 0; }
+
+void Session::disconnect(Instant now, ReasonCode reason) {
+  if (phase_ != Phase::kConnecting && phase_ != Phase::kConnected) return;
+  consume_event();
+  end(now, reason);
+}
+
+bool Session::should_close() const { return phase_ == Phase::kClosing; }
+bool Session::connected() const { return phase_ == Phase::kConnected; }
+std::uint32_t Session::server_maximum_packet_size() const { return server_.maximum_packet_size; }
+
+Instant Session::answer_deadline() const {
+  return std::min(std::min(phase_deadline_, ping_deadline_), subscribe_deadline_);
+}
+
+// The last eighth of the interval is for the PINGREQ to reach the server. Silence of the server counts too: a
+// client that only sends would not notice otherwise that nobody listens.
+Instant Session::keep_alive_deadline() const {
+  if (phase_ != Phase::kConnected || keep_alive_ == Millis{0}) return Instant::max();
+  return std::min(last_sent_, last_received_) + keep_alive_ * 7 / 8;
+}
+
+std::optional<Instant> Session::next_deadline() const {
+  const Instant next = std::min(answer_deadline(), keep_alive_deadline());
+  if (next == Instant::max()) return std::nullopt;
+  return next;
+}
+
+void Session::handle_timeout(Instant now) {
+  if (now >= answer_deadline()) {
+    // Nobody answers, so a DISCONNECT would reach nobody: give up what is queued and ask for the link to be
+    // closed.
+    if (phase_ != Phase::kClosing) {
+      close({EventType::kDisconnected, ReasonCode::kKeepAliveTimeout, false, {}});
+    }
+    phase_deadline_ = Instant::max();
+    drop_transmit();
+    return;
+  }
+  if (now < keep_alive_deadline()) return;
+  last_sent_ = now;
+  last_received_ = now;
+  const bool waiting = ping_deadline_ != Instant::max();
+  if (has_reply_room() && !(waiting && !transmit().empty()))
+    put_pingreq();  // unless one has not even left yet
+  if (!waiting) ping_deadline_ = now + options_.ack_timeout;
+}
+
+// The event last polled is done with: what it borrowed is free, and its message is acknowledged
+// (4.3.2, 4.3.3).
+void Session::consume_event() {
+  if (!event_in_use_) return;
+  event_in_use_ = false;
+  event_properties_ = {};
+  receive_size_ = 0;
+  packet_size_ = 0;
+  if (ack_first_byte_ != 0 && phase_ == Phase::kConnected)
+    put_ack(ack_first_byte_, ack_id_, ReasonCode::kSuccess);
+  ack_first_byte_ = 0;
+}
+
+std::optional<Event> Session::poll_event() {
+  consume_event();
+  if (event_) {
+    const Event event = *event_;
+    event_.reset();
+    event_in_use_ = true;
+    // From here the message counts as delivered, and must not be delivered again (4.3.3).
+    if (event.type == EventType::kMessage && event.message.qos == Qos::kExactlyOnce) {
+      received_[received_count_++] = event.id;
+    }
+    return event;
+  }
+  if (auto event = poll_request()) return event;
+  if (!ended_) return std::nullopt;
+  const Event event{.type = ended_->type,
+                    .reason = ended_->reason,
+                    .by_server = ended_->by_server,
+                    .reason_string = ended_->reason_string};
+  ended_.reset();
+  return event;
+}
+
+// Requests that ended without a packet from the server.
+std::optional<Event> Session::poll_request() {
+  for (Request& request : std::span(requests_).first(request_count_)) {
+    if (request.state < RequestState::kLost) continue;
+    const Event event{
+        .type = request.state == RequestState::kLost ? EventType::kPublishLost : EventType::kPublished,
+        .id = request.id,
+        .reason = request.reason};
+    remove_request(request);
+    return event;
+  }
+  return std::nullopt;
+}
+
+std::optional<UserProperty> Session::user_property(std::size_t index) const {
+  Reader reader(event_properties_);
+  while (const auto property = next_property(reader)) {
+    if (property->id != PropertyId::kUserProperty || index-- > 0) continue;
+    return UserProperty{as_text(property->bytes), as_text(property->value)};
+  }
+  return std::nullopt;
+}
+
+}  // namespace godwit::mqtt
