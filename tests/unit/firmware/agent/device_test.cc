@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "firmware/agent/device.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "tests/unit/firmware/agent/device_rig.h"
+
+namespace godwit::agent {
+namespace {
+
+using ModelItem = testing::ModelGateway::Item;
+
+// Everything that was recorded, once, in order, explained where it is lost.
+void expect_complete(const DeviceRig& rig) {
+  std::uint64_t next = 1;
+  for (const ModelItem& item : rig.gateway.log) {
+    ASSERT_EQ(item.epoch, rig.device->outbox().epoch().value);
+    ASSERT_EQ(item.seq, next);
+    next += item.lost > 0 ? item.lost : 1;
+  }
+  EXPECT_EQ(next, rig.device->outbox().next_seq().value);
+}
+
+// Rows of CountingSensors follow each other by one period, whatever batches they came in; nullopt if not.
+std::optional<std::int64_t> rows_delivered(const DeviceRig& rig) {
+  std::int64_t rows = 0;
+  for (const ModelItem& item : rig.gateway.log) {
+    if (item.lost > 0) continue;
+    const auto batch = codec::decode_batch(as_bytes(item.batch));
+    if (!batch) return std::nullopt;
+    std::array<codec::ChannelModel, 2> models;
+    codec::SampleDecoder decoder(models, batch->samples, batch->rows);
+    for (std::uint32_t i = 0; i < batch->rows; ++i) {
+      std::array<std::int64_t, 2> row{};
+      if (decoder.next(row) != Status::kOk || row[1] != 2 * row[0]) return std::nullopt;
+      if (batch->boot_time.count() + 1'000 * static_cast<std::int64_t>(i) != row[0]) return std::nullopt;
+      ++rows;
+    }
+  }
+  return rows;
+}
+
+TEST(Device, DeliversWhatItRecordsOnceAndInOrder) {
+  DeviceRig rig;
+  ASSERT_EQ(rig.boot(), Status::kOk);
+  rig.run_for(Millis{60'000});
+  EXPECT_TRUE(rig.device->online());
+  expect_complete(rig);
+  EXPECT_GE(rig.gateway.log.size(), 14U);
+  EXPECT_EQ(rig.gateway.duplicates, 0U);
+  EXPECT_EQ(rows_delivered(rig), static_cast<std::int64_t>(4 * rig.gateway.log.size()));
+}
+
+TEST(Device, KeepsRecordingWithoutALinkAndDeliversLater) {
+  DeviceRig rig;
+  rig.link_allowed = false;
+  ASSERT_EQ(rig.boot(), Status::kOk);
+  rig.run_for(Millis{120'000});
+  EXPECT_TRUE(rig.gateway.log.empty());
+  EXPECT_GE(rig.device->stats().recorded, 29U);
+  rig.link_allowed = true;
+  rig.run_for(Millis{240'000});
+  expect_complete(rig);
+}
+
+TEST(Device, LosesNothingWhereverTheLinkIsCut) {
+  DeviceRig reference;
+  ASSERT_EQ(reference.boot(), Status::kOk);
+  reference.run_for(Millis{20'000});
+  const std::uint64_t total = reference.bytes_moved;
+  ASSERT_GT(total, 300U);
+  for (std::uint64_t cut = 1; cut <= total; ++cut) {
+    SCOPED_TRACE(cut);
+    DeviceRig rig;
+    rig.cut_after = cut;
+    ASSERT_EQ(rig.boot(), Status::kOk);
+    rig.run_for(Millis{20'000});
+    rig.run_for(Millis{20'000});
+    expect_complete(rig);
+    ASSERT_EQ(rows_delivered(rig), static_cast<std::int64_t>(4 * rig.gateway.log.size()));
+  }
+}
+
+TEST(Device, TakesInputAndGivesOutputOneByteAtATime) {
+  DeviceRig rig;
+  rig.chunk_max = 1;
+  ASSERT_EQ(rig.boot(), Status::kOk);
+  rig.run_for(Millis{20'000});
+  expect_complete(rig);
+  EXPECT_EQ(rig.gateway.duplicates, 0U);
+}
+
+TEST(Device, LosesNoRecordWhenPowerIsCutBetweenAnyTwoSteps) {
+  for (int cut_s = 1; cut_s < 40; ++cut_s) {
+    SCOPED_TRACE(cut_s);
+    DeviceRig rig;
+    ASSERT_EQ(rig.boot(), Status::kOk);
+    rig.run_for(Millis{1'000 * cut_s + 500});
+    const Seq recorded = rig.device->outbox().next_seq();
+    rig.power_cut();
+    ASSERT_EQ(rig.boot(), Status::kOk);
+    EXPECT_EQ(rig.device->outbox().next_seq(), recorded);
+    rig.run_for(Millis{30'000});
+    expect_complete(rig);
+  }
+}
+
+TEST(Device, LosesNoRecordWhenPowerIsCutInAnyFlashOperation) {
+  for (const sim::Tear tear : {sim::Tear::kPart, sim::Tear::kGarbage, sim::Tear::kAfter}) {
+    for (std::uint64_t operation = 0; operation < 150; ++operation) {
+      SCOPED_TRACE(operation);
+      DeviceRig rig({1024, 4, 8});
+      rig.flash.arm({.operation = operation, .tear = tear});
+      Seq recorded = kFirstSeq;
+      if (rig.boot() == Status::kOk) {
+        for (int i = 0; i < 200 && rig.flash.powered(); ++i) {
+          rig.run_for(Millis{1'000});
+          recorded = rig.device->outbox().next_seq();
+        }
+      }
+      rig.power_cut();
+      rig.flash.power_on();
+      rig.flash.disarm();
+      ASSERT_EQ(rig.boot(), Status::kOk);
+      EXPECT_GE(rig.device->outbox().next_seq(), recorded);
+      rig.run_for(Millis{30'000});
+      expect_complete(rig);
+      for (const ModelItem& item : rig.gateway.log) EXPECT_EQ(item.lost, 0U);
+    }
+  }
+}
+
+TEST(Device, KeepsEverythingWhileNoGatewayIsThere) {
+  DeviceRig rig;
+  rig.broker.gateway_present = false;
+  ASSERT_EQ(rig.boot(), Status::kOk);
+  rig.run_for(Millis{300'000});
+  EXPECT_FALSE(rig.device->online());
+  EXPECT_EQ(rig.device->outbox().oldest_seq(), kFirstSeq);
+  EXPECT_EQ(rig.broker.connects, 1U) << "the link is fine and should be kept";
+  EXPECT_EQ(rig.device->stats().published, 0U) << "records are not thrown at a broker that drops them";
+  rig.broker.gateway_present = true;
+  rig.run_for(Millis{60'000});
+  expect_complete(rig);
+}
+
+TEST(Device, SendsAgainWhatTheBrokerAcknowledgedAndForgot) {
+  DeviceRig rig;
+  ASSERT_EQ(rig.boot(), Status::kOk);
+  rig.run_for(Millis{10'000});
+  rig.broker.drop_records = true;
+  rig.run_for(Millis{60'000});
+  EXPECT_FALSE(rig.device->outbox().oldest_seq() == rig.device->outbox().next_seq());
+  rig.broker.drop_records = false;
+  rig.run_for(Millis{60'000});
+  expect_complete(rig);
+}
+
+TEST(Device, RecoversWhenAcksAreLost) {
+  DeviceRig rig;
+  ASSERT_EQ(rig.boot(), Status::kOk);
+  rig.run_for(Millis{10'000});
+  rig.broker.commit_acks = false;
+  rig.run_for(Millis{30'000});
+  rig.broker.commit_acks = true;
+  rig.run_for(Millis{60'000});
+  expect_complete(rig);
+  EXPECT_EQ(rig.device->acked_seq(), rig.device->outbox().next_seq());
+}
+
+TEST(Device, GoesBackToWhereTheGatewayWantsIt) {
+  DeviceRig rig;
+  ASSERT_EQ(rig.boot(), Status::kOk);
+  rig.run_for(Millis{30'000});
+  const std::uint64_t epoch = rig.device->outbox().epoch().value;
+  // The database was restored from a copy that holds three records less; their sector is still in flash.
+  rig.gateway.log.resize(rig.gateway.log.size() - 3);
+  rig.gateway.expected[epoch] -= 3;
+  rig.run_for(Millis{30'000});
+  expect_complete(rig);
+  EXPECT_GT(rig.gateway.gaps, 0U);
+}
+
+TEST(Device, StartsANewEpochWhenTheGatewayKnowsRecordsItNeverMade) {
+  DeviceRig rig;
+  ASSERT_EQ(rig.boot(), Status::kOk);
+  rig.link_allowed = false;
+  rig.run_for(Millis{30'000});
+  const std::uint64_t old_epoch = rig.device->outbox().epoch().value;
+  rig.gateway.expected[old_epoch] = 1'000;
+  rig.link_allowed = true;
+  rig.run_for(Millis{120'000});
+  EXPECT_NE(rig.device->outbox().epoch().value, old_epoch);
+  expect_complete(rig);
+  EXPECT_NE(std::ranges::find(rig.log.events, "epoch_conflict"), rig.log.events.end());
+}
+
+TEST(Device, ExplainsWhatAFullOutboxDropped) {
+  DeviceRig rig({1024, 4, 8});
+  rig.tables[0].rows_max = 16;
+  rig.link_allowed = false;
+  ASSERT_EQ(rig.boot(), Status::kOk);
+  rig.run_for(Millis{3'600'000});
+  EXPECT_GT(rig.device->outbox().stats().dropped_records, 0U);
+  rig.link_allowed = true;
+  rig.run_for(Millis{300'000});
+  expect_complete(rig);
+  ASSERT_FALSE(rig.gateway.log.empty());
+  EXPECT_GT(rig.gateway.log.front().lost, 0U);
+}
+
+TEST(Device, SaysHelloAgainWhenAskedAndWhenItLearnsTheTime) {
+  DeviceRig rig;
+  ASSERT_EQ(rig.boot(), Status::kOk);
+  rig.run_for(Millis{5'000});
+  EXPECT_EQ(rig.gateway.hellos, 1U);
+  rig.gateway.send_hello_once = true;
+  rig.run_for(Millis{10'000});
+  EXPECT_EQ(rig.gateway.hellos, 2U);
+  rig.device->set_unix_time(rig.now, {1'700'000'000'000});
+  rig.settle();
+  EXPECT_EQ(rig.gateway.hellos, 3U);
+  rig.device->set_unix_time(rig.now, {1'700'000'000'010});
+  rig.settle();
+  EXPECT_EQ(rig.gateway.hellos, 3U) << "ten milliseconds are no news";
+  rig.run_for(Millis{10'000});
+  expect_complete(rig);
+  const auto last = codec::decode_batch(as_bytes(rig.gateway.log.back().batch));
+  ASSERT_TRUE(last.has_value());
+  EXPECT_TRUE(last->unix_time.has_value());
+}
+
+TEST(Device, BacksOffWhenItIsConnectedAndThenKicked) {
+  DeviceRig rig;
+  ASSERT_EQ(rig.boot(), Status::kOk);
+  const Instant end = rig.now + Millis{600'000};
+  while (rig.now < end) {
+    rig.run_for(Millis{100});
+    rig.broker.send_disconnect(0x8E);  // session taken over
+    rig.settle();
+  }
+  EXPECT_LT(rig.link_attempts, 40U);
+}
+
+TEST(Device, BacksOffWhenTheBrokerRefusesIt) {
+  DeviceRig rig;
+  rig.broker.connack_reason = 0x87;
+  ASSERT_EQ(rig.boot(), Status::kOk);
+  rig.run_for(Millis{600'000});
+  EXPECT_GT(rig.link_attempts, 3U);
+  EXPECT_LT(rig.link_attempts, 40U);
+  EXPECT_NE(std::ranges::find(rig.log.events, "connect_refused"), rig.log.events.end());
+}
+
+TEST(Device, PublishesLiveTablesOnlyWhileOnlineAndNeverStoresThem) {
+  DeviceRig rig;
+  rig.tables.push_back({.contract = {.name = "fast",
+                                     .period = Millis{100},
+                                     .channel_class = codec::ChannelClass::kLive,
+                                     .channels = DeviceRig::kChannels},
+                        .rows_max = 10});
+  rig.link_allowed = false;
+  ASSERT_EQ(rig.boot(), Status::kOk);
+  rig.run_for(Millis{8'500});
+  const auto stored = rig.device->outbox().next_seq();
+  EXPECT_EQ(stored.value, 3U) << "two batches of the durable table";
+  rig.link_allowed = true;
+  rig.run_for(Millis{60'000});
+  EXPECT_GT(rig.broker.live.size(), 10U);
+  expect_complete(rig);
+}
+
+TEST(Device, StopRecordsTheOpenBatchAndSaysGoodbye) {
+  DeviceRig rig;
+  ASSERT_EQ(rig.boot(), Status::kOk);
+  rig.run_for(Millis{9'500});
+  const Seq before = rig.device->outbox().next_seq();
+  rig.device->stop(rig.now);
+  rig.settle();
+  EXPECT_EQ(rig.device->outbox().next_seq(), before + 1);
+  EXPECT_EQ(rig.broker.wills, 0U) << "a goodbye is no death";
+  EXPECT_TRUE(rig.broker.closed());
+}
+
+TEST(Device, CountsMissedInstantsWhenSensorsFailAndGoesOn) {
+  DeviceRig rig;
+  ASSERT_EQ(rig.boot(), Status::kOk);
+  rig.run_for(Millis{10'000});
+  rig.sensors.failing = true;
+  rig.run_for(Millis{10'000});
+  rig.sensors.failing = false;
+  rig.run_for(Millis{20'000});
+  expect_complete(rig);
+  EXPECT_EQ(rows_delivered(rig).has_value(), true);
+}
+
+TEST(Device, RefusesAConfigurationThatCannotWork) {
+  DeviceRig none;
+  none.tables.clear();
+  EXPECT_EQ(none.boot(), Status::kInvalidArgument);
+  DeviceRig tiny({256, 4, 8});
+  EXPECT_EQ(tiny.boot(), Status::kInvalidArgument) << "a batch of 512 bytes does not fit a sector";
+}
+
+TEST(Device, TwoDevicesDoNotShareAnything) {
+  DeviceRig a({4096, 16, 8}, 1);
+  DeviceRig b({4096, 16, 8}, 2);
+  ASSERT_EQ(a.boot(), Status::kOk);
+  ASSERT_EQ(b.boot(), Status::kOk);
+  for (int i = 0; i < 200; ++i) {
+    a.run_for(Millis{137});
+    b.run_for(Millis{211});
+  }
+  expect_complete(a);
+  expect_complete(b);
+  EXPECT_NE(a.device->outbox().epoch(), b.device->outbox().epoch());
+}
+
+}  // namespace
+}  // namespace godwit::agent
