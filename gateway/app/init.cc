@@ -9,9 +9,10 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <initializer_list>
 #include <ostream>
-#include <sstream>
 #include <system_error>
+#include <utility>
 
 #include "gateway/app/layout.h"
 #include "gateway/pki/api_key.h"
@@ -179,115 +180,106 @@ std::string user_name() {
   return entry == nullptr ? "root" : entry->pw_name;
 }
 
+// `text` with each {name} replaced by its value.
+std::string fill(std::string text, std::initializer_list<std::pair<std::string_view, std::string>> values) {
+  for (const auto& [name, value] : values) {
+    const std::string placeholder = "{" + std::string(name) + "}";
+    for (auto at = text.find(placeholder); at != std::string::npos;
+         at = text.find(placeholder, at + value.size())) {
+      text.replace(at, placeholder.size(), value);
+    }
+  }
+  return text;
+}
+
 std::string broker_config(const InitOptions& options) {
-  const fs::path dir = fs::canonical(options.dir);
-  const auto path = [&](std::string_view name, std::string_view suffix = "") {
-    return with_suffix(dir, name, suffix).string();
-  };
-  std::ostringstream text;
-  text << "# mosquitto 2.0 for Godwit. Made by `godwit-gateway init`, which leaves it alone from now on.\n"
-          "# Start: mosquitto -c "
-       << path(kBrokerConfig)
-       << "\n"
-          "\n"
-          "# TLS only, with certificates of this installation's authority on both sides.\n"
-          "listener "
-       << options.mqtt_port << ' ' << options.mqtt_listen
-       << "\n"
-          "cafile "
-       << path(kAuthority, ".crt")
-       << "\n"
-          "certfile "
-       << path(kBroker, ".crt")
-       << "\n"
-          "keyfile "
-       << path(kBroker, ".key")
-       << "\n"
-          "tls_version tlsv1.2\n"  // the lowest
-          "require_certificate true\n"
-          "allow_anonymous false\n"
-          "# The certificate's common name is the user name, and the client id too: no device can end "
-          "another's\n"
-          "# session by using its id.\n"
-          "use_identity_as_username true\n"
-          "use_username_as_clientid true\n"
-          "acl_file "
-       << path(kBrokerAcl)
-       << "\n"
-          "# Only used when started by root: mosquitto gives up root's rights before it reads its key, which "
-          "is\n"
-          "# readable to the account that ran init.\n"
-          "user "
-       << user_name()
-       << "\n"
-          "\n"
-          "# Small messages must not wait for one another (13,000 against 110,000 messages a second).\n"
-          "set_tcp_nodelay true\n"
-          "max_inflight_messages 1000\n"
-          "# Limits to what the broker holds for one client. What is beyond them the devices send again.\n"
-          "max_queued_messages 20000\n"
-          "max_queued_bytes 67108864\n"
-          "max_packet_size 65536\n"
-          "persistent_client_expiration 1d\n"
-          "retain_available false\n"
-          "# Nothing of what the broker holds needs to outlive it: devices keep what the gateway has not "
-          "stored.\n"
-          "persistence false\n"
-          "\n"
-          "log_dest stderr\n"
-          "log_type error\n"
-          "log_type warning\n"
-          "log_type notice\n";
-  return text.str();
+  constexpr const char* kText =
+      R"(# mosquitto 2.0 for Godwit. Made by `godwit-gateway init`, which leaves it alone from now on.
+# Start: mosquitto -c {dir}/{config}
+
+# TLS only (1.2 and newer), with certificates of this installation's authority on both sides.
+listener {port} {listen}
+cafile {dir}/{ca}.crt
+certfile {dir}/{broker}.crt
+keyfile {dir}/{broker}.key
+tls_version tlsv1.2
+require_certificate true
+allow_anonymous false
+# The certificate's common name is the user name, and the client id too: no device can end another's session
+# by using its id.
+use_identity_as_username true
+use_username_as_clientid true
+acl_file {dir}/{acl}
+# Only used when started by root: mosquitto gives up root's rights before it reads its key, which is readable
+# to the account that ran init.
+user {user}
+
+# Small messages must not wait for one another (13,000 against 110,000 messages a second).
+set_tcp_nodelay true
+max_inflight_messages 1000
+# Limits to what the broker holds for one client. What is beyond them the devices send again.
+max_queued_messages 20000
+max_queued_bytes 67108864
+max_packet_size 65536
+persistent_client_expiration 1d
+retain_available false
+# Nothing that the broker holds needs to outlive it: devices keep what the gateway has not stored.
+persistence false
+
+log_dest stderr
+log_type error
+log_type warning
+log_type notice
+)";
+  return fill(kText, {{"dir", fs::canonical(options.dir).string()},
+                      {"config", std::string(kBrokerConfig)},
+                      {"port", std::to_string(options.mqtt_port)},
+                      {"listen", options.mqtt_listen},
+                      {"ca", std::string(kAuthority)},
+                      {"broker", std::string(kBroker)},
+                      {"acl", std::string(kBrokerAcl)},
+                      {"user", user_name()}});
 }
 
 std::string broker_acl() {
-  std::ostringstream text;
-  text << "# Who may use which topics. %u is the common name of the client's certificate.\n"
-          "# What is not granted here is refused.\n"
-          "\n"
-          "user "
-       << kGateway
-       << "\n"
-          "topic read "
-       << topics::kGatewayFilter
-       << "\n"
-          "topic write "
-       << topics::kRoot
-       << "+/dn/#\n"
-          "\n"
-          "pattern write "
-       << topics::kAclPublishPattern
-       << "\n"
-          "pattern read "
-       << topics::kAclSubscribePattern << "\n";
-  return text.str();
+  constexpr const char* kText =
+      R"(# Who may use which topics. %u is the common name of the client's certificate.
+# What is not granted here is refused.
+
+user {gateway}
+topic read {gateway reads}
+topic write {gateway writes}
+
+pattern write {device writes}
+pattern read {device reads}
+)";
+  return fill(kText, {{"gateway", std::string(kGateway)},
+                      {"gateway reads", std::string(topics::kGatewayFilter)},
+                      {"gateway writes", std::string(topics::kRoot) + "+/dn/#"},
+                      {"device writes", std::string(topics::kAclPublishPattern)},
+                      {"device reads", std::string(topics::kAclSubscribePattern)}});
 }
 
 std::string gateway_config(const InitOptions& options) {
+  constexpr const char* kText =
+      R"(# The gateway's configuration. Made by `godwit-gateway init`, which leaves it alone from now on.
+# Every key, its range and its default: docs/reference/config.md. Paths are relative to this file.
+
+[mqtt]
+host = "{broker}"
+port = {mqtt port}
+
+[http]
+listen = "{listen}"
+port = {http port}
+)";
   std::string broker = options.mqtt_listen;
   if (broker == "0.0.0.0") broker = "127.0.0.1";
   if (broker == "::") broker = "::1";
-  std::ostringstream text;
-  text << "# The gateway's configuration. Made by `godwit-gateway init`, which leaves it alone from now on.\n"
-          "# Every key, its range and its default: docs/reference/config.md. Paths are relative to this "
-          "file.\n"
-          "\n"
-          "[mqtt]\n"
-          "host = \""
-       << broker
-       << "\"\n"
-          "port = "
-       << options.mqtt_port
-       << "\n"
-          "\n"
-          "[http]\n"
-          "listen = \""
-       << options.http_listen
-       << "\"\n"
-          "port = "
-       << options.http_port << "\n";
-  return text.str();
+  return fill(kText, {{"broker", broker},
+                      {"mqtt port", std::to_string(options.mqtt_port)},
+                      {"listen", options.http_listen},
+                      {"http port", std::to_string(options.http_port)}});
 }
 
 void ensure_api_key(const fs::path& dir, Report& report) {

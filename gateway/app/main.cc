@@ -10,6 +10,7 @@
 
 #include "gateway/app/devices.h"
 #include "gateway/app/init.h"
+#include "gateway/app/layout.h"
 
 namespace godwit::app {
 namespace {
@@ -70,13 +71,13 @@ void add_devices(const AddOptions& options) {
   const auto devices = options.count > 0 ? numbered_devices(options.prefix, options.count)
                                          : std::vector{parse_device(options.id)};
   const IssueResult result = issue_devices(devices, issue, now());
-  const auto folder = issue.out.value_or(issue.dir / "devices");
+  const auto folder = issue.out.value_or(issue.dir / kDevices);
   if (options.count == 0) {
     const auto* const what = result.made > 0 ? "made"
                              : result.renewed > 0
                                  ? "renewed"
                                  : "exists, nothing changed (--renew makes a new certificate):";
-    std::cout << what << ' ' << (result.made + result.renewed > 0 ? folder : issue.dir / "devices").string()
+    std::cout << what << ' ' << (result.made + result.renewed > 0 ? folder : issue.dir / kDevices).string()
               << '/' << options.id << '\n';
     return;
   }
