@@ -209,7 +209,10 @@ class Demo:
                     if program is not self.fleet:
                         program.check()
                 view.show()
-                time.sleep(view.period_s)
+                try:
+                    self.fleet.process.wait(view.period_s)
+                except subprocess.TimeoutExpired:
+                    pass
         finally:
             view.close()
 
