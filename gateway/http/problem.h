@@ -34,7 +34,7 @@ enum class ProblemKind : std::uint8_t {
 
 struct Problem {
   ProblemKind kind = ProblemKind::kInternal;
-  std::string detail;          // for the reader of the error: what was wrong, what to do
+  std::string detail = {};     // for the reader of the error: what was wrong, what to do
   std::string parameter = {};  // kInvalidParameter: its name
   Headers headers = {};        // to go with the response, e.g. Allow
 };

@@ -7,10 +7,12 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "gateway/domain/log.h"
 #include "gateway/domain/reader.h"
 #include "gateway/http/api_keys.h"
 #include "gateway/http/config.h"
@@ -26,10 +28,10 @@ struct Check {
 // What the server shows. Called from threads of the server; may block for a moment, must be safe from any
 // thread.
 struct Sources {
-  const gateway::LogReader* log = nullptr;         // must outlive the server
-  std::function<std::vector<Check>()> readiness;   // /readyz; empty: always ready
-  std::function<std::string()> metrics;            // /metrics in Prometheus text format; empty: no such path
-  std::function<void(std::string_view)> log_line;  // what an operator should know; empty: dropped
+  const gateway::LogReader* log = nullptr;        // must outlive the server
+  std::function<std::vector<Check>()> readiness;  // /readyz; empty: always ready
+  std::function<std::string()> metrics;           // /metrics in Prometheus text format; empty: no such path
+  gateway::LogSink log_sink;                      // empty: silent
 };
 
 // Since the start. Any thread.
@@ -55,9 +57,9 @@ class Server {
   [[nodiscard]] std::uint16_t port() const;
 
   // Events just committed, in the order of the log, none left out. Any one thread at a time, also before
-  // start() and after stop(). Never blocks on clients; what does not fit the feed's memory is read from the
-  // log later.
-  void publish(std::vector<gateway::Event> events);
+  // start() and after stop(). Copied. Never blocks on clients; what does not fit the feed's memory is read
+  // from the log later.
+  void publish(std::span<const gateway::Event> events);
 
   // No new connections; event streams end; requests under way have Limits::stop_timeout. Blocks until all is
   // closed. A second call does nothing.

@@ -1,0 +1,384 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/http/api.h"
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <utility>
+
+#include "gateway/domain/batch.h"
+#include "gateway/domain/event_json.h"
+#include "gateway/http/api_keys.h"
+#include "gateway/http/json.h"
+#include "gateway/http/parameters.h"
+#include "proto/base/ids.h"
+
+namespace godwit::http {
+namespace {
+
+using gateway::DeviceInfo;
+using gateway::Event;
+using gateway::LogOffset;
+using gateway::LogReader;
+
+std::string time_text(UnixMillis time) {
+  std::string text;
+  gateway::append_time(text, time);
+  return text;
+}
+
+std::string epoch_text(Epoch epoch) {
+  std::string text;
+  gateway::append_epoch(text, epoch);
+  return text;
+}
+
+const char* reset_reason_name(std::uint32_t reason) {  // godwit.v1.ResetReason
+  switch (reason) {
+    case 1:
+      return "power_on";
+    case 2:
+      return "software";
+    case 3:
+      return "watchdog";
+    case 4:
+      return "fault";
+    default:
+      return "unknown";
+  }
+}
+
+Response json_response(std::string body) {
+  Response response;
+  response.headers.emplace_back("Content-Type", "application/json");
+  response.headers.emplace_back("Cache-Control", "private, no-cache");  // keep it, but ask whether it changed
+  response.body = std::move(body);
+  return response;
+}
+
+// A resource of its own, as opposed to a page of a list: it has a version.
+Response versioned(std::string body) {
+  const auto digest = sha256(body);
+  Response response = json_response(std::move(body));
+  response.headers.emplace_back("ETag", '"' + to_hex(digest.data(), 16) + '"');
+  return response;
+}
+
+std::expected<void, Problem> check_accepts_json(const Request& request) {
+  static constexpr std::array<std::string_view, 1> kOffered{"application/json"};
+  if (negotiate(find_header(request.headers, "Accept"), kOffered)) return {};
+  return std::unexpected(
+      Problem{.kind = ProblemKind::kNotAcceptable, .detail = "This is served as application/json only."});
+}
+
+Problem no_such_device(const std::string& id) {
+  return {.kind = ProblemKind::kNotFound,
+          .detail = "No device '" + id + "' has ever connected. GET /api/v1/devices lists those that have."};
+}
+
+std::expected<DeviceInfo, Problem> find_device(const LogReader& log, const std::string& id) {
+  if (!DeviceId::parse(id)) return std::unexpected(no_such_device(id));
+  auto device = log.device(id);
+  if (!device) return std::unexpected(no_such_device(id));
+  return std::move(*device);
+}
+
+Json device_json(const DeviceInfo& device) {
+  Json streams = Json::array();
+  for (const gateway::StreamInfo& stream : device.streams) {
+    Json item = Json::object();
+    item.set("epoch", epoch_text(stream.epoch))
+        .set("next_seq", stream.next_seq.value)
+        .set("records", stream.records)
+        .set("lost_records", stream.lost_records);
+    streams.push(std::move(item));
+  }
+  Json json = Json::object();
+  json.set("id", device.id)
+      .set("online", device.online)
+      .set("first_seen", time_text(device.first_seen))
+      .set("last_seen", time_text(device.last_seen))
+      .set("firmware", device.firmware)
+      .set("board", device.board)
+      .set("boot", device.boot)
+      .set("reset_reason", reset_reason_name(device.reset_reason))
+      .set("streams", std::move(streams));
+  return json;
+}
+
+// The same request with another cursor, as a Link header says it. All values here are safe in a URL: they
+// have been checked to be ids, names or numbers.
+void link_next(Response& response, const Request& request, const std::string& cursor) {
+  std::string link = "<" + request.path + "?cursor=" + cursor;
+  for (const auto& [name, value] : request.query) {
+    if (name != "cursor" && name != "after") link += "&" + name + "=" + value;
+  }
+  response.headers.emplace_back("Link", link + ">; rel=\"next\"");
+}
+
+Result list_devices(const LogReader& log, const Request& request) {
+  if (auto known = check_names(request.query, {"cursor", "limit"}); !known)
+    return std::unexpected(known.error());
+  const auto limit = limit_of(request.query);
+  if (!limit) return std::unexpected(limit.error());
+  const auto after = device_cursor_of(request.query);
+  if (!after) return std::unexpected(after.error());
+  std::vector<DeviceInfo> devices = log.devices_after(*after, *limit + 1);
+  const bool more = devices.size() > *limit;
+  if (more) devices.pop_back();
+  Json items = Json::array();
+  for (const DeviceInfo& device : devices) items.push(device_json(device));
+  Json page = Json::object();
+  page.set("items", std::move(items));
+  if (!more) {
+    page.set("next_cursor", Json::null());
+    return json_response(page.dump());
+  }
+  const std::string cursor = make_cursor(devices.back().id);
+  page.set("next_cursor", cursor);
+  Response response = json_response(page.dump());
+  link_next(response, request, cursor);
+  return response;
+}
+
+Result show_device(const LogReader& log, const Request& request) {
+  if (auto known = check_names(request.query, {}); !known) return std::unexpected(known.error());
+  const auto device = find_device(log, request.path_values.at(0));
+  if (!device) return std::unexpected(device.error());
+  return versioned(device_json(*device).dump());
+}
+
+// The last row of a batch, one object for each channel.
+void append_latest(Json& channels, const Event& event, const gateway::BatchRows& batch) {
+  if (batch.rows == 0) return;
+  const std::int64_t after_first = static_cast<std::int64_t>(batch.rows - 1) * batch.table->period_ms;
+  for (std::size_t i = 0; i < batch.table->channels.size(); ++i) {
+    const gateway::ChannelInfo& info = batch.table->channels[i];
+    std::string value;
+    gateway::append_decimal(value, batch.at(batch.rows - 1, i), info.exponent);
+    Json item = Json::object();
+    item.set("name", info.name)
+        .set("table", batch.table->name)
+        .set("value", Json::raw(value))
+        .set("unit", info.unit);
+    if (batch.time.quality == gateway::TimeQuality::kBootRelative) {
+      item.set("boot", batch.time.boot)
+          .set("boot_ms", std::int64_t{batch.time.boot_time.count()} + after_first);
+      item.set("time_quality", "boot_relative");
+    } else {
+      UnixMillis time = batch.time.unix_time;
+      if (__builtin_add_overflow(time.value, after_first, &time.value)) time = batch.time.unix_time;
+      item.set("time", time_text(time));
+      item.set("time_quality", batch.time.quality == gateway::TimeQuality::kSynced ? "synced" : "resolved");
+    }
+    item.set("received_at", time_text(event.received_at)).set("offset", event.offset.value);
+    channels.push(std::move(item));
+  }
+}
+
+Result show_latest(const LogReader& log, const Request& request) {
+  if (auto known = check_names(request.query, {}); !known) return std::unexpected(known.error());
+  const auto device = find_device(log, request.path_values.at(0));
+  if (!device) return std::unexpected(device.error());
+  Json channels = Json::array();
+  Json undecoded = Json::array();  // offsets of events whose table the device has not announced
+  for (const Event& event : log.latest(device->id)) {
+    if (const auto batch = gateway::batch_rows(event, log)) {
+      append_latest(channels, event, *batch);
+    } else {
+      undecoded.push(Json::raw(std::to_string(event.offset.value)));
+    }
+  }
+  Json json = Json::object();
+  json.set("device", device->id).set("channels", std::move(channels)).set("undecoded", std::move(undecoded));
+  return versioned(json.dump());
+}
+
+// A page of the log from `after` on.
+Response events_page(const LogReader& log, const Request& request, LogOffset after, std::size_t limit,
+                     const LogReader::Filter& filter) {
+  const std::vector<Event> events = log.events_after(after, limit + 1, filter);
+  const LogOffset first = log.first_offset();  // after the read: what is trimmed before it may be missing
+  std::string body = R"({"items":[)";
+  std::size_t count = 0;
+  for (const Event& event : events) {
+    if (count == limit || body.size() >= kPageBytesMax) break;
+    if (count++ > 0) body += ',';
+    gateway::append_json(body, event, log);
+  }
+  body += ']';
+  if (first.value > after.value + 1) {  // never skip silently what was asked for
+    body += R"(,"gap":{"from":)" + std::to_string(after.value + 1) + R"(,"to":)" +
+            std::to_string(first.value - 1) + "}";
+  }
+  const bool more = count < events.size();
+  const std::string cursor = more ? make_cursor(events[count - 1].offset) : "";
+  body += more ? R"(,"next_cursor":")" + cursor + "\"}" : R"(,"next_cursor":null})";
+  Response response = json_response(std::move(body));
+  if (more) link_next(response, request, cursor);
+  return response;
+}
+
+// Just before the oldest event there is.
+LogOffset begin_of(const LogReader& log) { return {std::max<std::int64_t>(log.first_offset().value - 1, 0)}; }
+
+Result list_telemetry(const LogReader& log, const Request& request) {
+  if (auto known = check_names(request.query, {"cursor", "limit", "order"}); !known) {
+    return std::unexpected(known.error());
+  }
+  if (find_parameter(request.query, "order").value_or("asc") != "asc") {
+    return std::unexpected(invalid_parameter("order", "Only asc: oldest first, in the order of arrival."));
+  }
+  const auto limit = limit_of(request.query);
+  if (!limit) return std::unexpected(limit.error());
+  const auto cursor = offset_cursor_of(request.query);
+  if (!cursor) return std::unexpected(cursor.error());
+  const auto device = find_device(log, request.path_values.at(0));
+  if (!device) return std::unexpected(device.error());
+  const LogOffset after = cursor->has_value() ? **cursor : begin_of(log);
+  return events_page(log, request, after, *limit,
+                     {.device = device->id, .types = {gateway::EventType::kTelemetry}});
+}
+
+// `text` is "now", "begin" or an offset.
+std::expected<LogOffset, Problem> start_of(const LogReader& log, std::string_view text, const char* name) {
+  if (text == "now") return log.last_offset();
+  if (text == "begin") return begin_of(log);
+  const auto value = parse_decimal(text);
+  if (!value)
+    return std::unexpected(
+        invalid_parameter(name, "It must be an event's id (a number), or, for after, now or begin."));
+  const LogOffset last = log.last_offset();
+  if (*value > last.value) {
+    return std::unexpected(Problem{.kind = ProblemKind::kOffsetAhead,
+                                   .detail = "Offset " + std::to_string(*value) +
+                                             " is ahead of the log, which ends at " +
+                                             std::to_string(last.value) +
+                                             ". Was the gateway's database replaced by an older copy? Start "
+                                             "anew with after=begin or after=now.",
+                                   .parameter = name});
+  }
+  return LogOffset{*value};
+}
+
+Result list_events(const LogReader& log, const Request& request) {
+  if (auto known = check_names(request.query, {"after", "cursor", "limit", "device", "type"}); !known) {
+    return std::unexpected(known.error());
+  }
+  const auto limit = limit_of(request.query);
+  if (!limit) return std::unexpected(limit.error());
+  const auto filter = filter_of(request.query);
+  if (!filter) return std::unexpected(filter.error());
+  const auto cursor = offset_cursor_of(request.query);
+  if (!cursor) return std::unexpected(cursor.error());
+  if (cursor->has_value()) return events_page(log, request, **cursor, *limit, *filter);
+  const auto after = start_of(log, find_parameter(request.query, "after").value_or("begin"), "after");
+  if (!after) return std::unexpected(after.error());
+  return events_page(log, request, *after, *limit, *filter);
+}
+
+Result follow_events(const LogReader& log, const Request& request) {
+  if (auto known = check_names(request.query, {"after", "device", "type"}); !known) {
+    return std::unexpected(known.error());
+  }
+  auto filter = filter_of(request.query);
+  if (!filter) return std::unexpected(filter.error());
+  // A client that connects again repeats its URL, so what it has seen wins over where it once began.
+  const std::string_view last_id = find_header(request.headers, "Last-Event-ID").value_or("");
+  const auto after = last_id.empty()
+                         ? start_of(log, find_parameter(request.query, "after").value_or("now"), "after")
+                         : start_of(log, last_id, "Last-Event-ID");
+  if (!after) return std::unexpected(after.error());
+  Response response;
+  response.headers = {
+      {"Content-Type", "text/event-stream"}, {"Cache-Control", "no-store"}, {"X-Accel-Buffering", "no"}};
+  response.events = Subscription{.after = *after, .filter = std::move(*filter)};
+  return response;
+}
+
+Result events(const LogReader& log, const Request& request) {
+  static constexpr std::array<std::string_view, 2> kOffered{"text/event-stream", "application/json"};
+  const auto chosen = negotiate(find_header(request.headers, "Accept"), kOffered);
+  if (!chosen) {
+    return std::unexpected(Problem{.kind = ProblemKind::kNotAcceptable,
+                                   .detail = "This is served as text/event-stream (the live feed) or "
+                                             "application/json (a page of the log)."});
+  }
+  return *chosen == 0 ? follow_events(log, request) : list_events(log, request);
+}
+
+Result health(const Request& request) {
+  if (auto known = check_names(request.query, {}); !known) return std::unexpected(known.error());
+  Response response = json_response(R"({"status":"ok"})");
+  response.headers[1].second = "no-store";
+  return response;
+}
+
+Result readiness(const Sources& sources, const Request& request) {
+  if (auto known = check_names(request.query, {}); !known) return std::unexpected(known.error());
+  bool ready = true;
+  Json checks = Json::array();
+  for (const Check& check : sources.readiness ? sources.readiness() : std::vector<Check>()) {
+    ready = ready && check.ok;
+    Json item = Json::object();
+    item.set("name", check.name).set("ok", check.ok).set("detail", check.detail);
+    checks.push(std::move(item));
+  }
+  Json json = Json::object();
+  json.set("status", ready ? "ready" : "not_ready").set("checks", std::move(checks));
+  Response response = json_response(json.dump());
+  response.headers[1].second = "no-store";
+  if (!ready) {
+    response.status = 503;
+    response.headers.emplace_back("Retry-After", "5");
+  }
+  return response;
+}
+
+Result metrics(const Sources& sources, const Request& request) {
+  if (auto known = check_names(request.query, {}); !known) return std::unexpected(known.error());
+  Response response;
+  response.headers = {{"Content-Type", "text/plain; version=0.0.4"}, {"Cache-Control", "no-store"}};
+  response.body = sources.metrics();
+  return response;
+}
+
+}  // namespace
+
+std::vector<Route> api_routes(const Sources& sources) {
+  const LogReader& log = *sources.log;
+  const auto of_log = [&log](Result (*show)(const LogReader&, const Request&)) -> Handler {
+    return [&log, show](const Request& request) { return show(log, request); };
+  };
+  const auto json_of_log = [&log](Result (*show)(const LogReader&, const Request&)) -> Handler {
+    return [&log, show](const Request& request) -> Result {
+      if (auto accepted = check_accepts_json(request); !accepted) return std::unexpected(accepted.error());
+      return show(log, request);
+    };
+  };
+  std::vector<Route> routes = {
+      {.method = "GET", .pattern = "/api/v1/devices", .handler = json_of_log(list_devices)},
+      {.method = "GET", .pattern = "/api/v1/devices/{id}", .handler = json_of_log(show_device)},
+      {.method = "GET", .pattern = "/api/v1/devices/{id}/latest", .handler = json_of_log(show_latest)},
+      {.method = "GET", .pattern = "/api/v1/devices/{id}/telemetry", .handler = json_of_log(list_telemetry)},
+      {.method = "GET", .pattern = "/api/v1/events", .handler = of_log(events)},
+      {.method = "GET",
+       .pattern = "/healthz",
+       .access = Access::kOpen,
+       .runs = Runs::kAtOnce,
+       .handler = health},
+      {.method = "GET",
+       .pattern = "/readyz",
+       .access = Access::kOpen,
+       .handler = [sources](const Request& request) { return readiness(sources, request); }},
+  };
+  if (sources.metrics) {
+    routes.push_back({.method = "GET",
+                      .pattern = "/metrics",
+                      .access = Access::kOpen,
+                      .handler = [sources](const Request& request) { return metrics(sources, request); }});
+  }
+  return routes;
+}
+
+}  // namespace godwit::http

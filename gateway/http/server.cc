@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/http/server.h"
+
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <atomic>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/post.hpp>
+#include <csignal>
+#include <optional>
+#include <stdexcept>
+#include <thread>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "gateway/http/feed.h"
+#include "gateway/http/http1.h"
+#include "gateway/http/read_pool.h"
+#include "gateway/http/service.h"
+#include "gateway/http/tls_stream.h"
+
+namespace godwit::http {
+namespace {
+
+namespace asio = boost::asio;
+using asio::ip::tcp;
+using boost::system::error_code;
+
+// Threads started while this lives leave the process's signals to other threads. SIGPIPE is what OpenSSL's
+// write to a closed socket would raise; on a thread that blocks it, the write just fails.
+class SignalsBlocked {
+ public:
+  SignalsBlocked() {
+    sigset_t blocked;
+    sigemptyset(&blocked);
+    for (const int signal : {SIGPIPE, SIGINT, SIGTERM, SIGHUP}) sigaddset(&blocked, signal);
+    pthread_sigmask(SIG_BLOCK, &blocked, &before_);
+  }
+  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  SignalsBlocked(const SignalsBlocked&) = delete;
+  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
+
+ private:
+  sigset_t before_{};
+};
+
+// Whom the limit per address counts as one: an IPv4 address, or an IPv6 /64, which one customer has whole.
+std::string limit_key(const asio::ip::address& address) {
+  if (address.is_v4()) return address.to_string();
+  const auto v6 = address.to_v6();
+  if (v6.is_v4_mapped()) return asio::ip::make_address_v4(asio::ip::v4_mapped, v6).to_string();
+  auto bytes = v6.to_bytes();
+  std::fill(bytes.begin() + 8, bytes.end(), std::uint8_t{0});
+  return asio::ip::address_v6(bytes).to_string();
+}
+
+// What a stalled client may cost in the kernel: unsent bytes up to here, and no longer than the write timeout
+// for what it does not acknowledge.
+void limit_kernel_memory(tcp::socket& socket, const Limits& limits) {
+  const int unsent_max = 128 * 1024;
+  const unsigned timeout_ms = static_cast<unsigned>(limits.write_timeout.count());
+  // Best effort: without them only the kernel's own, larger limits hold.
+  (void)setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent_max, sizeof unsent_max);
+  (void)setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof timeout_ms);
+}
+
+}  // namespace
+
+class Server::Impl {
+ public:
+  Impl(ServerConfig config, ApiKeys keys, Sources sources)
+      : config_(std::move(config)),
+        sources_(std::move(sources)),
+        acceptor_(io_),
+        timer_(io_),
+        feed_(io_, *sources_.log, config_.limits),
+        reads_(io_, config_.limits),
+        service_(config_.limits, std::move(keys), sources_, feed_, reads_) {}
+
+  void start() {
+    context_ = make_tls_context(config_.certificate_file, config_.private_key_file);
+    listen();
+    feed_.start(sources_.log->last_offset());
+    started_ = true;
+    asio::co_spawn(io_, accept_all(), asio::detached);
+    const SignalsBlocked blocked;
+    thread_ = std::jthread([this] { run(); });
+  }
+
+  [[nodiscard]] std::uint16_t port() const { return port_; }
+
+  void publish(std::span<const gateway::Event> events) {
+    if (started_) feed_.publish(events);
+  }
+
+  void stop() {
+    if (!started_.exchange(false)) return;
+    asio::post(io_, [this] { begin_stop(); });
+    thread_.join();
+    reads_.join();
+    feed_.join();
+  }
+
+  [[nodiscard]] Counters counters() const {
+    const auto get = [](const std::atomic<std::uint64_t>& counter) {
+      return counter.load(std::memory_order_relaxed);
+    };
+    return {.connections = get(connection_count_),
+            .connections_refused = get(refused_count_),
+            .requests = get(transport_.requests),
+            .subscribers = get(transport_.subscribers),
+            .slow_subscribers = get(transport_.slow_subscribers)};
+  }
+
+ private:
+  void run() {
+    for (;;) {
+      try {
+        io_.run();
+        return;
+      } catch (const std::exception& error) {  // out of memory in a completion handler: the others go on
+        log(gateway::LogLevel::kError, error.what());
+      }
+    }
+  }
+
+  void log(gateway::LogLevel level, std::string_view text) const {
+    if (sources_.log_sink) sources_.log_sink(level, "http: " + std::string(text));
+  }
+
+  void listen() {
+    const std::string where = config_.address + " port " + std::to_string(config_.port);
+    const auto check = [&](const error_code& error) {
+      if (!error) return;
+      std::string text = "cannot listen on " + where + ": " + error.message();
+      if (error == asio::error::address_in_use)
+        text += "; stop the program that uses it or choose another port";
+      if (error == asio::error::access_denied)
+        text += "; ports below 1024 need privileges, choose another port";
+      throw std::runtime_error(text);
+    };
+    error_code error;
+    const auto address = asio::ip::make_address(config_.address, error);
+    if (error) throw std::runtime_error(config_.address + ": not an IPv4 or IPv6 address to listen on");
+    const tcp::endpoint endpoint(address, config_.port);
+    check(acceptor_.open(endpoint.protocol(), error));
+    check(acceptor_.set_option(tcp::acceptor::reuse_address(true), error));
+    check(acceptor_.bind(endpoint, error));
+    check(acceptor_.listen(asio::socket_base::max_listen_connections, error));
+    port_ = acceptor_.local_endpoint().port();
+  }
+
+  asio::awaitable<void> accept_all() {
+    while (!stopping_) {
+      tcp::socket socket(io_);
+      tcp::endpoint peer;
+      error_code error;
+      co_await acceptor_.async_accept(socket, peer, asio::redirect_error(asio::use_awaitable, error));
+      if (stopping_) co_return;
+      if (!error) {
+        admit(std::move(socket), limit_key(peer.address()));
+        continue;
+      }
+      if (error == asio::error::connection_aborted) continue;
+      // Out of descriptors or memory: what is connected goes on, and ends some time.
+      log(gateway::LogLevel::kError, "cannot accept a connection: " + error.message());
+      timer_.expires_after(seconds(1));
+      co_await timer_.async_wait(asio::redirect_error(asio::use_awaitable, error));
+    }
+  }
+
+  void admit(tcp::socket socket, const std::string& address) {
+    if (connections_.size() >= config_.limits.connections_max ||
+        per_address_[address] >= config_.limits.connections_per_address_max) {
+      if (per_address_[address] == 0) per_address_.erase(address);
+      ++refused_count_;
+      return;  // closes the socket
+    }
+    ++connection_count_;
+    limit_kernel_memory(socket, config_.limits);
+    const auto connection = std::make_shared<Connection>(
+        std::make_shared<TlsStream>(std::move(socket), context_.get()), Signal(io_), address);
+    connections_.insert(connection);
+    ++per_address_[address];
+    asio::co_spawn(io_, serve(connection), [this, connection](const std::exception_ptr& failure) {
+      if (failure) report(failure);
+      forget(connection);
+    });
+  }
+
+  void report(const std::exception_ptr& failure) const {
+    try {
+      std::rethrow_exception(failure);
+    } catch (const std::exception& error) {
+      log(gateway::LogLevel::kError, error.what());
+    }
+  }
+
+  asio::awaitable<void> serve(std::shared_ptr<Connection> connection) {
+    using std::chrono::steady_clock;
+    TlsStream& stream = *connection->stream;
+    const Status status = co_await stream.handshake(steady_clock::now() + config_.limits.handshake_timeout);
+    if (status != Status::kOk) co_return;
+    co_await serve_http1(*connection, service_, config_.limits, transport_);
+    co_await stream.close(steady_clock::now() + config_.limits.linger);
+  }
+
+  void forget(const std::shared_ptr<Connection>& connection) {
+    const auto count = per_address_.find(connection->remote_address);
+    if (--count->second == 0) per_address_.erase(count);
+    connections_.erase(connection);
+    if (stopping_ && connections_.empty()) timer_.cancel();
+  }
+
+  void begin_stop() {
+    stopping_ = true;
+    error_code ignored;
+    acceptor_.close(ignored);
+    feed_.stop();
+    for (const auto& connection : connections_) {
+      connection->stopping = true;
+      connection->signal.notify();
+      if (connection->idle) connection->stream->abort();
+    }
+    timer_.cancel();  // accept_all may sleep on it
+    if (connections_.empty()) return;
+    timer_.expires_after(config_.limits.stop_timeout);
+    timer_.async_wait([this](const error_code& error) {
+      if (!error) abort_all();
+    });
+  }
+
+  void abort_all() {
+    reads_.cancel();
+    for (const auto& connection : connections_) {
+      connection->stream->abort();
+      connection->signal.notify();
+    }
+  }
+
+  const ServerConfig config_;
+  const Sources sources_;
+  asio::io_context io_{1};
+  tcp::acceptor acceptor_;
+  asio::steady_timer timer_;
+  TlsContext context_;
+  Feed feed_;
+  ReadPool reads_;
+  Service service_;
+  std::unordered_set<std::shared_ptr<Connection>> connections_;
+  std::unordered_map<std::string, std::size_t> per_address_;
+  TransportCounters transport_;
+  std::atomic<std::uint64_t> connection_count_ = 0;
+  std::atomic<std::uint64_t> refused_count_ = 0;
+  std::uint16_t port_ = 0;
+  bool stopping_ = false;  // server's thread only
+  std::atomic<bool> started_ = false;
+  std::jthread thread_;
+};
+
+Server::Server(ServerConfig config, ApiKeys keys, Sources sources) {
+  const SignalsBlocked blocked;  // the threads for reading and encoding start here
+  impl_ = std::make_unique<Impl>(std::move(config), std::move(keys), std::move(sources));
+}
+
+Server::~Server() { stop(); }
+
+void Server::start() { impl_->start(); }
+std::uint16_t Server::port() const { return impl_->port(); }
+void Server::publish(std::span<const gateway::Event> events) { impl_->publish(events); }
+void Server::stop() { impl_->stop(); }
+Counters Server::counters() const { return impl_->counters(); }
+
+}  // namespace godwit::http
