@@ -11,24 +11,35 @@ namespace {
 
 constexpr std::uint32_t kWholeRange = 0xFFFF'FFFF;
 constexpr std::uint32_t kRangeMin = 1U << 24;
-// A bit costs at most kPrecisionBits; a value takes at most kSteps + 2 modelled bits, 6 bits of width and 62
-// plain.
+// Widths of a first value from this one on are an escape, followed by the rest in 6 bits.
+constexpr unsigned kFirstWidths = 31;
+// A modelled bit costs at most kPrecisionBits; a delta takes at most kSteps of them for its width, one for
+// its sign, and 6 + 63 plain ones.
 constexpr std::size_t kValueSizeMax =
-    ((ChannelModel::kSteps + 3) * BitModel::kPrecisionBits + 6 + 62 + 7) / 8;
+    ((ChannelModel::kSteps + 1) * BitModel::kPrecisionBits + 6 + 63 + 7) / 8;
 
 // How far the n-th bit moves the estimate: 1/2, 1/3, ... as for counted frequencies, but never below 1/32, so
 // that it can still follow a signal that changes.
 constexpr std::array<std::uint8_t, 16> kRates{2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 18, 22, 26, 32};
 
-unsigned width_of(std::uint64_t magnitude) { return static_cast<unsigned>(std::bit_width(magnitude)); }
+// The estimate for "wider than n bits".
+BitModel& wider_than(ChannelModel& model, unsigned n) {
+  return n == 0 && model.rested ? model.wider_after_rest : model.wider[n];
+}
 
 void put_width(RangeEncoder& coder, ChannelModel& model, unsigned width) {
   for (unsigned n = 0; n < ChannelModel::kSteps; ++n) {
-    BitModel& step = n == 0 && model.rested ? model.rest : model.step[n];
-    coder.put(width > n, step);
+    coder.put(width > n, wider_than(model, n));
     if (width == n) return;
   }
   coder.put_plain(width - ChannelModel::kSteps, 6);
+}
+
+void put_first_width(RangeEncoder& coder, unsigned width) {
+  coder.put_plain(width != 0, 1);
+  if (width == 0) return;
+  coder.put_plain(std::min(width - 1, kFirstWidths), 5);
+  if (width - 1 >= kFirstWidths) coder.put_plain(width - 1 - kFirstWidths, 6);
 }
 
 // Row 0 has no row before it: its numbers tell nothing of the deltas to come and are coded without a model.
@@ -37,27 +48,21 @@ void put_value(RangeEncoder& coder, ChannelModel& model, std::int64_t value, boo
   const std::uint64_t delta = static_cast<std::uint64_t>(value) - static_cast<std::uint64_t>(model.last);
   const bool negative = (delta >> 63) != 0;
   const std::uint64_t magnitude = negative ? 0 - delta : delta;
-  const unsigned width = width_of(magnitude);
+  const auto width = static_cast<unsigned>(std::bit_width(magnitude));
   model.last = value;
   if (first) {
-    coder.put_plain(width != 0, 1);
-    if (width == 0) return;
-    coder.put_plain(width - 1, 6);
-    coder.put_plain(negative, 1);
-    coder.put_plain(magnitude, width - 1);
-    return;
+    put_first_width(coder, width);
+  } else {
+    put_width(coder, model, width);
+    model.rested = width == 0;
   }
-  put_width(coder, model, width);
-  model.rested = width == 0;
   if (width == 0) return;
-  coder.put(negative, model.negative);
-  if (width == 1) return;
-  unsigned plain = width - 1;
-  if (width - 2 < ChannelModel::kMantissaTops) {
-    --plain;
-    coder.put(((magnitude >> plain) & 1) != 0, model.mantissa_top[width - 2]);
+  if (first) {
+    coder.put_plain(negative, 1);
+  } else {
+    coder.put(negative, model.negative);
   }
-  coder.put_plain(magnitude, plain);
+  coder.put_plain(magnitude, width - 1);
 }
 
 }  // namespace
@@ -220,30 +225,30 @@ std::uint64_t SampleDecoder::get_plain(unsigned count) {
   return value;
 }
 
-std::uint64_t SampleDecoder::get_delta(ChannelModel& model, bool first) {
+unsigned SampleDecoder::get_width(ChannelModel& model) {
   unsigned width = 0;
-  if (first) {
-    if (get_plain(1) == 0) return 0;
-    width = 1 + static_cast<unsigned>(get_plain(6));
-  } else {
-    while (width < ChannelModel::kSteps && get(width == 0 && model.rested ? model.rest : model.step[width]))
-      ++width;
-    if (width == ChannelModel::kSteps) width += static_cast<unsigned>(get_plain(6));
-    model.rested = width == 0;
+  while (get(wider_than(model, width))) {
+    if (++width == ChannelModel::kSteps) return width + static_cast<unsigned>(get_plain(6));
   }
+  return width;
+}
+
+unsigned SampleDecoder::get_first_width() {
+  if (get_plain(1) == 0) return 0;
+  const auto width = static_cast<unsigned>(get_plain(5));
+  return 1 + (width < kFirstWidths ? width : width + static_cast<unsigned>(get_plain(6)));
+}
+
+std::uint64_t SampleDecoder::get_delta(ChannelModel& model, bool first) {
+  const unsigned width = first ? get_first_width() : get_width(model);
+  model.rested = !first && width == 0;
   if (width == 0) return 0;
+  const bool negative = first ? get_plain(1) != 0 : get(model.negative);
   if (width > 64) {
     malformed_ = true;
     return 0;
   }
-  const bool negative = first ? get_plain(1) != 0 : get(model.negative);
-  std::uint64_t magnitude = 1;
-  unsigned plain = width - 1;
-  if (!first && width >= 2 && width - 2 < ChannelModel::kMantissaTops) {
-    --plain;
-    magnitude = 2 + static_cast<unsigned>(get(model.mantissa_top[width - 2]));
-  }
-  if (plain > 0) magnitude = (magnitude << plain) | get_plain(plain);
+  const std::uint64_t magnitude = (std::uint64_t{1} << (width - 1)) | get_plain(width - 1);
   return negative ? 0 - magnitude : magnitude;
 }
 

@@ -36,14 +36,12 @@ class BitModel {
 // What the coder has learned of one channel; the same in encoder and decoder. Its content is the codec's
 // business.
 struct ChannelModel {
-  static constexpr std::size_t kSteps = 12;        // widths of a delta that have a model of their own
-  static constexpr std::size_t kMantissaTops = 4;  // and, of the widths from 2 on, for their second bit
+  static constexpr unsigned kSteps = 16;  // widths of a delta, in bits, that have an estimate of their own
 
   std::int64_t last = 0;
-  std::array<BitModel, kSteps> step;  // [n]: the width is above n, given that it is at least n
-  std::array<BitModel, kMantissaTops> mantissa_top;
-  BitModel rest;      // as step[0], after a delta of 0
-  BitModel negative;  // the sign
+  std::array<BitModel, kSteps> wider;  // [n]: the delta is wider than n bits, given that it is at least n
+  BitModel wider_after_rest;           // in place of wider[0] after a delta of 0
+  BitModel negative;                   // the sign of a delta
   bool rested = false;
 };
 static_assert(sizeof(ChannelModel) <= 48, "the RAM of a Recorder is this times kChannelsMax");
@@ -79,7 +77,7 @@ class RangeEncoder {
 class SampleEncoder {
  public:
   // No first row takes more, whatever its values.
-  static constexpr std::size_t first_row_size_max(std::size_t channels) { return channels * 9 + 2; }
+  static constexpr std::size_t first_row_size_max(std::size_t channels) { return channels * 10 + 2; }
 
   // One model per channel, 1 to kChannelsMax; models and `out` are borrowed until the encoder is done with.
   SampleEncoder(std::span<ChannelModel> models, MutableBytes out);
@@ -119,6 +117,8 @@ class SampleDecoder {
  private:
   bool get(BitModel& model);
   std::uint64_t get_plain(unsigned count);
+  unsigned get_width(ChannelModel& model);
+  unsigned get_first_width();
   std::uint64_t get_delta(ChannelModel& model, bool first);
   void normalise();
 
