@@ -4,7 +4,7 @@
 # committed state of this repository into it, and runs the README's two commands there. Nothing else is installed by
 # hand. Run as root; needs debootstrap; not part of ./godwit test, which it runs.
 #
-# usage: fresh_machine.sh bookworm|trixie [demo|test ...]      (default: demo test)
+# usage: fresh_machine.sh bookworm|trixie [COMMAND...]      (each COMMAND one word, e.g. './godwit setup')
 #
 # GODWIT_MACHINES (default /var/tmp/godwit-machines) keeps the minimal systems for the next time, and the machine and
 # logs of a failed run. The package archive is the one that this machine's apt is configured with.
@@ -15,10 +15,12 @@ die() {
   exit 1
 }
 
-suite=${1:?usage: fresh_machine.sh bookworm|trixie [demo|test ...]}
+suite=${1:?usage: fresh_machine.sh bookworm|trixie [COMMAND...]}
 shift
 commands=("$@")
-((${#commands[@]})) || commands=(demo test)
+if ((${#commands[@]} == 0)); then
+  commands=('./godwit demo --headless --devices 50 --seconds 30 --report report.json' './godwit test')
+fi
 ((EUID == 0)) || die "needs root (chroot and mounts): run it with sudo"
 command -v debootstrap > /dev/null || die "needs debootstrap: apt-get install debootstrap"
 repository=$(git -C "$(dirname "${BASH_SOURCE[0]}")" rev-parse --show-toplevel)
@@ -54,16 +56,11 @@ in_machine() {
 }
 
 status=0
-for name in "${commands[@]}"; do
-  case $name in
-    demo) command='./godwit demo --headless --devices 50 --seconds 30 --report report.json' ;;
-    test) command='./godwit test' ;;
-    *) die "there is no command $name: demo, test" ;;
-  esac
+for command in "${commands[@]}"; do
   printf '\n%s$ %s\n' "$suite" "$command"
   started=$SECONDS
   in_machine "$command" || status=$?
-  printf '%s: %s ended with status %s after %s s\n' "$suite" "$name" "$status" "$((SECONDS - started))"
+  printf '%s: status %s after %s s\n' "$suite" "$status" "$((SECONDS - started))"
   ((status == 0)) || break
 done
 
