@@ -6,11 +6,29 @@
 
 #include "proto/base/assert.h"
 
+// The format, version 1. A stream is one number of n bytes, most significant first, that lies in an interval;
+// each bit that is coded keeps the part of the interval that is its share (a range coder). A modelled bit's
+// share is what the BitModel of its context estimates, so that an expected bit costs next to nothing; a plain
+// bit's share is a half.
+//
+//   stream:  row 0, row 1, ...              row: one value per channel
+//   value:   width [sign [the bits below the top one of the magnitude, plain]]     of the delta to the row
+//   before width:   0 to 64, the number of bits of the delta's magnitude; 0 ends the value
+//
+// A width is coded as its class, in unary with one BitModel per step, and the rest in plain bits:
+//
+//   class    0  1  2  3  4  5  6  7  8      9       10      ...  15      16
+//   width    0  1  2  3  4  5  6  7  8-11   12-15   16-19   ...  36-39   40-64
+//   plain    -  -  -  -  -  -  -  -  2      2       2       ...  2       5       bits
+//
+// In row 0 the delta is the value itself, and all bits are plain: not 0 (1 bit), width - 1 (5 bits; 31 is an
+// escape with 6 more), sign, magnitude.
 namespace godwit::codec {
 namespace {
 
 constexpr std::uint32_t kWholeRange = 0xFFFF'FFFF;
 constexpr std::uint32_t kRangeMin = 1U << 24;
+constexpr unsigned kNarrow = 8;  // widths below this one are classes of their own
 // Widths of a first value from this one on are an escape, followed by the rest in 6 bits.
 constexpr unsigned kFirstWidths = 31;
 // A modelled bit costs at most kPrecisionBits; a delta takes at most kSteps of them for its width, one for
@@ -22,17 +40,32 @@ constexpr std::size_t kValueSizeMax =
 // that it can still follow a signal that changes.
 constexpr std::array<std::uint8_t, 16> kRates{2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 18, 22, 26, 32};
 
-// The estimate for "wider than n bits".
-BitModel& wider_than(ChannelModel& model, unsigned n) {
-  return n == 0 && model.rested ? model.wider_after_rest : model.wider[n];
+constexpr unsigned class_of(unsigned width) {
+  if (width < kNarrow) return width;
+  return std::min(kNarrow + (width - kNarrow) / 4, ChannelModel::kSteps);
+}
+constexpr unsigned first_width_of(unsigned width_class) {
+  return width_class < kNarrow ? width_class : kNarrow + (width_class - kNarrow) * 4;
+}
+// How many plain bits tell the width from the others of its class.
+constexpr unsigned class_bits(unsigned width_class) {
+  if (width_class < kNarrow) return 0;
+  return width_class < ChannelModel::kSteps ? 2 : 5;
+}
+static_assert(64 - first_width_of(ChannelModel::kSteps) < 32);
+
+// The estimate for "the class is above n".
+BitModel& above(ChannelModel& model, unsigned n) {
+  return n == 0 && model.rested ? model.above_after_rest : model.above[n];
 }
 
 void put_width(RangeEncoder& coder, ChannelModel& model, unsigned width) {
+  const unsigned width_class = class_of(width);
   for (unsigned n = 0; n < ChannelModel::kSteps; ++n) {
-    coder.put(width > n, wider_than(model, n));
-    if (width == n) return;
+    coder.put(width_class > n, above(model, n));
+    if (width_class == n) break;
   }
-  coder.put_plain(width - ChannelModel::kSteps, 6);
+  coder.put_plain(width - first_width_of(width_class), class_bits(width_class));
 }
 
 void put_first_width(RangeEncoder& coder, unsigned width) {
@@ -226,11 +259,9 @@ std::uint64_t SampleDecoder::get_plain(unsigned count) {
 }
 
 unsigned SampleDecoder::get_width(ChannelModel& model) {
-  unsigned width = 0;
-  while (get(wider_than(model, width))) {
-    if (++width == ChannelModel::kSteps) return width + static_cast<unsigned>(get_plain(6));
-  }
-  return width;
+  unsigned width_class = 0;
+  while (width_class < ChannelModel::kSteps && get(above(model, width_class))) ++width_class;
+  return first_width_of(width_class) + static_cast<unsigned>(get_plain(class_bits(width_class)));
 }
 
 unsigned SampleDecoder::get_first_width() {

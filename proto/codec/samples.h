@@ -36,11 +36,11 @@ class BitModel {
 // What the coder has learned of one channel; the same in encoder and decoder. Its content is the codec's
 // business.
 struct ChannelModel {
-  static constexpr unsigned kSteps = 16;  // widths of a delta, in bits, that have an estimate of their own
+  static constexpr unsigned kSteps = 16;  // classes of the width of a delta; see samples.cc
 
   std::int64_t last = 0;
-  std::array<BitModel, kSteps> wider;  // [n]: the delta is wider than n bits, given that it is at least n
-  BitModel wider_after_rest;           // in place of wider[0] after a delta of 0
+  std::array<BitModel, kSteps> above;  // [n]: the class is above n, given that it is not below
+  BitModel above_after_rest;           // in place of above[0] after a delta of 0
   BitModel negative;                   // the sign of a delta
   bool rested = false;
 };
