@@ -126,7 +126,7 @@ Status Ingest::handle_record(const Message& message) {
   if (!record || record->epoch == Epoch{} || record->seq < kFirstSeq) return Status::kMalformed;
   // One past the last record of it.
   const std::uint64_t count = record->loss ? record->loss->count : 1;
-  if (count == 0 || record->seq.value > kSeqMax - count) return Status::kMalformed;
+  if (count == 0 || count > kSeqMax || record->seq.value > kSeqMax - count) return Status::kMalformed;
   const Seq end = record->seq + count;
 
   const UnixMillis now = message.received_at;
