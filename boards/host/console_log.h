@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// Events as lines of key=value pairs (logfmt) on a file descriptor, each written at once. Thread-safe as
+// write(2) is.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "firmware/ports/log.h"
+
+namespace godwit::boards {
+
+// "debug", "info", "warning" or "error".
+[[nodiscard]] std::optional<ports::LogLevel> parse_log_level(std::string_view text);
+
+// One event without the end of line, e.g. level=warning event=link_failed cause="connection refused"
+[[nodiscard]] std::string format_log_line(ports::LogLevel level, std::string_view event,
+                                          std::initializer_list<ports::LogField> fields);
+
+class ConsoleLog : public ports::Log {
+ public:
+  // Events below `level` are not written.
+  explicit ConsoleLog(ports::LogLevel level = ports::LogLevel::kWarning, int fd = 2)
+      : level_(level), fd_(fd) {}
+  void write(ports::LogLevel level, std::string_view event,
+             std::initializer_list<ports::LogField> fields) override;
+
+ private:
+  ports::LogLevel level_;
+  int fd_;
+};
+
+}  // namespace godwit::boards

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// The clocks of a Linux process, as values of the portable code.
+#pragma once
+
+#include <chrono>
+
+#include "proto/base/time.h"
+
+namespace godwit::boards {
+
+// Monotonic time since this object was made: the boot of a device that is a process.
+class HostClock {
+ public:
+  [[nodiscard]] Instant now() const {
+    return Instant(std::chrono::duration_cast<Millis>(std::chrono::steady_clock::now() - start_));
+  }
+
+ private:
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+// The system's time of day.
+inline UnixMillis host_unix_time() {
+  const auto since_epoch = std::chrono::system_clock::now().time_since_epoch();
+  return {std::chrono::duration_cast<Millis>(since_epoch).count()};
+}
+// For TlsContext.
+inline std::int64_t host_unix_time_ms() { return host_unix_time().value; }
+
+}  // namespace godwit::boards

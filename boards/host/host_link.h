@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// One TCP connection, with TLS or without, that never waits: one for a process, or thousands in one epoll
+// loop. It registers itself with the epoll instance of its owner; after each event, and at deadline(), the
+// owner calls advance() until the link is open, and read() and write() from then on. It can be opened again
+// after it has closed; TLS sessions are then resumed.
+//
+// Allocates; see TlsClient for the memory of TLS. One thread.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "boards/common/byte_stream.h"
+#include "boards/common/tls_client.h"
+#include "boards/host/address.h"
+#include "boards/host/files.h"
+#include "proto/base/time.h"
+
+namespace godwit::boards {
+
+class HostLink {
+ public:
+  struct Tls {
+    TlsContext& context;
+    const TrustAnchors& trust;
+    const ClientIdentity* identity = nullptr;  // none: anonymous
+    std::string server_name = {};              // empty: that of the host
+    TlsClient::Version version_max = TlsClient::Version::kTls13;
+    TlsClient::MaxRecord max_record = TlsClient::MaxRecord::kAny;
+  };
+  struct Options {
+    std::string host;  // a numeric address costs no look-up
+    std::uint16_t port = 0;
+    std::optional<Tls> tls = {};  // none: plain TCP
+    Millis open_timeout{15'000};  // look-up, connecting and TLS handshake together
+  };
+
+  // Both must outlive the link. `tag` comes back in epoll_event::data.ptr.
+  HostLink(int epoll_fd, void* tag, Options options);
+  ~HostLink();
+  HostLink(const HostLink&) = delete;
+  HostLink& operator=(const HostLink&) = delete;
+
+  // Begins to open; closes first if necessary.
+  void open(Instant now);
+  // kOk: open. kBusy: not yet. Otherwise it has failed and is closed, and error() says why: kNotFound: no
+  // such host; kTimeout; kDenied: a certificate was refused; kIo: nobody answers or the connection broke; as
+  // TlsClient::handshake(). kState: it is closed.
+  Status advance(Instant now);
+  // Until when advance() must be called even if nothing happens; nullopt: open, or closed.
+  [[nodiscard]] std::optional<Instant> deadline() const;
+
+  // As ByteStream, while it is open. After 0, and after an error other than kBusy, it is closed; see error().
+  std::expected<std::size_t, Status> read(MutableBytes out);
+  std::expected<std::size_t, Status> write(Bytes in);
+
+  // Ends the connection in order, as far as that goes without waiting.
+  void close();
+  // Drops it with a TCP reset, as a power cut does.
+  void abort();
+  // While stalled nothing is read or written and time does not count: a half-open connection.
+  void set_stalled(bool stalled);
+
+  [[nodiscard]] bool is_closed() const { return state_ == State::kClosed; }
+  [[nodiscard]] bool is_open() const { return state_ == State::kOpen; }
+  [[nodiscard]] bool stalled() const { return stalled_; }
+  // This connection resumed an earlier TLS session.
+  [[nodiscard]] bool resumed() const { return tls_ && tls_->resumed(); }
+  // Why it closed last, in words for an operator.
+  [[nodiscard]] const std::string& error() const { return error_; }
+
+ private:
+  enum class State : std::uint8_t { kClosed, kLookingUp, kConnecting, kHandshaking, kOpen };
+  class Socket : public ByteStream {
+   public:
+    std::expected<std::size_t, Status> read(MutableBytes out) override;
+    std::expected<std::size_t, Status> write(Bytes in) override;
+    UniqueFd fd;
+    bool write_blocked = false;
+  };
+
+  Status step(Instant now);
+  Status take_addresses();
+  Status connect_next();
+  Status finish_connecting();
+  Status handshake();
+  Status fail(Status status, std::string cause);
+  void drop();
+  void watch(int fd);
+  [[nodiscard]] std::uint32_t wanted_events() const;
+
+  int epoll_fd_;
+  void* tag_;
+  Options options_;
+  State state_ = State::kClosed;
+  bool stalled_ = false;
+  Instant deadline_{};
+  std::optional<AddressLookup> lookup_;
+  std::vector<Address> addresses_;  // those still to be tried, the next one last
+  Socket socket_;
+  std::optional<TlsClient> tls_;
+  int watched_fd_ = -1;
+  std::uint32_t watched_events_ = 0;
+  std::string error_;
+};
+
+}  // namespace godwit::boards
