@@ -388,8 +388,11 @@ Status Outbox::mount() {
   stats_.dropped_records = active_.dropped_records;
   Status status = scan_active();
   if (status == Status::kOk) status = skip_used_tail();
-  // An opening that was cut off had given up the oldest sector, and could not write it down any more.
-  if (held_seq_ > active_.oldest_seq) stats_.dropped_records += held_seq_ - active_.oldest_seq;
+  // An opening that was cut off had given up the oldest sector, and could not write down any more whether its
+  // records were acked. They count as dropped unless ack() goes past them before anybody has asked for them.
+  presumed_seq_ = active_.oldest_seq;
+  presumed_end_ = std::max(held_seq_, active_.oldest_seq);
+  stats_.dropped_records += presumed_end_ - presumed_seq_;
   GODWIT_ASSERT(end_ <= geometry.sector_size_bytes);
   return status;
 }
@@ -398,10 +401,17 @@ Status Outbox::mount() {
 
 Status Outbox::append(Bytes payload) {
   if (payload.empty() || payload.size() > record_size_max()) return Status::kInvalidArgument;
-  const std::uint32_t limit = flash_.geometry().sector_size_bytes;
-  if (!fits(end_, payload.size(), limit)) {
+  Status status = write_record(payload);
+  // Once more, behind the place that failed: a run of power cuts may have hit more units than the one that
+  // mount() leaves out without a trace.
+  if (status == Status::kIo) status = write_record(payload);
+  if (status == Status::kFull) ++stats_.refused_records;
+  return status;
+}
+
+Status Outbox::write_record(Bytes payload) {
+  if (!fits(end_, payload.size(), flash_.geometry().sector_size_bytes)) {
     const Status status = open_sector(epoch_, policy_ == FullPolicy::kRefuse ? 1 : 0);
-    if (status == Status::kFull) ++stats_.refused_records;
     if (status != Status::kOk) return status;
   }
   const auto size = static_cast<std::uint16_t>(payload.size());
@@ -424,6 +434,10 @@ Status Outbox::append(Bytes payload) {
 Status Outbox::ack(Seq next) {
   if (next > next_seq_) return Status::kInvalidArgument;
   acked_seq_ = std::max(acked_seq_, next);
+  // What a cut-off opening had given up was acked, then, and not dropped.
+  const Seq known = std::clamp(next, presumed_seq_, std::max(presumed_seq_, presumed_end_));
+  stats_.dropped_records -= known - presumed_seq_;
+  presumed_seq_ = known;
   return Status::kOk;
 }
 
@@ -561,7 +575,10 @@ Entry Outbox::loss(Seq first, Seq end, LossReason reason) {
 std::expected<Entry, Status> Outbox::peek(Seq seq) {
   if (seq >= next_seq_) return std::unexpected(Status::kNotFound);
   if (seq < acked_seq_) return loss(seq, acked_seq_, LossReason::kNotHeld);
-  if (seq < held_seq_) return loss(seq, held_seq_, LossReason::kDroppedFull);
+  if (seq < held_seq_) {
+    presumed_seq_ = presumed_end_;
+    return loss(seq, held_seq_, LossReason::kDroppedFull);
+  }
 
   if (cursor_.valid && cursor_.sector.serial == active_.serial) cursor_.end_seq = next_seq_;
   const bool here = cursor_.valid && cursor_.sector.serial >= oldest_serial() && seq >= cursor_.seq &&

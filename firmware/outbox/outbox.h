@@ -125,6 +125,7 @@ class Outbox {
   Status format();
   Status make_room(std::uint32_t spare_sectors);
   Status open_sector(Epoch epoch, std::uint32_t spare_sectors);
+  Status write_record(Bytes payload);
   Status program(std::uint64_t at, Bytes head, Bytes payload);
   std::expected<Epoch, Status> draw_epoch();
 
@@ -146,6 +147,8 @@ class Outbox {
   Seq acked_seq_ = kFirstSeq;
   Seq held_seq_ = kFirstSeq;  // the first one of the oldest sector
   Seq next_seq_ = kFirstSeq;
+  Seq presumed_seq_ = kFirstSeq;  // up to presumed_end_: counted as dropped by mount(), may have been acked
+  Seq presumed_end_ = kFirstSeq;
   Seq counted_seq_ = kFirstSeq;  // damage below it is in stats_
   Sector active_;
   std::uint32_t active_index_ = 0;

@@ -53,13 +53,13 @@ Status SimFlash::do_read(std::uint64_t offset, MutableBytes out) {
   return Status::kOk;
 }
 
-void SimFlash::tear_unit(MutableBytes unit, Bytes in, Tear tear) {
+void SimFlash::write_unit(MutableBytes unit, Bytes in, Tear tear) {
   switch (tear) {
     case Tear::kBefore:
     case Tear::kWeak:
       break;
     case Tear::kPart:
-      std::ranges::copy(in.first(random_() % in.size()), unit.begin());
+      std::ranges::copy(in.first(1 + random_() % in.size()), unit.begin());
       break;
     case Tear::kGarbage:
       std::ranges::generate(unit, [this] { return static_cast<std::uint8_t>(random_() >> 8); });
@@ -84,8 +84,11 @@ Status SimFlash::do_program(std::uint64_t offset, Bytes in) {
     const auto tear = step();
     sector.hit[at / unit_size] = tear != Tear::kBefore;
     counts_.bytes_programmed += unit_size;
-    tear_unit(unit, in.first(unit_size), tear.value_or(Tear::kAfter));
-    if (tear) return Status::kIo;
+    write_unit(unit, in.first(unit_size), tear.value_or(Tear::kAfter));
+    if (!tear) continue;
+    torn_offset_ = offset;
+    torn_bytes_.assign(in.begin(), in.begin() + (*tear == Tear::kBefore ? 0 : unit_size));
+    return Status::kIo;
   }
   return powered_ ? Status::kOk : Status::kIo;
 }
@@ -103,6 +106,7 @@ void SimFlash::tear_erase(Sector& sector, Tear tear) {
 Status SimFlash::do_erase(std::uint32_t sector) {
   if (!powered_) return Status::kIo;
   const auto tear = step();
+  if (torn_offset_ / geometry().sector_size_bytes == sector) torn_bytes_.clear();
   ++counts_.erases;
   ++sectors_[sector].erases;
   if (tear) {
@@ -118,6 +122,14 @@ Status SimFlash::do_flush() {
   if (!powered_) return Status::kIo;
   ++counts_.flushes;
   return step() ? Status::kIo : Status::kOk;
+}
+
+void SimFlash::complete_tear() {
+  if (torn_bytes_.empty()) return;
+  Sector& sector = in_use(static_cast<std::uint32_t>(torn_offset_ / geometry().sector_size_bytes));
+  std::ranges::copy(torn_bytes_, sector.bytes.begin() + static_cast<std::ptrdiff_t>(
+                                                            torn_offset_ % geometry().sector_size_bytes));
+  torn_bytes_.clear();
 }
 
 void SimFlash::flip_bit(std::uint64_t offset, unsigned bit) {

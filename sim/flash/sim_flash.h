@@ -50,10 +50,14 @@ class SimFlash final : public ports::Flash {
 
   void arm(const Fault& fault) { fault_ = fault; }
   void disarm() { fault_.reset(); }
+  [[nodiscard]] bool armed() const { return fault_.has_value(); }
   [[nodiscard]] bool powered() const { return powered_; }
   void power_on() { powered_ = true; }
   void power_off() { powered_ = false; }
 
+  // What the last torn program was meant to write, shows after all: cells that were charged halfway may read
+  // either way. No effect once the sector has been erased.
+  void complete_tear();
   void flip_bit(std::uint64_t offset, unsigned bit);
   // The whole region. What is not 0xFF in `bytes` counts as programmed; shorter input leaves the rest erased.
   [[nodiscard]] std::vector<std::uint8_t> image() const;
@@ -77,11 +81,13 @@ class SimFlash final : public ports::Flash {
   // Counts an operation; the tear if it is the one to be hit.
   std::optional<Tear> step();
   Sector& in_use(std::uint32_t sector);
-  void tear_unit(MutableBytes unit, Bytes in, Tear tear);
+  void write_unit(MutableBytes unit, Bytes in, Tear tear);
   void tear_erase(Sector& sector, Tear tear);
 
   std::vector<Sector> sectors_;
   std::optional<Fault> fault_;
+  std::uint64_t torn_offset_ = 0;
+  std::vector<std::uint8_t> torn_bytes_;  // what the torn unit was to hold; empty if there is none
   Counts counts_;
   std::minstd_rand random_;
   bool powered_ = true;
