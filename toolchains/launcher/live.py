@@ -7,10 +7,12 @@ import json
 import shutil
 import ssl
 import sys
+import textwrap
 import threading
 import time
 import urllib.parse
 
+FIRST_DEVICE_LINES = 4
 FLEET_LINES = 4
 
 
@@ -44,7 +46,7 @@ class Feed(threading.Thread):
         self._lock = threading.Lock()
         self._events = 0
         self._last_id = ""
-        self._newest = collections.OrderedDict()  # device -> its newest values by channel, most recent device last
+        self._newest = {}  # device -> its newest values by channel
 
     def state(self):
         with self._lock:
@@ -79,9 +81,7 @@ class Feed(threading.Thread):
             self._events += 1
             self._last_id = fields.get("id", self._last_id)
             if fields.get("event") == "telemetry":
-                values = self._newest.setdefault(event["device"], {})
-                values.update(newest_values(event))
-                self._newest.move_to_end(event["device"])
+                self._newest.setdefault(event["device"], {}).update(newest_values(event))
 
 
 def newest_values(event):
@@ -126,14 +126,16 @@ class View:
         lines = [f"{seconds // 60:02}:{seconds % 60:02}  live feed: {events} records of {len(newest)} devices, "
                  f"{rate:.0f}/s, id {last_id or '-'}    (Ctrl-C ends)"]
         first = newest.pop(self._first_device, None)
-        lines.append(device_line(self._first_device, first))
-        fleet = list(newest.items())[-FLEET_LINES:]
-        lines += [device_line(device, values) for device, values in sorted(fleet)]
-        lines += [""] * (2 + FLEET_LINES - len(lines))
-        return lines
+        lines += device_lines(self._first_device, first, FIRST_DEVICE_LINES)
+        for device, values in sorted(newest.items())[:FLEET_LINES]:
+            lines += device_lines(device, values, 1)
+        return lines + [""] * (1 + FIRST_DEVICE_LINES + FLEET_LINES - len(lines))
 
 
-def device_line(device, values):
+def device_lines(device, values, lines_max):
     if values is None:
-        return f"  {device:<14} waiting for its first record"
-    return f"  {device:<14} " + "   ".join(f"{name} {value}" for name, value in values.items())
+        return [f"  {device:<14} waiting for its first record"]
+    width = max(shutil.get_terminal_size().columns - 18, 20)
+    text = "   ".join(f"{name}\N{NO-BREAK SPACE}{value}" for name, value in values.items())
+    lines = textwrap.wrap(text, width, break_on_hyphens=False)[:lines_max]
+    return [f"  {device if number == 0 else '':<14} {line}" for number, line in enumerate(lines)]

@@ -70,7 +70,7 @@ install_packages() {
   while read -r package why; do
     names+=("$package")
   done <<< "$missing"
-  command="apt-get install --no-install-recommends ${names[*]}"
+  command="sh -c 'apt-get update && apt-get install --no-install-recommends ${names[*]}'"
   note "${#names[@]} to install, for:"
   while read -r package why; do
     printf '  %-22s %s\n' "$package" "$why"
