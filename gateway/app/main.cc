@@ -5,12 +5,18 @@
 #include <cstdio>
 #include <ctime>
 #include <exception>
+#include <filesystem>
 #include <iostream>
+#include <memory>
 #include <string>
+#include <vector>
 
+#include "gateway/app/check.h"
+#include "gateway/app/config.h"
 #include "gateway/app/devices.h"
 #include "gateway/app/init.h"
 #include "gateway/app/layout.h"
+#include "gateway/app/run.h"
 
 namespace godwit::app {
 namespace {
@@ -122,6 +128,36 @@ void add_device_commands(CLI::App& app) {
   });
 }
 
+struct RunOptions {
+  std::filesystem::path dir;
+  std::filesystem::path config;
+
+  [[nodiscard]] std::filesystem::path config_file() const { return config.empty() ? dir / kConfig : config; }
+};
+
+std::shared_ptr<RunOptions> add_run_options(CLI::App& command) {
+  auto options = std::make_shared<RunOptions>();
+  add_dir(command, options->dir);
+  command.add_option("--config", options->config, "Another file than DIR/gateway.toml");
+  return options;
+}
+
+void add_run_commands(CLI::App& app) {
+  auto* const run_command = app.add_subcommand("run", "Run the gateway until SIGTERM or Ctrl-C");
+  run_command->footer("Writes one line to stdout when it serves, and its log to stderr.");
+  const auto run_options = add_run_options(*run_command);
+  run_command->callback([run_options] { run(read_config(run_options->config_file()), std::cout); });
+
+  auto* const check_command =
+      app.add_subcommand("check", "Say what is wrong with an installation, or soon will be");
+  const auto check_options = add_run_options(*check_command);
+  check_command->callback([check_options] {
+    const auto warnings = check(read_config(check_options->config_file()), now());
+    for (const std::string& warning : warnings) std::cout << "warning: " << warning << '\n';
+    if (warnings.empty()) std::cout << "ok\n";
+  });
+}
+
 int main(int argc, char** argv) {
   CLI::App app("Godwit's gateway: stores what devices record, and serves it over REST.", "godwit-gateway");
   app.set_version_flag("--version", "godwit-gateway " GODWIT_VERSION);
@@ -129,6 +165,7 @@ int main(int argc, char** argv) {
   app.footer("Exit status: 0 done, 1 could not (the reason is on stderr), 2 wrong use.");
   add_init(app);
   add_device_commands(app);
+  add_run_commands(app);
   try {
     app.parse(argc, argv);
     return 0;

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/app/metrics.h"
+
+#include <string_view>
+
+namespace godwit::app {
+namespace {
+
+class Text {
+ public:
+  void counter(std::string_view name, std::string_view help, std::uint64_t value) {
+    add(name, help, "counter", value);
+  }
+  void gauge(std::string_view name, std::string_view help, std::uint64_t value) {
+    add(name, help, "gauge", value);
+  }
+  [[nodiscard]] std::string take() { return std::move(text_); }
+
+ private:
+  void add(std::string_view name, std::string_view help, std::string_view type, std::uint64_t value) {
+    text_.append("# HELP ").append(name).append(" ").append(help).append("\n# TYPE ").append(name);
+    text_.append(" ")
+        .append(type)
+        .append("\n")
+        .append(name)
+        .append(" ")
+        .append(std::to_string(value))
+        .append("\n");
+  }
+  std::string text_;
+};
+
+}  // namespace
+
+std::string metrics(const gateway::Consumer::Stats& consumer, const gateway::Inbox::Dropped& inbox,
+                    const gateway::WriterStats& writer) {
+  const gateway::IngestCounters& ingest = writer.ingest;
+  Text text;
+  text.gauge("godwit_broker_connected", "1 while connected and subscribed.", consumer.connected ? 1 : 0);
+  text.counter("godwit_broker_sessions_total", "Connections made to the broker.", consumer.sessions);
+  text.counter("godwit_messages_received_total", "Messages from devices.", consumer.messages);
+  text.counter("godwit_messages_foreign_total", "Messages on topics that are not ours.", consumer.foreign);
+  text.counter("godwit_messages_dropped_total",
+               "Messages that found the queue full; devices send records again.", inbox.messages);
+  text.counter("godwit_acks_sent_total", "Acknowledgements to devices.", consumer.acks);
+  text.counter("godwit_acks_dropped_total", "Acknowledgements given up; devices ask again.",
+               consumer.dropped_acks);
+  text.counter("godwit_records_total", "Records taken.", ingest.records);
+  text.counter("godwit_lost_records_total", "Records that devices reported as lost.", ingest.lost_records);
+  text.counter("godwit_live_batches_total", "Batches of live samples taken.", ingest.live);
+  text.counter("godwit_duplicates_total", "Records that were stored already.", ingest.duplicates);
+  text.counter("godwit_gaps_total", "Records that came too early; their devices were told to go back.",
+               ingest.gaps);
+  text.counter("godwit_malformed_total", "Messages that do not decode.", ingest.malformed);
+  text.counter("godwit_refused_total", "Messages beyond a limit.", ingest.refused);
+  text.counter("godwit_events_total", "Events appended to the log.", writer.events);
+  text.counter("godwit_commits_total", "Transactions, each with one sync of the disk.", writer.commits);
+  text.counter("godwit_commits_failed_total", "Transactions that failed and were tried again.",
+               writer.failed_commits);
+  text.gauge("godwit_database_writable", "0 while commits fail.", writer.writable ? 1 : 0);
+  return text.take();
+}
+
+}  // namespace godwit::app

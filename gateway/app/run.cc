@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/app/run.h"
+
+#include <chrono>
+#include <csignal>
+#include <ostream>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "gateway/app/check.h"
+#include "gateway/app/log.h"
+#include "gateway/app/metrics.h"
+#include "gateway/http/server.h"
+#include "gateway/mqtt/consumer.h"
+#include "gateway/store/store.h"
+#include "gateway/store/writer.h"
+
+namespace godwit::app {
+namespace {
+
+using gateway::Consumer;
+using gateway::Inbox;
+using gateway::LogLevel;
+using gateway::Store;
+using gateway::Writer;
+
+// SIGTERM and SIGINT, for the thread that waits for them and no other. A second one changes nothing: stopping
+// takes seconds at most, and cutting it short would only make devices send again.
+class StopSignals {
+ public:
+  StopSignals() {
+    sigemptyset(&set_);
+    sigaddset(&set_, SIGTERM);
+    sigaddset(&set_, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &set_, nullptr);  // inherited by every thread started later
+    std::signal(SIGPIPE, SIG_IGN);
+  }
+  void wait() const {
+    int number = 0;
+    sigwait(&set_, &number);
+  }
+
+ private:
+  sigset_t set_{};
+};
+
+Consumer::Options consumer_options(const Config& config) {
+  Consumer::Options options;
+  options.host = config.mqtt_host;
+  options.port = static_cast<std::uint16_t>(config.mqtt_port);
+  options.ca_file = config.mqtt_ca.string();
+  options.certificate_file = config.mqtt_certificate.string();
+  options.key_file = config.mqtt_key.string();
+  options.keep_alive_s = static_cast<std::uint16_t>(config.mqtt_keep_alive_s);
+  options.receive_max = static_cast<std::uint16_t>(config.mqtt_receive_max);
+  return options;
+}
+
+http::ServerConfig server_config(const Config& config) {
+  http::ServerConfig server;
+  server.address = config.http_listen;
+  server.port = static_cast<std::uint16_t>(config.http_port);
+  server.certificate_file = config.http_certificate.string();
+  server.private_key_file = config.http_key.string();
+  server.limits.connections_max = static_cast<std::size_t>(config.http_connections_max);
+  server.limits.connections_per_address_max =
+      static_cast<std::size_t>(config.http_connections_per_address_max);
+  server.limits.subscribers_max = static_cast<std::size_t>(config.http_subscribers_max);
+  server.limits.requests_per_second = static_cast<double>(config.http_requests_per_second);
+  server.limits.request_burst = 2 * server.limits.requests_per_second;
+  return server;
+}
+
+Writer::Options writer_options(const Config& config) {
+  Writer::Options options;
+  options.limits.devices_max = static_cast<std::size_t>(config.store_devices_max);
+  options.gather = std::chrono::milliseconds(config.store_gather_ms);
+  return options;
+}
+
+std::string url(const std::string& address, std::uint16_t port) {
+  std::string host = address;
+  if (host == "0.0.0.0" || host == "::") host = "localhost";
+  if (host.find(':') != std::string::npos) host = "[" + host + "]";
+  return "https://" + host + ":" + std::to_string(port);
+}
+
+// The parts and what they call of each other. Nothing calls anything before start() or after stop().
+class Gateway {
+ public:
+  // Throws if the database or a file cannot be used.
+  explicit Gateway(const Config& config)
+      : store_(config.store_directory),
+        inbox_({}),
+        consumer_(consumer_options(config), inbox_, stderr_log(config.log_level, "mqtt")),
+        writer_(store_, inbox_, writer_options(config),
+                {.acks = [this](std::span<const gateway::AckTo> acks) { consumer_.send(acks); },
+                 .feed =
+                     [this](std::span<const gateway::Event> events) {
+                       server_.publish({events.begin(), events.end()});
+                     }},
+                stderr_log(config.log_level, "store")),
+        server_(server_config(config), http::ApiKeys::load(config.http_api_keys),
+                {.log = &store_.reader(),
+                 .readiness = [this] { return readiness(); },
+                 .metrics = [this] { return metrics(consumer_.stats(), inbox_.dropped(), writer_.stats()); },
+                 .log_sink = stderr_log(config.log_level, "http")}) {}
+  ~Gateway() { stop(); }
+  Gateway(const Gateway&) = delete;
+  Gateway& operator=(const Gateway&) = delete;
+
+  // Returns the port of the REST API.
+  std::uint16_t start() {
+    server_.start();  // first: it is the one that may find its address taken
+    writer_.start();
+    consumer_.start();
+    return server_.port();
+  }
+
+  void stop() {
+    writer_.stop();    // takes no more, commits what it has and hands over the acks ...
+    consumer_.stop();  // ... which leave before the connection is closed
+    server_.stop();
+  }
+
+ private:
+  std::vector<http::Check> readiness() {
+    const bool connected = consumer_.stats().connected;
+    const bool writable = writer_.stats().writable;
+    return {{"broker", connected, connected ? "connected" : "not connected"},
+            {"database", writable, writable ? "writable" : "cannot be written: is the disk full?"}};
+  }
+
+  Store store_;
+  Inbox inbox_;
+  Consumer consumer_;
+  Writer writer_;
+  http::Server server_;
+};
+
+}  // namespace
+
+void run(const Config& config, std::ostream& ready) {
+  const StopSignals signals;
+  const gateway::LogSink log = stderr_log(config.log_level, "app");
+  const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+  for (const std::string& warning : check(config, now)) log(LogLevel::kWarning, warning);
+
+  Gateway gateway(config);
+  const std::uint16_t port = gateway.start();
+  ready << "godwit-gateway ready " << url(config.http_listen, port) << std::endl;
+  log(LogLevel::kInfo, "started");
+  signals.wait();
+  log(LogLevel::kInfo, "stopping");
+  gateway.stop();
+  log(LogLevel::kInfo, "stopped");
+}
+
+}  // namespace godwit::app

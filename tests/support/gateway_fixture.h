@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// A real mosquitto and a real godwit-gateway on free ports of 127.0.0.1, from a folder that `godwit-gateway
+// init` has just made. Both can be killed and started again, on the same ports and data.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tests/support/https_client.h"
+#include "tests/support/process.h"
+
+namespace godwit::test {
+
+// What a program that ends by itself left behind.
+struct Outcome {
+  int status = -1;
+  std::string output;  // stdout
+  std::string log;     // stdout and stderr
+};
+// Runs it with nothing on stdin. Throws if it takes more than 30 s.
+[[nodiscard]] Outcome run_program(const std::vector<std::string>& command);
+// Runs godwit-gateway with these arguments.
+[[nodiscard]] Outcome run_gateway_program(std::vector<std::string> arguments);
+
+class GatewayFixture {
+ public:
+  // Makes the folder; nothing runs yet.
+  GatewayFixture();
+
+  // Each returns when it serves, and throws with its log if it does not within 10 s. start_gateway() returns
+  // when the gateway listens to the broker too, if that one runs.
+  void start_broker();
+  void start_gateway();
+  // SIGKILL.
+  void kill_broker() { broker_.reset(); }
+  void kill_gateway() { gateway_.reset(); }
+
+  // Precondition: started and not killed.
+  [[nodiscard]] Process& broker() { return *broker_; }
+  [[nodiscard]] Process& gateway() { return *gateway_; }
+
+  [[nodiscard]] const std::filesystem::path& dir() const { return dir_; }
+  [[nodiscard]] std::uint16_t mqtt_port() const { return mqtt_port_; }
+  // Issues the device's credentials and returns their folder.
+  std::filesystem::path add_device(const std::string& id);
+
+  // With the API key of the installation.
+  [[nodiscard]] HttpsOptions https() const;
+  [[nodiscard]] HttpsResponse get(const std::string& path) const { return https_get(https(), path); }
+  // Waits until `path` answers with 200 and a body that holds `text`; returns the body, or the last one at
+  // the deadline.
+  [[nodiscard]] std::string wait_for_body(const std::string& path, std::string_view text,
+                                          std::chrono::milliseconds timeout = std::chrono::seconds(10)) const;
+
+  // The command line of an independent MQTT client (mosquitto_pub, mosquitto_sub, mosquitto_rr) with these
+  // credentials, to which topics and messages are added.
+  [[nodiscard]] std::vector<std::string> peer(const std::string& program,
+                                              const std::filesystem::path& certificate,
+                                              const std::filesystem::path& key) const;
+  [[nodiscard]] std::vector<std::string> device_peer(const std::string& program, const std::string& id) const;
+  [[nodiscard]] std::vector<std::string> gateway_peer(const std::string& program) const;
+
+ private:
+  TempDir parent_;
+  std::filesystem::path dir_;
+  std::uint16_t mqtt_port_ = free_port();
+  std::uint16_t http_port_ = free_port();
+  std::unique_ptr<Process> broker_;
+  std::unique_ptr<Process> gateway_;
+};
+
+}  // namespace godwit::test
