@@ -11,15 +11,15 @@
 // share is what the BitModel of its context estimates, so that an expected bit costs next to nothing; a plain
 // bit's share is a half.
 //
-//   stream:  row 0, row 1, ...              row: one value per channel
-//   value:   width [sign [the bits below the top one of the magnitude, plain]]     of the delta to the row
-//   before width:   0 to 64, the number of bits of the delta's magnitude; 0 ends the value
+//   stream    row 0, row 1, ...; a row is one value per channel
+//   value     the delta to the row before: width [sign, the bits of its magnitude below the top one, plain]
+//   width     0 to 64, the number of bits of the magnitude; 0 ends the value
 //
 // A width is coded as its class, in unary with one BitModel per step, and the rest in plain bits:
 //
-//   class    0  1  2  3  4  5  6  7  8      9       10      ...  15      16
-//   width    0  1  2  3  4  5  6  7  8-11   12-15   16-19   ...  36-39   40-64
-//   plain    -  -  -  -  -  -  -  -  2      2       2       ...  2       5       bits
+//   class     0  1  2  3  4  5  6  7  8      9       10      ...  15      16
+//   width     0  1  2  3  4  5  6  7  8-11   12-15   16-19   ...  36-39   40-64
+//   plain     -  -  -  -  -  -  -  -  2      2       2       ...  2       5       bits
 //
 // In row 0 the delta is the value itself, and all bits are plain: not 0 (1 bit), width - 1 (5 bits; 31 is an
 // escape with 6 more), sign, magnitude.
