@@ -354,24 +354,32 @@ Status Outbox::scan_active() {
 // Moves end_ behind everything in the active sector that a power cut may have touched.
 Status Outbox::skip_used_tail() {
   const ports::FlashGeometry& geometry = flash_.geometry();
+  const std::uint32_t limit = geometry.sector_size_bytes;
   std::array<std::uint8_t, 64> chunk;
   std::uint32_t used = end_;
-  for (std::uint32_t at = end_; at < geometry.sector_size_bytes;) {
-    const auto part =
-        MutableBytes(chunk).first(std::min<std::size_t>(chunk.size(), geometry.sector_size_bytes - at));
+  for (std::uint32_t at = end_; at < limit;) {
+    const auto part = MutableBytes(chunk).first(std::min<std::size_t>(chunk.size(), limit - at));
     const Status status = flash_.read(address(active_.serial, at), part);
     if (status != Status::kOk) return status;
+    // A cut can hit units that read as erased all the same: a header not yet begun, or the rest of a record,
+    // of which 0xFF may have been written.
+    if (at == end_ && fits(at, 0, limit)) {
+      const auto size = load_le<std::uint16_t>(&part[kAtSize]);
+      const bool begun =
+          load_le<std::uint16_t>(&part[kAtSizeCheck]) == size_check(crc_of_size(active_.epoch, size));
+      used += begun && fits(at, size, limit) ? extent(size) : kRecordHeaderSize;
+    }
     for (const std::uint8_t byte : part) {
       ++at;
-      if (byte != 0xFF) used = at;
+      if (byte != 0xFF) used = std::max(used, at + geometry.program_size_bytes);
     }
   }
-  end_ = std::min(padded(used) + geometry.program_size_bytes, geometry.sector_size_bytes);
+  end_ = std::min(padded(used), limit);
   if (held_sectors_ == geometry.sector_count) return Status::kOk;
 
   const auto header = MutableBytes(chunk).first(kSectorHeaderSize);
   const Status status = flash_.read(address(active_.serial + 1, 0), header);
-  if (!is_erased(header)) end_ = geometry.sector_size_bytes;  // its opening was cut off
+  if (!is_erased(header)) end_ = limit;  // its opening was cut off
   return status;
 }
 
