@@ -326,6 +326,14 @@ std::optional<Property> next_property(Reader& reader) {
   return property;
 }
 
+std::string_view reason_string(Bytes properties) {
+  Reader reader(properties);
+  while (const auto property = next_property(reader)) {
+    if (property->id == PropertyId::kReasonString) return as_text(property->bytes);
+  }
+  return {};
+}
+
 void write_user_properties(Writer& writer, std::span<const UserProperty> properties) {
   for (const UserProperty& property : properties) {
     writer.u8(static_cast<std::uint8_t>(PropertyId::kUserProperty));

@@ -131,6 +131,9 @@ struct Property {
 // Takes the next property from what read_properties() has checked; nullopt at the end.
 [[nodiscard]] std::optional<Property> next_property(Reader& reader);
 
+// The reason string among them; empty if there is none.
+[[nodiscard]] std::string_view reason_string(Bytes properties);
+
 void write_user_properties(Writer& writer, std::span<const UserProperty> properties);
 // All properties of a message, without their length.
 void write_message_properties(Writer& writer, const Message& message);

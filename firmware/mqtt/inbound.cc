@@ -40,12 +40,34 @@ ReasonCode read_reason(Reader& reader, PacketType type, Reason& out) {
   return kOk;
 }
 
-std::string_view reason_string(Bytes properties) {
+ReasonCode read_message_properties(Bytes properties, Message& message) {
   Reader reader(properties);
   while (const auto property = next_property(reader)) {
-    if (property->id == PropertyId::kReasonString) return as_text(property->bytes);
+    const std::string_view text = as_text(property->bytes);
+    switch (property->id) {
+      case PropertyId::kPayloadFormat:
+        message.text_payload = property->number != 0;
+        break;
+      case PropertyId::kMessageExpiry:
+        message.expiry_s = property->number;
+        break;
+      case PropertyId::kContentType:
+        message.content_type = text;
+        break;
+      case PropertyId::kResponseTopic:
+        if (!is_topic_name(text)) return kProtocol;
+        message.response_topic = text;
+        break;
+      case PropertyId::kCorrelationData:
+        message.correlation_data = property->bytes;
+        break;
+      case PropertyId::kTopicAlias:  // our Topic Alias Maximum is 0
+        return ReasonCode::kTopicAliasInvalid;
+      default:
+        break;
+    }
   }
-  return {};
+  return kOk;
 }
 
 }  // namespace
@@ -54,7 +76,7 @@ std::size_t Session::handle_bytes(Instant now, Bytes bytes) {
   if (phase_ == Phase::kDown || phase_ == Phase::kClosing) return bytes.size();
   consume_event();
   std::size_t taken = 0;
-  while (taken < bytes.size() && !event_ && !ended_ && has_reply_room()) {
+  while (taken < bytes.size() && event_state_ == EventState::kNone && !ended_ && has_reply_room()) {
     // The header comes byte by byte: its own bytes tell where it ends.
     const std::size_t wanted = packet_size_ == 0 ? 1 : packet_size_ - receive_size_;
     const std::size_t size = std::min(wanted, bytes.size() - taken);
@@ -65,7 +87,7 @@ std::size_t Session::handle_bytes(Instant now, Bytes bytes) {
     ReasonCode wrong = packet_size_ == 0 ? take_header() : kOk;
     if (wrong == kOk && receive_size_ == packet_size_) {
       wrong = receive_packet(now);
-      if (!event_) receive_size_ = 0;
+      if (event_state_ == EventState::kNone) receive_size_ = 0;
       packet_size_ = 0;
     }
     if (wrong != kOk) end(now, wrong);
@@ -166,9 +188,7 @@ ReasonCode Session::receive_connack(Instant now, Reader body) {
   quota_ = server_.receive_maximum;
   resume_requests(session_present);
   pump();
-  event_ = Event{.type = EventType::kConnected,
-                 .session_present = session_present,
-                 .reason_string = reason_string(properties)};
+  new_event(EventType::kConnected, properties).session_present = session_present;
   return kOk;
 }
 
@@ -221,68 +241,49 @@ ReasonCode Session::apply_connack(Bytes properties) {
 
 ReasonCode Session::receive_publish(Reader body) {
   const std::uint8_t first = memory_.receive[0];
-  Event event{.type = EventType::kMessage};
-  Message& message = event.message;
-  message.retain = (first & 0x01) != 0;
-  message.qos = static_cast<Qos>((first >> 1) & 3);
-  message.duplicate = (first & 0x08) != 0;
-  message.topic = as_text(body.string());
-  if (message.qos != Qos::kAtMostOnce) event.id = body.u16();
+  const auto qos = static_cast<Qos>((first >> 1) & 3);
+  const std::string_view topic = as_text(body.string());
+  const std::uint16_t id = qos != Qos::kAtMostOnce ? body.u16() : std::uint16_t{0};
   if (!body.ok()) return kMalformed;
   Bytes properties;
   if (const ReasonCode wrong = read_properties(body, PacketType::kPublish, properties); wrong != kOk)
     return wrong;
-  message.payload = body.rest();
-  if (message.qos != Qos::kAtMostOnce && event.id == 0) return kProtocol;
+  if (qos != Qos::kAtMostOnce && id == 0) return kProtocol;
 
-  Reader reader(properties);
-  while (const auto property = next_property(reader)) {
-    switch (property->id) {
-      case PropertyId::kPayloadFormat:
-        message.text_payload = property->number != 0;
-        break;
-      case PropertyId::kMessageExpiry:
-        message.expiry_s = property->number;
-        break;
-      case PropertyId::kContentType:
-        message.content_type = as_text(property->bytes);
-        break;
-      case PropertyId::kResponseTopic:
-        message.response_topic = as_text(property->bytes);
-        if (!is_topic_name(message.response_topic)) return kProtocol;
-        break;
-      case PropertyId::kCorrelationData:
-        message.correlation_data = property->bytes;
-        break;
-      case PropertyId::kTopicAlias:  // our Topic Alias Maximum is 0
-        return ReasonCode::kTopicAliasInvalid;
-      default:
-        break;
-    }
-  }
-  if (message.topic.empty()) return kProtocol;
-  if (!is_topic_name(message.topic)) return ReasonCode::kTopicNameInvalid;
-  event_properties_ = properties;
-  return accept(event);
+  Event& event = new_event(EventType::kMessage, properties);
+  event_state_ = EventState::kNone;  // until it is accepted
+  event.id = id;
+  Message& message = event.message;
+  message.topic = topic;
+  message.payload = body.rest();
+  message.qos = qos;
+  message.retain = (first & 0x01) != 0;
+  message.duplicate = (first & 0x08) != 0;
+  if (const ReasonCode wrong = read_message_properties(properties, message); wrong != kOk) return wrong;
+  if (topic.empty()) return kProtocol;
+  if (!is_topic_name(topic)) return ReasonCode::kTopicNameInvalid;
+  return accept();
 }
 
-// A PUBLISH that is well formed: as an event, or answered at once.
-ReasonCode Session::accept(const Event& event) {
-  const Message& message = event.message;
+// The PUBLISH in event_ is well formed: it becomes an event, or is answered at once.
+ReasonCode Session::accept() {
+  const Message& message = event_.message;
   const Qos qos = message.qos;
+  const std::uint16_t id = event_.id;
   const std::uint8_t ack = qos == Qos::kAtLeastOnce   ? kPubackByte
                            : qos == Qos::kExactlyOnce ? kPubrecByte
                                                       : 0;
   const auto received = std::span(received_).first(received_count_);
-  if (ack != 0 && std::ranges::find(received, event.id) != received.end()) {
+  if (ack != 0 && std::ranges::find(received, id) != received.end()) {
     // A repetition of what was delivered already (4.3.3). As QoS 1 it means that the server has lost track.
-    put_ack(ack, event.id, qos == Qos::kExactlyOnce ? kOk : ReasonCode::kPacketIdentifierInUse);
+    put_ack(ack, id, qos == Qos::kExactlyOnce ? kOk : ReasonCode::kPacketIdentifierInUse);
     return kOk;
   }
   if (message.text_payload && !is_utf8(message.payload)) {
-    // A sender somewhere is at fault (3.3.2.3.2), and a kept message would come again on every connection.
+    // 3.3.2.3.2. A negative acknowledgement makes the server forget it; ending the connection would bring it
+    // again.
     if (ack == 0) return ReasonCode::kPayloadFormatInvalid;
-    put_ack(ack, event.id, ReasonCode::kPayloadFormatInvalid);
+    put_ack(ack, id, ReasonCode::kPayloadFormatInvalid);
     return kOk;
   }
   if (ack != 0) {
@@ -292,8 +293,7 @@ ReasonCode Session::accept(const Event& event) {
     ++unacked_;
   }
   ack_first_byte_ = ack;
-  ack_id_ = event.id;
-  event_ = event;
+  event_state_ = EventState::kWaiting;
   return kOk;
 }
 
@@ -331,11 +331,9 @@ ReasonCode Session::receive_ack(PacketType type, Reader body) {
   }
   remove_request(*request);
   if (quota_ < server_.receive_maximum) ++quota_;
-  event_ = Event{.type = EventType::kPublished,
-                 .id = id,
-                 .reason = reason.code,
-                 .reason_string = reason_string(reason.properties)};
-  event_properties_ = reason.properties;
+  Event& event = new_event(EventType::kPublished, reason.properties);
+  event.id = id;
+  event.reason = reason.code;
   pump();
   return kOk;
 }
@@ -376,11 +374,9 @@ ReasonCode Session::receive_suback(Instant now, PacketType type, Reader body) {
   if (codes.size() != 1 || !is_reason_of(type, codes[0])) return kProtocol;
   remove_request(*request);
   subscribe_deadline_ = count_subscribes() > 0 ? now + options_.ack_timeout : Instant::max();
-  event_ = Event{.type = subscribe ? EventType::kSubscribed : EventType::kUnsubscribed,
-                 .id = id,
-                 .reason = static_cast<ReasonCode>(codes[0]),
-                 .reason_string = reason_string(properties)};
-  event_properties_ = properties;
+  Event& event = new_event(subscribe ? EventType::kSubscribed : EventType::kUnsubscribed, properties);
+  event.id = id;
+  event.reason = static_cast<ReasonCode>(codes[0]);
   return kOk;
 }
 

@@ -492,7 +492,9 @@ void Session::release(Request& request) {
   request.due = true;
   Request* place = requests_.data();
   while (place != &request && place->state == RequestState::kPubcomp) ++place;
-  std::rotate(place, &request, &request + 1);
+  const Request released = request;
+  std::copy_backward(place, &request, &request + 1);
+  *place = released;
 }
 
 // 4.4. A server that has lost the session gets QoS 1 messages as new ones; those of QoS 2 that it may have

@@ -23,7 +23,7 @@ constinit const Session::Server Session::kAnyServer{.maximum_packet_size = kPack
                                                     .shared = true};
 
 Session::Session(const Memory& memory, const Options& options)
-    : memory_(memory), options_(options), resumable_(!options.clean_start), server_(kAnyServer) {}
+    : resumable_(!options.clean_start), memory_(memory), server_(kAnyServer), options_(options) {}
 
 Status Session::link_up(Instant now) {
   if (phase_ != Phase::kDown) return Status::kState;
@@ -123,27 +123,23 @@ void Session::handle_timeout(Instant now) {
 // The event last polled is done with: what it borrowed is free, and its message is acknowledged
 // (4.3.2, 4.3.3).
 void Session::consume_event() {
-  if (!event_in_use_) return;
-  event_in_use_ = false;
+  if (event_state_ != EventState::kBorrowed) return;
+  event_state_ = EventState::kNone;
   event_properties_ = {};
   receive_size_ = 0;
   packet_size_ = 0;
   if (ack_first_byte_ != 0 && phase_ == Phase::kConnected)
-    put_ack(ack_first_byte_, ack_id_, ReasonCode::kSuccess);
+    put_ack(ack_first_byte_, event_.id, ReasonCode::kSuccess);
   ack_first_byte_ = 0;
 }
 
 std::optional<Event> Session::poll_event() {
   consume_event();
-  if (event_) {
-    const Event event = *event_;
-    event_.reset();
-    event_in_use_ = true;
+  if (event_state_ == EventState::kWaiting) {
+    event_state_ = EventState::kBorrowed;
     // From here the message counts as delivered, and must not be delivered again (4.3.3).
-    if (event.type == EventType::kMessage && event.message.qos == Qos::kExactlyOnce) {
-      received_[received_count_++] = event.id;
-    }
-    return event;
+    if (event_.message.qos == Qos::kExactlyOnce) received_[received_count_++] = event_.id;
+    return event_;
   }
   if (auto event = poll_request()) return event;
   if (!ended_) return std::nullopt;
@@ -153,6 +149,15 @@ std::optional<Event> Session::poll_event() {
                     .reason_string = ended_->reason_string};
   ended_.reset();
   return event;
+}
+
+// The event of the packet in the receive memory, which stays there until the event is consumed.
+Event& Session::new_event(EventType type, Bytes properties) {
+  event_ = {.type = type};
+  event_state_ = EventState::kWaiting;
+  event_properties_ = properties;
+  event_.reason_string = reason_string(properties);
+  return event_;
 }
 
 // Requests that ended without a packet from the server.

@@ -6,6 +6,14 @@
 // After any input or request: send transmit() until empty, poll_event() until empty, then sleep until
 // next_deadline() or input. Early or repeated handle_timeout() calls are harmless. No allocation: all memory
 // is handed in. Not thread-safe; nothing blocks.
+//
+// What a new connection makes of the requests of the one before it, given retransmit memory:
+//   - the server still has the session: all that was not acknowledged is sent again, in order (4.4);
+//   - it has not (kConnected without session_present): QoS 1 messages are sent again as new ones. QoS 2
+//   messages
+//     that had been sent end with kPublishLost, since the server may have delivered them: only the
+//     application can tell whether to send once more;
+//   - SUBSCRIBE and UNSUBSCRIBE that were not answered are forgotten.
 #pragma once
 
 #include <array>
@@ -36,14 +44,17 @@ struct Memory {
 };
 
 struct Options {
-  std::string_view client_id;  // borrowed, as all text here, for the life of the session
+  // Borrowed, as all text here, for the life of the session. Empty: the server assigns one; no resuming then.
+  std::string_view client_id;
   std::string_view user_name;
   Bytes password;
-  bool clean_start = true;             // of the first connection; later ones resume what this one made
+  // Of connections until one is accepted. Later ones resume what that one made, if its session expiry is not
+  // 0.
+  bool clean_start = true;
   std::uint32_t session_expiry_s = 0;  // 3.1.2.11.2
-  std::uint16_t keep_alive_s = 60;     // 0: off. The server may lower it (3.2.2.3.14)
-  std::uint16_t receive_maximum =
-      8;                        // unacknowledged QoS 1 and 2 messages accepted at once, 1 to kInboundMax
+  std::uint16_t keep_alive_s = 60;     // 0: off. The server may change it (3.2.2.3.14)
+  // Unacknowledged QoS 1 and 2 messages accepted at once, 1 to kInboundMax.
+  std::uint16_t receive_maximum = 8;
   bool use_topic_alias = true;  // outbound, as far as the server allows
   Millis ack_timeout{20'000};   // CONNACK, SUBACK, PINGRESP: later than this closes the link
   const Will* will = nullptr;
@@ -52,13 +63,15 @@ struct Options {
 
 enum class EventType : std::uint8_t {
   kConnected,     // CONNACK: session_present, reason
-  kRefused,       // CONNACK with an error: reason. The link will be closed.
+  kRefused,       // CONNACK with an error: reason. This or kDisconnected ends what link_up() began.
   kMessage,       // PUBLISH: message. It is acknowledged once the next event is polled.
   kPublished,     // the whole QoS flow of `id` is done: reason. Errors and 0x10 come here as well.
-  kPublishLost,   // the link went, and there is no memory to redeliver `id` from
+  kPublishLost,   // a link went before `id` was acknowledged, and it cannot be sent again
   kSubscribed,    // SUBACK: id, reason of the (only) filter
   kUnsubscribed,  // UNSUBACK: id, reason
-  kDisconnected,  // the session has ended: reason, and by_server if a DISCONNECT said so
+  // The connection has ended: reason, and by_server if a DISCONNECT said so. Without a DISCONNECT of either
+  // side it is kKeepAliveTimeout (the server did not answer in time) or kUnspecifiedError (link_down()).
+  kDisconnected,
 };
 
 // Text and bytes are borrowed until the next call that is not const.
@@ -87,8 +100,9 @@ class Session {
   void link_down(Instant now);
 
   // Takes bytes from the link; returns how many it took. Fewer than given: poll the pending event, then offer
-  // the rest. A violation of the protocol queues a DISCONNECT with its reason code and ends the session: see
-  // should_close().
+  // the rest. If there is none, transmit() is full of answers and must be sent first; a server that keeps to
+  // the receive maximum never makes that necessary. A violation of the protocol queues a DISCONNECT with its
+  // reason code and ends the connection: see should_close().
   std::size_t handle_bytes(Instant now, Bytes bytes);
   void handle_timeout(Instant now);
   [[nodiscard]] std::optional<Instant> next_deadline() const;
@@ -142,6 +156,7 @@ class Session {
   static constexpr std::uint16_t kSubscribesMax = 4;     // SUBSCRIBE and UNSUBSCRIBE unanswered at once
   static constexpr std::size_t kAliasTopicSizeMax = 47;  // longer topics get no alias
 
+  enum class EventState : std::uint8_t { kNone, kWaiting, kBorrowed };
   enum class Phase : std::uint8_t { kDown, kConnecting, kConnected, kClosing };
 
   // A request that is not done. States from kLost on only wait for their event to be polled.
@@ -207,6 +222,7 @@ class Session {
   void drop_transmit();
   void consume_event();
   std::optional<Event> poll_request();
+  Event& new_event(EventType type, Bytes properties);
   [[nodiscard]] Instant answer_deadline() const;
   [[nodiscard]] Instant keep_alive_deadline() const;
 
@@ -248,56 +264,52 @@ class Session {
   ReasonCode receive_connack(Instant now, Reader body);
   ReasonCode apply_connack(Bytes properties);
   ReasonCode receive_publish(Reader body);
-  ReasonCode accept(const Event& event);
+  ReasonCode accept();
   ReasonCode receive_ack(PacketType type, Reader body);
   ReasonCode receive_unknown_ack(PacketType type, std::uint16_t id, ReasonCode reason);
   void receive_pubrel(std::uint16_t id);
   ReasonCode receive_suback(Instant now, PacketType type, Reader body);
   ReasonCode receive_disconnect(Reader body);
 
-  Memory memory_;
-  Options options_;
+  // Small members first: a Thumb instruction reaches them in two bytes.
   Phase phase_ = Phase::kDown;
   bool resumable_;  // the server may hold a session that we want to go on with
 
-  // Input: one packet at a time. It stays while its event is in use.
+  // Input: one packet at a time. It stays in the receive memory while its event is waiting or borrowed.
+  EventState event_state_ = EventState::kNone;
+  std::uint8_t ack_first_byte_ = 0;  // of the message in event_; 0: no acknowledgement
   std::size_t receive_size_ = 0;
   std::size_t packet_size_ = 0;  // 0: not known yet
-  std::optional<Event> event_;   // not polled yet
-  bool event_in_use_ = false;    // polled, and borrowed until the next call
-  Bytes event_properties_;
-  std::uint8_t ack_first_byte_ = 0;  // of the message event; 0: no acknowledgement
-  std::uint16_t ack_id_ = 0;
-  std::optional<Ended> ended_;
 
   // Output: packets from packet_start_ (the one that is being sent) to transmit_end_.
   std::size_t packet_start_ = 0;
   std::size_t transmit_start_ = 0;
   std::size_t transmit_end_ = 0;
-  Draft draft_;
 
-  // Requests in the order of 4.6: PUBREL by arrival of PUBREC, then PUBLISH as published.
-  std::array<Request, kOutboundMax + kSubscribesMax> requests_;
   std::uint16_t request_count_ = 0;
   std::uint16_t last_id_ = 0;
-  std::uint16_t quota_ = 0;  // 4.9
-
-  // QoS 2 messages received and not released (4.3.3), and messages not acknowledged on this connection
-  // (3.3.4).
-  std::array<std::uint16_t, kInboundMax> received_;
-  std::uint16_t received_count_ = 0;
-  std::uint16_t unacked_ = 0;
-
-  std::array<AliasTopic, kAliasesMax> aliases_;
+  std::uint16_t quota_ = 0;           // 4.9
+  std::uint16_t received_count_ = 0;  // QoS 2 messages received and not released (4.3.3)
+  std::uint16_t unacked_ = 0;         // messages not acknowledged on this connection (3.3.4)
   std::uint16_t alias_count_ = 0;
-  Server server_;
 
-  Millis keep_alive_{0};
+  Memory memory_;
+  Server server_;
+  Draft draft_;
   Instant last_sent_{};
   Instant last_received_{};
   Instant phase_deadline_ = Instant::max();  // of connecting and of closing
   Instant ping_deadline_ = Instant::max();
   Instant subscribe_deadline_ = Instant::max();
+  Millis keep_alive_{0};
+  Bytes event_properties_;
+  std::optional<Ended> ended_;
+  Options options_;
+  Event event_{};
+  // In the order of 4.6: PUBREL by arrival of PUBREC, then PUBLISH as published.
+  std::array<Request, kOutboundMax + kSubscribesMax> requests_;
+  std::array<std::uint16_t, kInboundMax> received_;
+  std::array<AliasTopic, kAliasesMax> aliases_;
 };
 
 }  // namespace godwit::mqtt
