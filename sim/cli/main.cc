@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+// godwit-sim: see --help. Exit codes: 0 the promise held, 1 it did not, 2 the run could not be made.
+#include <CLI/CLI.hpp>
+#include <atomic>
+#include <csignal>
+#include <cstdio>
+#include <fstream>
+#include <iostream>
+#include <optional>
+#include <thread>
+
+#include "boards/host/console_log.h"
+#include "sim/fleet/fleet.h"
+#include "sim/fleet/installation.h"
+
+namespace {
+
+using namespace godwit;
+using namespace godwit::sim;
+
+std::atomic<int> interrupts = 0;  // the first ends sampling, the second waiting for delivery too
+
+struct RunOptions {
+  std::string gateway_dir;
+  std::string prefix = "sim-";
+  std::size_t devices = 10;
+  double seconds = 30;
+  std::string report_file;
+  std::string replay_file;
+  std::string api_url;
+  std::string log_level = "error";
+  double period_s = 1;
+  std::uint16_t rows = 4;
+  double drain_s = 60;
+  FleetOptions fleet;
+};
+
+void add_run_options(CLI::App& run, RunOptions& o) {
+  run.add_option("--gateway-dir", o.gateway_dir,
+                 "Directory made by `godwit-gateway init`; the gateway must run")
+      ->required()
+      ->check(CLI::ExistingDirectory);
+  run.add_option("--devices", o.devices, "How many devices")
+      ->check(CLI::Range(1, 20'000))
+      ->capture_default_str();
+  run.add_option("--prefix", o.prefix, "Use the devices whose ids begin so")->capture_default_str();
+  run.add_option("--seconds", o.seconds, "How long they sample; 0: until Ctrl-C")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  run.add_option("--drain-seconds", o.drain_s, "How long delivery may take after that")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  run.add_option("--period", o.period_s, "Seconds between samples")
+      ->check(CLI::Range(0.001, 86'400.0))
+      ->capture_default_str();
+  run.add_option("--rows", o.rows, "Samples in a record, at most")
+      ->check(CLI::Range(1, 1'024))
+      ->capture_default_str();
+  run.add_option("--api", o.api_url, "Base URL of the gateway's API, if not the one in DIR/gateway.toml");
+  run.add_option("--log", o.log_level, "What devices may write to stderr")
+      ->check(CLI::IsMember({"debug", "info", "warning", "error"}))
+      ->capture_default_str();
+  run.add_option("--replay", o.replay_file, "Replay this CSV file instead of made-up channels");
+  run.add_option("--report", o.report_file, "Write the report as JSON to this file");
+  run.add_option("--ramp", o.fleet.ramp_per_s, "Devices started per second")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  run.add_option("--seed", o.fleet.seed, "Seed of sensors and faults")->capture_default_str();
+  const auto rate = [&run](const char* name, double& value, const char* what) {
+    run.add_option(name, value, what)->check(CLI::NonNegativeNumber)->group("Faults, per device and minute");
+  };
+  rate("--drops", o.fleet.faults.drops, "Connections reset");
+  rate("--stalls", o.fleet.faults.stalls, "Connections that stall for up to 10 s");
+  rate("--half-opens", o.fleet.faults.half_opens, "Connections whose peer falls silent for good");
+  rate("--power-cuts", o.fleet.faults.power_cuts, "Power cuts in the middle of a flash write");
+}
+
+// On a terminal one line that is kept up to date; otherwise a line now and then.
+void show_progress(const Fleet& fleet, const Ledger& ledger, std::size_t devices, const char* phase) {
+  const bool terminal = isatty(STDERR_FILENO) != 0;
+  static int calls = 0;
+  if (!terminal && calls++ % 10 != 0) return;
+  std::fprintf(stderr, "%s%s: %zu of %zu devices online, recorded %llu, acked %llu, on the live feed %llu%s",
+               terminal ? "\r\033[K" : "", phase, fleet.presence().online, devices,
+               static_cast<unsigned long long>(ledger.recorded_count()),
+               static_cast<unsigned long long>(ledger.acked_count()),
+               static_cast<unsigned long long>(ledger.received_count()), terminal ? "" : "\n");
+}
+
+int run(RunOptions& o) {
+  Installation installation = Installation::read(o.gateway_dir);
+  if (!o.api_url.empty()) installation.api.base_url = o.api_url;
+  std::optional<Recording> recording;
+  if (!o.replay_file.empty()) recording = Recording::read(o.replay_file);
+  o.fleet.ids = issued_devices(o.gateway_dir, o.prefix, o.devices);
+  o.fleet.credentials_dir = installation.credentials_dir;
+  o.fleet.member.broker_host = installation.broker_host;
+  o.fleet.member.broker_port = installation.broker_port;
+  o.fleet.member.ca_file = installation.api.ca_file;
+  o.fleet.member.period = Millis{static_cast<std::int64_t>(o.period_s * 1'000)};
+  o.fleet.member.rows_max = o.rows;
+  o.fleet.member.recording = recording ? &*recording : nullptr;
+
+  Ledger ledger;
+  boards::ConsoleLog log(*boards::parse_log_level(o.log_level));
+  Fleet fleet(o.fleet, ledger, log);
+  const EventFollower follower(installation.api, [&ledger](const auto& event) { ledger.received(event); });
+  const auto progress = [&](const char* phase) {
+    return [&, phase] { show_progress(fleet, ledger, o.devices, phase); };
+  };
+  const auto stop = [] { return interrupts > 0; };
+  for (int i = 0; i < 100 && !follower.following() && interrupts == 0; ++i) {
+    std::this_thread::sleep_for(Millis{100});
+  }
+  if (!follower.following()) {
+    throw std::runtime_error("the live feed of " + installation.api.base_url +
+                             " did not start; is `godwit-gateway run " + o.gateway_dir + "` running?");
+  }
+
+  const auto begin = Ledger::Clock::now();
+  const Millis time{o.seconds == 0 ? std::int64_t{1} << 40 : static_cast<std::int64_t>(o.seconds * 1'000)};
+  fleet.run(time, stop, progress("running"));
+  const double seconds = std::chrono::duration<double>(Ledger::Clock::now() - begin).count();
+  fleet.finish();
+  const Millis drain{static_cast<std::int64_t>(o.drain_s * 1'000)};
+  const auto delivered = [&] {
+    return interrupts > 1 || (ledger.all_acked() && ledger.received_count() >= ledger.recorded_count());
+  };
+  fleet.run(drain, delivered, progress("draining"));
+
+  Report report = ledger.judge(installation.api);
+  report.seconds = seconds;
+  report.seed = o.fleet.seed;
+  report.sse_reconnects = static_cast<std::uint64_t>(follower.reconnects());
+  report.faults = fleet.faults();
+  if (isatty(STDERR_FILENO) != 0) std::fputs("\n", stderr);
+  std::cout << report.to_text();
+  if (!o.report_file.empty()) {
+    std::ofstream file(o.report_file);
+    file << report.to_json();
+    if (!file.flush()) throw std::runtime_error(o.report_file + ": cannot be written");
+  }
+  return report.promise_held() ? 0 : 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Runs fleets of the Godwit firmware against a real broker and gateway.", "godwit-sim");
+  app.require_subcommand(1);
+  RunOptions options;
+  CLI::App* run_command =
+      app.add_subcommand("run", "Run devices in real time, then judge what the gateway holds");
+  add_run_options(*run_command, options);
+  CLI11_PARSE(app, argc, argv);
+  std::signal(SIGPIPE, SIG_IGN);
+  for (const int signal : {SIGINT, SIGTERM}) {
+    std::signal(signal, [](int) { ++interrupts; });
+  }
+  try {
+    return run(options);
+  } catch (const std::exception& error) {
+    std::cerr << "godwit-sim: " << error.what() << "\n";
+    return 2;
+  }
+}

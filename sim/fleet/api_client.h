@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// The gateway as any client sees it: REST calls and a follower of the live feed, over HTTPS with libcurl.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <thread>
+
+namespace godwit::sim {
+
+struct ApiAccess {
+  std::string base_url;  // https://host:port
+  std::string ca_file;
+  std::string key;  // the API key itself
+};
+
+// GET of `path`; the body of a 200. Throws std::runtime_error saying what failed and what to check.
+std::string api_get(const ApiAccess& access, const std::string& path);
+
+// Follows /api/v1/events from now on, in a thread of its own; reconnects with Last-Event-ID as long as it
+// lives.
+class EventFollower {
+ public:
+  struct Event {
+    std::string id;
+    std::string type;
+    std::string data;
+  };
+  using Handler = std::function<void(const Event&)>;  // called in the follower's thread
+
+  EventFollower(const ApiAccess& access, Handler handler);
+  ~EventFollower();
+  EventFollower(const EventFollower&) = delete;
+  EventFollower& operator=(const EventFollower&) = delete;
+
+  // True once the gateway has begun the stream: events from then on will come.
+  [[nodiscard]] bool following() const { return following_; }
+  [[nodiscard]] long reconnects() const { return reconnects_; }
+
+ private:
+  void run();
+  bool stream();
+  void take(std::string_view bytes);
+  void take_line(std::string_view line);
+  static std::size_t on_bytes(char* data, std::size_t size, std::size_t count, void* self);
+
+  ApiAccess access_;
+  Handler handler_;
+  Event event_;
+  std::string line_;
+  std::string last_id_;
+  std::atomic<bool> following_ = false;
+  std::atomic<bool> stopping_ = false;
+  std::atomic<long> reconnects_ = 0;
+  std::thread thread_;  // last: it uses all of the above
+};
+
+}  // namespace godwit::sim
