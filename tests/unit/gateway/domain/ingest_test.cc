@@ -326,10 +326,10 @@ TEST(IngestWithCrashes, StoresEachRecordOnceAndInOrder) {
     std::int64_t now = kNow.value;
     for (int turn = 0; turn < 10'000 && acked <= kRecords; ++turn) {
       now += 100;
-      for (unsigned window = random() % 8; window > 0 && next <= kRecords; --window, ++next) {
+      for (auto window = random() % 8; window > 0 && next <= kRecords; --window, ++next) {
         if (chance(20)) continue;  // lost on the way
         const Message message = test::record(kEpoch, next, "d1", {now});
-        for (unsigned copies = chance(20) ? 2 : 1; copies > 0; --copies) {
+        for (auto copies = chance(20) ? 2 : 1; copies > 0; --copies) {
           ASSERT_EQ(ingest.handle(message), Status::kOk);
         }
       }

@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/store/store.h"
+
+#include <gtest/gtest.h>
+#include <sqlite3.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <fstream>
+#include <thread>
+
+#include "tests/support/process.h"
+#include "tests/unit/gateway/messages.h"
+
+namespace godwit::gateway {
+namespace {
+
+using godwit::test::read_file;
+using godwit::test::TempDir;
+using test::kEpoch;
+using test::kNow;
+
+std::filesystem::path database(const TempDir& dir) { return dir.path() / "godwit.db"; }
+
+void execute(const std::filesystem::path& file, const char* sql) {
+  sqlite3* connection = nullptr;
+  ASSERT_EQ(sqlite3_open(file.c_str(), &connection), SQLITE_OK);
+  ASSERT_EQ(sqlite3_exec(connection, sql, nullptr, nullptr, nullptr), SQLITE_OK)
+      << sqlite3_errmsg(connection);
+  sqlite3_close(connection);
+}
+
+std::string why_refused(const std::filesystem::path& directory) {
+  try {
+    const Store store(directory);
+    return "it was opened";
+  } catch (const StoreError& error) {
+    return error.what();
+  }
+}
+
+// Applies messages as a writer would, one transaction for each call.
+class Feeder {
+ public:
+  explicit Feeder(Store& store) : store_(store), ingest_({}, store.load()) {}
+
+  void commit(const std::vector<Message>& messages) {
+    for (const Message& message : messages) ignore(ingest_.handle(message));  // some are meant to be refused
+    store_.commit(ingest_.changes());
+    ingest_.committed(acks_);
+  }
+
+ private:
+  Store& store_;
+  Ingest ingest_;
+  std::vector<AckTo> acks_;
+};
+
+std::vector<std::uint64_t> seqs(const std::vector<Event>& events) {
+  std::vector<std::uint64_t> result;
+  for (const Event& event : events) {
+    if (event.type == EventType::kTelemetry) result.push_back(event.seq.value);
+  }
+  return result;
+}
+
+std::vector<Event> all_events(const Store& store, const LogReader::Filter& filter = {}) {
+  return store.reader().events_after({0}, 10'000, filter);
+}
+
+TEST(StoreOpening, AsksForAnExistingDirectory) {
+  EXPECT_NE(why_refused("/nonexistent").find("godwit-gateway init"), std::string::npos);
+}
+
+TEST(StoreOpening, NamesTheProcessThatHoldsTheDirectory) {
+  const TempDir dir;
+  {
+    const Store first(dir.path());
+    const std::string why = why_refused(dir.path());
+    EXPECT_NE(why.find("another gateway (process " + std::to_string(::getpid()) + ")"), std::string::npos)
+        << why;
+  }
+  EXPECT_EQ(why_refused(dir.path()), "it was opened");
+}
+
+struct Refused {
+  const char* description;
+  void (*prepare)(const std::filesystem::path& file);
+  const char* says;
+};
+
+TEST(StoreOpening, LeavesWhatItRefusesUntouched) {
+  for (const Refused& one : std::initializer_list<Refused>{
+           {"no database",
+            [](const std::filesystem::path& file) { std::ofstream(file) << std::string(8192, 'x'); },
+            "is damaged"},
+           {"a damaged page",
+            [](const std::filesystem::path& file) {
+              std::fstream out(file, std::ios::in | std::ios::out | std::ios::binary);
+              out.seekp(4096 * 2);
+              out << std::string(4096, '\x55');
+            },
+            "is damaged"},
+           {"a truncated file",
+            [](const std::filesystem::path& file) { std::filesystem::resize_file(file, 4096 * 3); },
+            "is damaged"},
+           {"a newer version",
+            [](const std::filesystem::path& file) { execute(file, "PRAGMA user_version = 99"); },
+            "install a newer gateway"},
+           {"somebody else's",
+            [](const std::filesystem::path& file) { execute(file, "PRAGMA application_id = 7"); },
+            "is not a Godwit database"}}) {
+    const TempDir dir;
+    {
+      Store store(dir.path());
+      Feeder(store).commit({test::hello(), test::record(kEpoch, 1)});
+    }
+    one.prepare(database(dir));
+    const std::string before = read_file(database(dir));
+    const std::string why = why_refused(dir.path());
+    EXPECT_NE(why.find(one.says), std::string::npos) << one.description << ": " << why;
+    EXPECT_NE(why.find("left untouched"), std::string::npos) << one.description << ": " << why;
+    EXPECT_EQ(read_file(database(dir)), before) << one.description;
+  }
+}
+
+TEST(StoreOpening, GoesOnWhereItsCreationWasInterrupted) {
+  const TempDir dir;
+  dir.write("godwit.db", "");
+  EXPECT_EQ(why_refused(dir.path()), "it was opened");
+  EXPECT_EQ(why_refused(dir.path()), "it was opened");
+}
+
+TEST(Store, KeepsEachCommitOverAReopen) {
+  const TempDir dir;
+  for (std::uint64_t seq = 1; seq <= 20; ++seq) {
+    Store store(dir.path());
+    Feeder feeder(store);
+    if (seq == 1) feeder.commit({test::hello()});
+    feeder.commit({test::record(kEpoch, seq)});
+    EXPECT_EQ(seqs(all_events(store)).size(), seq);
+
+    const std::vector<DeviceState> devices = store.load();
+    ASSERT_EQ(devices.size(), 1U);
+    EXPECT_EQ(devices[0].id.view(), "d1");
+    EXPECT_TRUE(devices[0].online);
+    EXPECT_EQ(devices[0].firmware, "1.0.0");
+    EXPECT_EQ(devices[0].board, "host");
+    EXPECT_EQ(devices[0].boot, 1U);
+    ASSERT_EQ(devices[0].streams.size(), 1U);
+    EXPECT_EQ(devices[0].streams[0].epoch, kEpoch);
+    EXPECT_EQ(devices[0].streams[0].expected, Seq{seq + 1});
+    EXPECT_EQ(devices[0].streams[0].records, seq);
+    ASSERT_EQ(devices[0].tables.size(), 1U);
+    EXPECT_EQ(devices[0].tables[0].hash, codec::hash(test::kSystemTable));
+  }
+}
+
+TEST(Store, SetsOffsetsThatNeverComeBack) {
+  const TempDir dir;
+  LogOffset last;
+  {
+    Store store(dir.path());
+    EXPECT_EQ(store.reader().last_offset(), LogOffset{0});
+    EXPECT_EQ(store.reader().first_offset(), LogOffset{1});
+    Feeder(store).commit({test::hello(), test::record(kEpoch, 1)});
+    last = store.reader().last_offset();
+    EXPECT_EQ(last, LogOffset{3});
+  }
+  execute(database(dir), "DELETE FROM log");
+  Store store(dir.path());
+  EXPECT_EQ(store.reader().last_offset(), last);
+  EXPECT_EQ(store.reader().first_offset(), LogOffset{last.value + 1});
+  Feeder(store).commit({test::record(kEpoch, 2)});
+  EXPECT_EQ(all_events(store).front().offset, LogOffset{last.value + 1});
+}
+
+TEST(Store, EventsComeBackAsTheyWentIn) {
+  const TempDir dir;
+  Store store(dir.path());
+  const std::string batch = test::batch(42);
+  Feeder(store).commit({test::record(kEpoch, Seq{1}, batch), test::loss(kEpoch, 2, 5)});
+  const std::vector<Event> events = all_events(store);
+  ASSERT_EQ(events.size(), 4U);
+  EXPECT_EQ(events[0].type, EventType::kEpoch);
+  EXPECT_EQ(events[1].type, EventType::kDeviceOnline);
+  EXPECT_EQ(events[2].device, "d1");
+  EXPECT_EQ(events[2].received_at, kNow);
+  EXPECT_EQ(events[2].epoch, kEpoch);
+  EXPECT_EQ(events[2].seq, Seq{1});
+  EXPECT_EQ(events[2].batch, batch);
+  EXPECT_EQ(events[3].type, EventType::kLoss);
+  EXPECT_EQ(events[3].seq, Seq{2});
+  EXPECT_EQ(events[3].count, 5U);
+  EXPECT_EQ(events[3].loss_reason, static_cast<std::uint32_t>(codec::LossReason::kDroppedFull));
+}
+
+TEST(Store, AnEpochKeepsAllItsBits) {
+  const TempDir dir;
+  Store store(dir.path());
+  constexpr Epoch kHigh{0xffffffffffffffffU};
+  Feeder(store).commit({test::record(kHigh, 1)});
+  EXPECT_EQ(all_events(store).back().epoch, kHigh);
+  EXPECT_EQ(store.load().at(0).streams.at(0).epoch, kHigh);
+}
+
+TEST(StoreReader, FiltersByDeviceAndType) {
+  const TempDir dir;
+  Store store(dir.path());
+  Feeder feeder(store);
+  feeder.commit({test::record(kEpoch, 1, "a"), test::record(kEpoch, 1, "b"), test::loss(kEpoch, 2, 1, "a"),
+                 test::loss(kEpoch, 2, 1, "b"), test::message(topics::Leaf::kGone, "", "a")});
+  EXPECT_EQ(all_events(store).size(), 9U);
+  EXPECT_EQ(all_events(store, {.device = "a", .types = {}}).size(), 5U);
+  EXPECT_EQ(all_events(store, {.device = "nobody", .types = {}}).size(), 0U);
+  EXPECT_EQ(all_events(store, {.device = "", .types = {EventType::kTelemetry}}).size(), 2U);
+  EXPECT_EQ(all_events(store, {.device = "b", .types = {EventType::kTelemetry, EventType::kEpoch}}).size(),
+            2U);
+  EXPECT_EQ(all_events(store, {.device = "", .types = {EventType::kLoss}}).size(), 2U);
+  EXPECT_EQ(all_events(store, {.device = "a", .types = {EventType::kLoss, EventType::kDeviceOffline}}).size(),
+            2U);
+  EXPECT_EQ(store.reader().events_after({8}, 10, {}).size(), 1U);
+}
+
+TEST(StoreReader, ShowsDevicesInOrderOfTheirNames) {
+  const TempDir dir;
+  Store store(dir.path());
+  Feeder(store).commit({test::hello(kEpoch, "c"), test::hello(kEpoch, "a"), test::hello(kEpoch, "b"),
+                        test::record(Epoch{1}, 1, "b", {kNow.value + 5}), test::loss(Epoch{1}, 2, 3, "b")});
+  const LogReader& reader = store.reader();
+  const auto first = reader.devices_after("", 2);
+  ASSERT_EQ(first.size(), 2U);
+  EXPECT_EQ(first[0].id, "a");
+  EXPECT_EQ(first[1].id, "b");
+  EXPECT_EQ(reader.devices_after("b", 2).at(0).id, "c");
+  EXPECT_TRUE(reader.devices_after("c", 2).empty());
+
+  const auto b = reader.device("b");
+  ASSERT_TRUE(b.has_value());
+  EXPECT_TRUE(b->online);
+  EXPECT_EQ(b->first_seen, kNow);
+  ASSERT_EQ(b->streams.size(), 2U);
+  EXPECT_EQ(b->streams[0].epoch, kEpoch) << "the older epoch first, whatever its number";
+  EXPECT_EQ(b->streams[1].next_seq, Seq{5});
+  EXPECT_EQ(b->streams[1].records, 1U);
+  EXPECT_EQ(b->streams[1].lost_records, 3U);
+  EXPECT_FALSE(reader.device("nobody").has_value());
+}
+
+TEST(StoreReader, KnowsTablesBootsAndTheNewestOfEachTable) {
+  const TempDir dir;
+  Store store(dir.path());
+  Feeder feeder(store);
+  const codec::ChannelTable* const table = &test::kSystemTable;
+  codec::Hello greeting;
+  greeting.epoch = kEpoch;
+  greeting.oldest_seq = greeting.next_seq = kFirstSeq;
+  greeting.boot = 3;
+  greeting.boot_time = UnixMillis{1000};
+  const LogReader& reader = store.reader();
+  const std::uint32_t hash = codec::hash(test::kSystemTable);
+  EXPECT_EQ(reader.table("d1", hash), nullptr);
+
+  feeder.commit({test::hello(greeting, {&table, 1}), test::record(kEpoch, 1), test::record(kEpoch, 2)});
+  feeder.commit({test::record(kEpoch, 3)});
+  const auto info = reader.table("d1", hash);
+  ASSERT_NE(info, nullptr);
+  EXPECT_EQ(info->name, "system");
+  EXPECT_EQ(info->period_ms, 1000U);
+  ASSERT_EQ(info->channels.size(), 2U);
+  EXPECT_EQ(info->channels[0].name, "cpu");
+  EXPECT_EQ(info->channels[0].unit, "%");
+  EXPECT_EQ(info->channels[0].exponent, -2);
+  EXPECT_EQ(info->channels[0].max, 10'000);
+  EXPECT_EQ(reader.table("d2", hash), nullptr) << "each device announces its own";
+  EXPECT_EQ(reader.boot_time("d1", kEpoch, 3), UnixMillis{1000});
+  EXPECT_EQ(reader.boot_time("d1", kEpoch, 4), std::nullopt);
+  EXPECT_EQ(reader.boot_time("d1", Epoch{1}, 3), std::nullopt);
+  EXPECT_EQ(seqs(reader.latest("d1")), std::vector<std::uint64_t>{3});
+  EXPECT_TRUE(reader.latest("d2").empty());
+}
+
+TEST(StoreReader, PagesNeitherSkipNorRepeatWhileTheLogGrows) {
+  const TempDir dir;
+  Store store(dir.path());
+  constexpr std::uint64_t kRecords = 400;
+  std::thread writer([&store] {
+    Feeder feeder(store);
+    for (std::uint64_t seq = 1; seq <= kRecords; seq += 4) {
+      feeder.commit({test::record(kEpoch, seq), test::record(kEpoch, seq + 1), test::record(kEpoch, seq + 2),
+                     test::record(kEpoch, seq + 3)});
+    }
+  });
+  const auto follow = [&store](const LogReader::Filter& filter) {
+    std::vector<std::uint64_t> read;
+    LogOffset after;
+    while (read.size() < kRecords) {
+      const auto page = store.reader().events_after(after, 7, filter);
+      for (const std::uint64_t seq : seqs(page)) read.push_back(seq);
+      if (!page.empty()) after = page.back().offset;
+    }
+    return read;
+  };
+  std::vector<std::uint64_t> of_device;
+  std::thread second([&] { of_device = follow({.device = "d1", .types = {EventType::kTelemetry}}); });
+  const std::vector<std::uint64_t> of_all = follow({});
+  writer.join();
+  second.join();
+  for (std::uint64_t i = 0; i < kRecords; ++i) {
+    ASSERT_EQ(of_all[i], i + 1);
+    ASSERT_EQ(of_device[i], i + 1);
+  }
+}
+
+TEST(Store, TheWriteAheadLogDoesNotGrowForEver) {
+  const TempDir dir;
+  Store store(dir.path());
+  Feeder feeder(store);
+  const std::string large(64 << 10U, 'x');  // kept, though it is no batch
+  std::uintmax_t largest = 0;
+  for (std::uint64_t seq = 1; seq <= 200; ++seq) {
+    feeder.commit({test::record(kEpoch, Seq{seq}, large)});
+    store.checkpoint();
+    largest = std::max(largest, std::filesystem::file_size(dir.path() / "godwit.db-wal"));
+  }
+  EXPECT_LT(largest, 6U << 20U);
+  EXPECT_GT(std::filesystem::file_size(database(dir)), 8U << 20U);
+}
+
+}  // namespace
+}  // namespace godwit::gateway
