@@ -4,7 +4,7 @@
 // kept, so a batch of 256 rows costs no more RAM than its compressed size.
 //
 // Not a container: the number of rows and channels travels outside (Batch.rows, ChannelTable). No allocation,
-// no I/O. The format is described in samples.cc; decision and figures: docs/adr/0003-sample-codec.md.
+// no I/O. The format is described in samples.cc; decision and figures: docs/adr/0006-sample-codec.md.
 #pragma once
 
 #include <array>

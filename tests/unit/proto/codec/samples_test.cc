@@ -221,8 +221,8 @@ TEST(SampleSizes, AreAtMostAFewBytesAbovePackedVarints) {
     for (std::size_t r = 0; r < count; ++r) {
       for (std::size_t c = 0; c < channels; ++c) {
         const unsigned width = widths[random() % widths.size()];
-        const std::uint64_t magnitude =
-            width == 0 ? 0 : (std::uint64_t{1} << (width - 1)) | (random() >> (65 - width));
+        const std::uint64_t top = width == 0 ? 0 : std::uint64_t{1} << (width - 1);
+        const std::uint64_t magnitude = top == 0 ? 0 : top | (random() & (top - 1));
         rows[r][c] = add(r == 0 ? 0 : rows[r - 1][c], random() % 2 == 0 ? magnitude : 0 - magnitude);
       }
     }

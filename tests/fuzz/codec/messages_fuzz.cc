@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// The decoders of messages: the first byte chooses one, the rest is its input. What decodes must encode, and
+// decode to the same again.
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "proto/base/assert.h"
+#include "proto/codec/messages.h"
+
+namespace {
+
+using namespace godwit;
+using namespace godwit::codec;
+
+std::array<std::uint8_t, 2048> encoded;
+
+Bytes first(std::expected<std::size_t, Status> size) { return Bytes(encoded).first(size.value()); }
+
+void try_ack(Bytes in) {
+  const auto ack = decode_ack(in);
+  if (!ack) return;
+  const auto again = decode_ack(first(encode(*ack, encoded)));
+  GODWIT_ASSERT(again && again->epoch == ack->epoch && again->next_seq == ack->next_seq);
+  GODWIT_ASSERT(again->rewind == ack->rewind && again->send_hello == ack->send_hello);
+}
+
+void try_batch(Bytes in) {
+  const auto batch = decode_batch(in);
+  if (!batch || batch->samples.size() > encoded.size() - kBatchHeaderMax) return;
+  const auto again = decode_batch(first(encode(*batch, encoded)));
+  GODWIT_ASSERT(again && again->table == batch->table && again->unix_time == batch->unix_time);
+  GODWIT_ASSERT(again->boot_time == batch->boot_time && again->rows == batch->rows);
+  GODWIT_ASSERT(std::ranges::equal(again->samples, batch->samples));
+}
+
+void try_record(Bytes in) {
+  const auto record = decode_record(in);
+  if (!record) return;
+  GODWIT_ASSERT(record->batch.has_value() != record->loss.has_value());
+  if (record->batch) {
+    try_batch(*record->batch);
+    return;
+  }
+  const auto again = decode_record(first(encode(record->epoch, record->seq, *record->loss, encoded)));
+  GODWIT_ASSERT(again && again->epoch == record->epoch && again->seq == record->seq && again->loss);
+  GODWIT_ASSERT(again->loss->count == record->loss->count && again->loss->reason == record->loss->reason);
+}
+
+class CountTables : public TableVisitor {
+ public:
+  void table(std::uint32_t, const ChannelTable&) override { ++count; }
+  int count = 0;
+};
+
+class EncodeTables : public TableVisitor {
+ public:
+  void table(std::uint32_t, const ChannelTable& table) override {
+    const Hello hello{.epoch = {1}, .oldest_seq = {1}, .next_seq = {1}};
+    const std::array<const ChannelTable*, 1> tables{&table};
+    CountTables visitor;
+    GODWIT_ASSERT(decode_hello(first(encode(hello, tables, encoded)), visitor) && visitor.count == 1);
+  }
+};
+
+void try_hello(Bytes in) {
+  EncodeTables visitor;
+  const auto hello = decode_hello(in, visitor);
+  if (!hello) return;
+  const auto again = decode_hello(first(encode(*hello, {}, encoded)), visitor);
+  GODWIT_ASSERT(again && again->epoch == hello->epoch && again->next_seq == hello->next_seq);
+  GODWIT_ASSERT(again->firmware == hello->firmware && again->board == hello->board);
+  GODWIT_ASSERT(again->boot_time == hello->boot_time && again->reset_reason == hello->reset_reason);
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  if (size == 0) return 0;
+  constexpr std::array<void (*)(Bytes), 4> kDecoders{try_ack, try_hello, try_record, try_batch};
+  kDecoders[data[0] % kDecoders.size()](Bytes(data + 1, size - 1));
+  return 0;
+}
