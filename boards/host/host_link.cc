@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <system_error>
 
@@ -192,8 +193,20 @@ std::expected<std::size_t, Status> HostLink::write(Bytes in) {
 }
 
 void HostLink::close() {
-  if (state_ == State::kOpen && tls_ && !stalled_) ignore(tls_->close_notify());  // a courtesy
+  if (state_ == State::kOpen && !stalled_) {
+    finish_writing();
+    // Closing while something is unread would reset the connection, and what was sent last might never be
+    // read.
+    std::array<std::uint8_t, 512> unread;
+    for (int rounds = 0; rounds < 64 && socket_.read(unread).value_or(0) > 0; ++rounds) continue;
+  }
   drop();
+}
+
+void HostLink::finish_writing() {
+  if (state_ != State::kOpen || stalled_) return;
+  if (tls_) ignore(tls_->close_notify());
+  ::shutdown(socket_.fd.get(), SHUT_WR);
 }
 
 void HostLink::abort() {

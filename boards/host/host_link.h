@@ -60,6 +60,8 @@ class HostLink {
 
   // Ends the connection in order, as far as that goes without waiting.
   void close();
+  // Tells the peer that nothing follows; what it still sends can be read.
+  void finish_writing();
   // Drops it with a TCP reset, as a power cut does.
   void abort();
   // While stalled nothing is read or written and time does not count: a half-open connection.

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+// godwit-device: this machine as a device. The same Device that boards run, on a file as flash, with the
+// machine's own sensors.
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <optional>
+
+#include "boards/host/connection.h"
+#include "boards/host/console_log.h"
+#include "boards/host/file_flash.h"
+#include "boards/host/files.h"
+#include "boards/host/host_clock.h"
+#include "boards/host/host_sensors.h"
+#include "boards/host/tls_files.h"
+
+namespace godwit::boards {
+namespace {
+
+constexpr std::string_view kFirmware = "godwit 0.1.0";
+constexpr std::string_view kBoard = "host";
+constexpr Millis kStopTimeout{5'000};
+constexpr Millis kClockInterval{60'000};  // how often a step of the system's clock is looked for
+
+struct Arguments {
+  std::string id;
+  std::string broker;
+  TlsFiles::Paths tls;
+  std::string server_name;
+  std::string data;
+  std::string log_level = "warning";
+  std::uint32_t flash_kib = 4096;
+};
+
+int complain(const std::string& what) {
+  std::fprintf(stderr, "godwit-device: %s\n", what.c_str());
+  return 1;
+}
+
+// SIGTERM and SIGINT as something to wait for.
+UniqueFd stop_signals() {
+  sigset_t set;
+  ::sigemptyset(&set);
+  ::sigaddset(&set, SIGTERM);
+  ::sigaddset(&set, SIGINT);
+  ::sigprocmask(SIG_BLOCK, &set, nullptr);
+  return UniqueFd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+}
+
+int wait_ms(Instant now, Instant until) {
+  return static_cast<int>(std::clamp<std::int64_t>((until - now).count(), 0, 60'000));
+}
+
+// Until a signal comes, and then until the device has said goodbye.
+void run(agent::Device& device, Connection& connection, const HostClock& clock, int epoll_fd, int signal_fd) {
+  epoll_event signal_event{.events = EPOLLIN, .data = {.ptr = nullptr}};
+  ::epoll_ctl(epoll_fd, EPOLL_CTL_ADD, signal_fd, &signal_event);
+  std::optional<Instant> stopped;
+  Instant clock_due = clock.now();
+  for (;;) {
+    const Instant now = clock.now();
+    if (now >= clock_due) {
+      device.set_unix_time(now, host_unix_time());
+      clock_due = now + kClockInterval;
+    }
+    connection.run(now);
+    if (stopped && (connection.link().is_closed() || now >= *stopped + kStopTimeout)) return;
+    Instant wake = stopped ? *stopped + kStopTimeout : clock_due;
+    if (const auto due = connection.next_deadline()) wake = std::min(wake, *due);
+    std::array<epoll_event, 4> events;
+    const int count = ::epoll_wait(epoll_fd, events.data(), events.size(), wait_ms(now, wake));
+    for (int i = 0; i < count; ++i) {
+      if (events[static_cast<std::size_t>(i)].data.ptr != nullptr || stopped) continue;
+      stopped = clock.now();
+      ::epoll_ctl(epoll_fd, EPOLL_CTL_DEL, signal_fd, nullptr);
+      device.stop(*stopped);
+    }
+  }
+}
+
+int start(const Arguments& arguments) {
+  const auto id = DeviceId::parse(arguments.id);
+  if (!id)
+    return complain("--id: 1 to 32 characters of a-z, 0-9, '.', '_' and '-', the first a letter or digit");
+  const auto broker = parse_host_port(arguments.broker);
+  if (!broker) return complain("--broker: HOST:PORT is wanted, for example localhost:8883");
+  const auto level = parse_log_level(arguments.log_level);
+  if (!level) return complain("--log: debug, info, warning or error");
+  auto tls = TlsFiles::load(arguments.tls);
+  if (!tls) return complain(tls.error());
+  auto data = DataDir::open(arguments.data);
+  if (!data) return complain(data.error());
+  ports::FlashGeometry geometry = FileFlash::kDefaultGeometry;
+  geometry.sector_count = std::max(2U, arguments.flash_kib * 1024 / geometry.sector_size_bytes);
+  auto flash = FileFlash::open(data->path() / "flash.bin", geometry);
+  if (!flash) return complain(flash.error());
+  const auto boot = data->count_boot();
+  if (!boot) return complain(boot.error());
+
+  HostClock clock;
+  ConsoleLog log(*level);
+  HostEntropy entropy;
+  HostSensors sensors("/", log);
+  if (sensors.tables().empty()) return complain("nothing to measure: is /proc mounted?");
+  const agent::Config config{.id = *id,
+                             .firmware = kFirmware,
+                             .board = kBoard,
+                             .boot = *boot,
+                             .reset_reason = codec::ResetReason::kPowerOn,
+                             .tables = sensors.tables()};
+  agent::Device device(config, {.flash = **flash, .entropy = entropy, .sensors = sensors, .log = log});
+  if (const Status status = device.start(clock.now()); status != Status::kOk) {
+    return complain("cannot start on " + (data->path() / "flash.bin").string() + ": " +
+                    std::string(to_string(status)));
+  }
+  const UniqueFd epoll(::epoll_create1(EPOLL_CLOEXEC));
+  const UniqueFd signals = stop_signals();
+  Connection connection(device, log, epoll.get(),
+                        {.host = broker->host,
+                         .port = broker->port,
+                         .tls = HostLink::Tls{.context = (*tls)->context(),
+                                              .trust = (*tls)->trust(),
+                                              .identity = (*tls)->identity(),
+                                              .server_name = arguments.server_name}});
+  log.write(ports::LogLevel::kInfo, "started",
+            {{.key = "id", .text = id->view()},
+             {.key = "boot", .number = *boot},
+             {.key = "broker", .text = arguments.broker}});
+  run(device, connection, clock, epoll.get(), signals.get());
+  log.write(ports::LogLevel::kInfo, "stopped",
+            {{.key = "recorded", .number = static_cast<std::int64_t>(device.stats().recorded)}});
+  return 0;
+}
+
+int main_of(int argc, char** argv) {
+  Arguments arguments;
+  CLI::App app{
+      "This machine as a device: records its own load, memory, temperatures and traffic, and delivers them."};
+  app.add_option("--id", arguments.id, "The device's name, as in its certificate")->required();
+  app.add_option("--broker", arguments.broker, "HOST:PORT of the broker")->required();
+  app.add_option("--ca", arguments.tls.ca, "The authority that the broker's certificate comes from (PEM)")
+      ->required();
+  app.add_option("--cert", arguments.tls.certificate, "The device's certificate (PEM)")->required();
+  app.add_option("--key", arguments.tls.key, "The key of the certificate (PEM)")->required();
+  app.add_option("--data", arguments.data, "Folder for what must survive a restart; made if missing")
+      ->required();
+  app.add_option("--server-name", arguments.server_name, "The name in the broker's certificate, if not HOST");
+  app.add_option("--flash-kib", arguments.flash_kib, "Size of the flash file when it is made")
+      ->check(CLI::Range(8U, 1U << 20U))
+      ->capture_default_str();
+  app.add_option("--log", arguments.log_level, "debug, info, warning or error")->capture_default_str();
+  CLI11_PARSE(app, argc, argv);
+  return start(arguments);
+}
+
+}  // namespace
+}  // namespace godwit::boards
+
+int main(int argc, char** argv) { return godwit::boards::main_of(argc, argv); }

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "boards/host/mqtt/client.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <random>
+
+namespace godwit::boards {
+namespace {
+
+using mqtt::ReasonCode;
+
+constexpr Millis kGoodbyeTimeout{5'000};
+constexpr mqtt::Backoff::Options kReconnect{
+    .first = Millis{200}, .max = Millis{5'000}, .stable_after = Millis{5'000}};
+
+struct ReasonText {
+  ReasonCode code;
+  const char* text;
+};
+constexpr ReasonText kReasonTexts[] = {
+    {ReasonCode::kUnspecifiedError, "unspecified error"},
+    {ReasonCode::kMalformedPacket, "malformed packet"},
+    {ReasonCode::kProtocolError, "protocol error"},
+    {ReasonCode::kUnsupportedProtocolVersion, "unsupported protocol version"},
+    {ReasonCode::kClientIdentifierNotValid, "client identifier not valid"},
+    {ReasonCode::kBadUserNameOrPassword, "bad user name or password"},
+    {ReasonCode::kNotAuthorized, "not authorized"},
+    {ReasonCode::kServerUnavailable, "server unavailable"},
+    {ReasonCode::kServerBusy, "server busy"},
+    {ReasonCode::kBanned, "banned"},
+    {ReasonCode::kServerShuttingDown, "server shutting down"},
+    {ReasonCode::kKeepAliveTimeout, "keep alive timeout"},
+    {ReasonCode::kSessionTakenOver, "session taken over by another client of this id"},
+    {ReasonCode::kTopicFilterInvalid, "topic filter invalid"},
+    {ReasonCode::kTopicNameInvalid, "topic name invalid"},
+    {ReasonCode::kPacketIdentifierInUse, "packet identifier in use"},
+    {ReasonCode::kPacketIdentifierNotFound, "packet identifier not found"},
+    {ReasonCode::kReceiveMaximumExceeded, "receive maximum exceeded"},
+    {ReasonCode::kTopicAliasInvalid, "topic alias invalid"},
+    {ReasonCode::kPacketTooLarge, "packet too large"},
+    {ReasonCode::kQuotaExceeded, "quota exceeded"},
+    {ReasonCode::kPayloadFormatInvalid, "payload format invalid"},
+    {ReasonCode::kRetainNotSupported, "retain not supported"},
+    {ReasonCode::kQosNotSupported, "QoS not supported"},
+    {ReasonCode::kUseAnotherServer, "use another server"},
+    {ReasonCode::kServerMoved, "server moved"},
+};
+
+UniqueFd stop_signals() {
+  sigset_t set;
+  ::sigemptyset(&set);
+  ::sigaddset(&set, SIGTERM);
+  ::sigaddset(&set, SIGINT);
+  ::sigprocmask(SIG_BLOCK, &set, nullptr);
+  return UniqueFd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+}
+
+}  // namespace
+
+std::string describe(ReasonCode reason) {
+  const auto* known = std::ranges::find(kReasonTexts, reason, &ReasonText::code);
+  std::array<char, 8> code{};
+  std::snprintf(code.data(), code.size(), "0x%02X", static_cast<unsigned>(reason));
+  if (known == std::end(kReasonTexts)) return std::string("reason ") + code.data();
+  return std::string(known->text) + " (" + code.data() + ")";
+}
+
+MqttClient::Buffers::Buffers(std::size_t size)
+    : receive(std::make_unique_for_overwrite<std::uint8_t[]>(size)),
+      transmit(std::make_unique_for_overwrite<std::uint8_t[]>(size)),
+      retransmit(std::make_unique_for_overwrite<std::uint8_t[]>(size)),
+      memory{.receive = {receive.get(), size},
+             .transmit = {transmit.get(), size},
+             .retransmit = {retransmit.get(), size}} {}
+
+MqttClient::MqttClient(Options options)
+    : options_(std::move(options)),
+      epoll_(::epoll_create1(EPOLL_CLOEXEC)),
+      signals_(stop_signals()),
+      link_(epoll_.get(), this, options_.link),
+      buffers_(options_.packet_size_max),
+      session_(buffers_.memory, options_.session),
+      backoff_(kReconnect),
+      retry_at_(Instant{}) {}
+
+std::optional<mqtt::Event> MqttClient::poll_event() {
+  for (;;) {
+    auto event = session_.poll_event();
+    if (event) {
+      if (event->type == mqtt::EventType::kConnected) ever_connected_ = true;
+      if (event->type == mqtt::EventType::kPublished || event->type == mqtt::EventType::kMessage) {
+        backoff_.link_useful(clock_.now());
+      }
+      return event;
+    }
+    // The session takes the rest of what was read only now that its events are out.
+    const std::size_t before = unread_.size();
+    offer(clock_.now());
+    if (unread_.size() == before) return std::nullopt;
+  }
+}
+
+void MqttClient::offer(Instant now) {
+  if (!unread_.empty()) unread_ = unread_.subspan(session_.handle_bytes(now, unread_));
+}
+
+bool MqttClient::wait(int input_fd) {
+  if (!pump()) return false;
+  const Instant now = clock_.now();
+  std::array<pollfd, 3> sources{pollfd{epoll_.get(), POLLIN, 0}, pollfd{signals_.get(), POLLIN, 0},
+                                pollfd{input_fd, POLLIN, 0}};
+  ::poll(sources.data(), sources.size(), timeout_ms(now));
+  interrupted_ = interrupted_ || (sources[1].revents & POLLIN) != 0;
+  input_ready_ = (sources[2].revents & (POLLIN | POLLHUP)) != 0;
+  return pump();
+}
+
+int MqttClient::timeout_ms(Instant now) const {
+  Instant wake = now + Millis{60'000};
+  for (const auto& due : {session_.next_deadline(), link_.deadline(), retry_at_}) {
+    if (due) wake = std::min(wake, *due);
+  }
+  return static_cast<int>(std::max<std::int64_t>((wake - now).count(), 0));
+}
+
+bool MqttClient::pump() {
+  const Instant now = clock_.now();
+  if (!advance_link(now)) return false;
+  session_.handle_timeout(now);
+  receive(now);
+  transmit(now);
+  if (link_.is_open() && session_.should_close() && session_.transmit().empty()) {
+    link_.close();
+    session_.link_down(now);
+    lost(now);
+  }
+  if (link_.is_open() && session_.connected()) connected_last_ = now;
+  return true;
+}
+
+bool MqttClient::advance_link(Instant now) {
+  if (link_.is_closed()) {
+    if (!retry_at_) {
+      error_ = "connection closed: " + link_.error();
+      return false;
+    }
+    if (now < *retry_at_) return true;
+    retry_at_.reset();
+    link_.open(now);
+  }
+  if (link_.is_open()) return true;
+  const Status status = link_.advance(now);
+  if (status == Status::kBusy) return true;
+  if (status == Status::kOk) {
+    unread_ = {};
+    if (session_.link_up(now) == Status::kOk) return true;
+    error_ = "these options contradict each other";
+    return false;
+  }
+  // A refusal does not pass by itself, and a broker that was never there is more likely mistyped than cut
+  // off.
+  const bool over =
+      !ever_connected_ || status == Status::kDenied || now >= connected_last_ + options_.give_up_after;
+  if (over || !options_.reconnect) {
+    error_ = link_.error();
+    return false;
+  }
+  lost(now);
+  return true;
+}
+
+void MqttClient::receive(Instant now) {
+  while (link_.is_open() && unread_.empty()) {
+    const auto size = link_.read(input_);
+    if (!size && size.error() == Status::kBusy) return;
+    if (!size || *size == 0) {
+      session_.link_down(now);
+      lost(now);
+      return;
+    }
+    unread_ = Bytes(input_).first(*size);
+    offer(now);
+    transmit(now);
+  }
+}
+
+void MqttClient::transmit(Instant now) {
+  while (link_.is_open() && !session_.transmit().empty()) {
+    const auto size = link_.write(session_.transmit());
+    if (!size && size.error() == Status::kBusy) return;
+    if (!size) {
+      session_.link_down(now);
+      lost(now);
+      return;
+    }
+    session_.transmitted(now, *size);
+  }
+}
+
+void MqttClient::lost(Instant now) {
+  backoff_.link_down(now);
+  if (options_.reconnect) retry_at_ = now + backoff_.next_delay(std::random_device{}());
+}
+
+void MqttClient::finish() {
+  const Instant until = clock_.now() + kGoodbyeTimeout;
+  options_.reconnect = false;
+  retry_at_.reset();
+  session_.disconnect(clock_.now());
+  while (clock_.now() < until && !link_.is_closed()) {
+    while (session_.poll_event()) continue;
+    if (!pump() || link_.is_closed()) return;
+    pollfd source{epoll_.get(), POLLIN, 0};
+    ::poll(&source, 1, 100);
+  }
+}
+
+}  // namespace godwit::boards
