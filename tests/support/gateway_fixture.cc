@@ -19,8 +19,10 @@ Outcome run_program(const std::vector<std::string>& command) {
   return {*status, process.output(), process.log()};
 }
 
+std::string gateway_program() { return GODWIT_GATEWAY_PROGRAM; }
+
 Outcome run_gateway_program(std::vector<std::string> arguments) {
-  arguments.insert(arguments.begin(), GODWIT_GATEWAY_PROGRAM);
+  arguments.insert(arguments.begin(), gateway_program());
   return run_program(arguments);
 }
 
@@ -39,8 +41,7 @@ void GatewayFixture::start_broker() {
 }
 
 void GatewayFixture::start_gateway() {
-  gateway_ =
-      std::make_unique<Process>(std::vector<std::string>{GODWIT_GATEWAY_PROGRAM, "run", dir_.string()});
+  gateway_ = std::make_unique<Process>(std::vector<std::string>{gateway_program(), "run", dir_.string()});
   if (!gateway_->wait_for_line("godwit-gateway ready", kStartTimeout)) {
     throw std::runtime_error("godwit-gateway does not start:\n" + gateway_->log());
   }

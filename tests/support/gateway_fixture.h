@@ -24,7 +24,8 @@ struct Outcome {
 };
 // Runs it with nothing on stdin. Throws if it takes more than 30 s.
 [[nodiscard]] Outcome run_program(const std::vector<std::string>& command);
-// Runs godwit-gateway with these arguments.
+// The path of godwit-gateway; runs it with these arguments.
+[[nodiscard]] std::string gateway_program();
 [[nodiscard]] Outcome run_gateway_program(std::vector<std::string> arguments);
 
 class GatewayFixture {

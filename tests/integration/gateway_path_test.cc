@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0
+// The way of a record through broker and gateway: published by a client that is not ours, stored,
+// acknowledged, shown over REST and fed to followers.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <mqtt/async_client.h>
+
+#include <array>
+#include <csignal>
+#include <cstdint>
+#include <vector>
+
+#include "proto/codec/messages.h"
+#include "proto/codec/samples.h"
+#include "proto/topics/topics.h"
+#include "tests/support/gateway_fixture.h"
+
+namespace godwit::test {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+constexpr std::chrono::seconds kTimeout{10};
+constexpr Epoch kEpoch{0x1234};
+constexpr std::array<codec::Channel, 1> kChannels{{{.name = "temperature", .unit = "Cel", .exponent = -1}}};
+const codec::ChannelTable kTable{.name = "climate", .period = Millis(1000), .channels = kChannels};
+
+std::vector<std::uint8_t> encoded(std::vector<std::uint8_t> buffer,
+                                  const std::expected<std::size_t, Status>& size) {
+  EXPECT_TRUE(size.has_value());
+  buffer.resize(size.value_or(0));
+  return buffer;
+}
+
+std::vector<std::uint8_t> hello(std::uint64_t next_seq) {
+  codec::Hello hello;
+  hello.epoch = kEpoch;
+  hello.oldest_seq = kFirstSeq;
+  hello.next_seq = Seq{next_seq};
+  hello.firmware = "test";
+  hello.board = "by-hand";
+  hello.boot = 1;
+  const std::array<const codec::ChannelTable*, 1> tables{&kTable};
+  std::vector<std::uint8_t> buffer(1024);
+  const auto size = codec::encode(hello, tables, buffer);
+  return encoded(std::move(buffer), size);
+}
+
+// Two rows, seq and seq + 0.5 degrees.
+std::vector<std::uint8_t> record(std::uint64_t seq) {
+  std::array<codec::ChannelModel, 1> models;
+  std::vector<std::uint8_t> samples(64);
+  codec::SampleEncoder encoder(models, samples);
+  for (const std::uint64_t tenths : {seq * 10, (seq * 10) + 5}) {
+    const std::array<std::int64_t, 1> row{static_cast<std::int64_t>(tenths)};
+    EXPECT_EQ(encoder.add(row), Status::kOk);
+  }
+  samples.resize(encoder.finish());
+
+  codec::Batch batch;
+  batch.table = codec::hash(kTable);
+  batch.unix_time = UnixMillis{1'790'000'000'000};
+  batch.rows = 2;
+  batch.samples = samples;
+  std::vector<std::uint8_t> body(256);
+  const auto body_size = codec::encode(batch, body);
+  body = encoded(std::move(body), body_size);
+  std::vector<std::uint8_t> message(codec::kRecordPrefixMax);
+  const auto prefix_size = codec::encode_record_prefix(kEpoch, Seq{seq}, body.size(), message);
+  message = encoded(std::move(message), prefix_size);
+  message.insert(message.end(), body.begin(), body.end());
+  return message;
+}
+
+// A device by hand, on an MQTT client that is not the firmware's.
+class DevicePeer {
+ public:
+  DevicePeer(const GatewayFixture& fixture, std::string_view id)
+      : id_(*DeviceId::parse(id)),
+        client_("ssl://127.0.0.1:" + std::to_string(fixture.mqtt_port()), std::string(id),
+                mqtt::create_options(MQTTVERSION_5)) {
+    const auto credentials = fixture.dir() / "devices" / id;
+    mqtt::ssl_options tls;
+    tls.set_trust_store((credentials / "ca.crt").string());
+    tls.set_key_store((credentials / "device.crt").string());
+    tls.set_private_key((credentials / "device.key").string());
+    auto options =
+        mqtt::connect_options_builder().mqtt_version(MQTTVERSION_5).clean_start(true).ssl(tls).finalize();
+    client_.start_consuming();
+    client_.connect(options)->wait();
+    client_.subscribe(std::string(topics::device_filter(id_).view()), 1)->wait();
+  }
+  ~DevicePeer() { client_.disconnect()->wait(); }
+  DevicePeer(const DevicePeer&) = delete;
+  DevicePeer& operator=(const DevicePeer&) = delete;
+
+  // Publishes and waits for the gateway's answer. kTimeout: there is none.
+  std::expected<codec::Ack, Status> publish(topics::Leaf leaf, const std::vector<std::uint8_t>& payload) {
+    client_.publish(std::string(topics::make(id_, leaf).view()), payload.data(), payload.size(), 1, false)
+        ->wait();
+    mqtt::const_message_ptr answer;
+    if (!client_.try_consume_message_for(&answer, kTimeout) || answer == nullptr) {
+      return std::unexpected(Status::kTimeout);
+    }
+    EXPECT_EQ(answer->get_topic(), topics::make(id_, topics::Leaf::kAck).view());
+    return codec::decode_ack(as_bytes(answer->get_payload_str()));
+  }
+
+ private:
+  DeviceId id_;
+  mqtt::async_client client_;
+};
+
+class GatewayPath : public testing::Test {
+ protected:
+  GatewayPath() {
+    fixture_.add_device("pump-3");
+    fixture_.start_broker();
+    fixture_.start_gateway();
+  }
+
+  [[nodiscard]] std::string telemetry() const {
+    return fixture_.get("/api/v1/devices/pump-3/telemetry").body;
+  }
+
+  GatewayFixture fixture_;
+};
+
+TEST_F(GatewayPath, ARecordIsStoredAcknowledgedShownAndFed) {
+  SseReader feed(fixture_.https(), "/api/v1/events?type=telemetry");
+  ASSERT_EQ(feed.status(kTimeout), 200);
+  DevicePeer device(fixture_, "pump-3");
+
+  const auto hello_ack = device.publish(topics::Leaf::kHello, hello(1));
+  ASSERT_TRUE(hello_ack.has_value());
+  EXPECT_EQ(hello_ack->epoch, kEpoch);
+  EXPECT_EQ(hello_ack->next_seq, kFirstSeq);
+  const auto record_ack = device.publish(topics::Leaf::kRecord, record(1));
+  ASSERT_TRUE(record_ack.has_value());
+  EXPECT_EQ(record_ack->next_seq, Seq{2});
+
+  // Acknowledged is stored: no waiting here.
+  EXPECT_THAT(telemetry(), HasSubstr(R"("seq":1)"));
+  EXPECT_THAT(telemetry(), HasSubstr(R"("temperature":[1,1.5])"));
+  EXPECT_THAT(fixture_.get("/api/v1/devices").body, HasSubstr("\"pump-3\""));
+  EXPECT_THAT(fixture_.get("/api/v1/devices/pump-3").body, HasSubstr("by-hand"));
+  EXPECT_THAT(fixture_.get("/api/v1/devices/pump-3/latest").body, HasSubstr("temperature"));
+  const auto event = feed.next(kTimeout);
+  ASSERT_TRUE(event.has_value());
+  EXPECT_EQ(event->event, "telemetry");
+  EXPECT_THAT(event->data, HasSubstr(R"("temperature":[1,1.5])"));
+  EXPECT_THAT(event->data, HasSubstr("\"offset\":" + event->id + ","));
+}
+
+TEST_F(GatewayPath, TakesARecordFromMosquittoPub) {
+  ASSERT_TRUE(DevicePeer(fixture_, "pump-3").publish(topics::Leaf::kHello, hello(1)).has_value());
+  SseReader feed(fixture_.https(), "/api/v1/events?type=telemetry");
+  ASSERT_EQ(feed.status(kTimeout), 200);
+  const TempDir files;
+  const auto payload = record(1);
+  const auto file = files.write("record", {reinterpret_cast<const char*>(payload.data()), payload.size()});
+  auto command = fixture_.device_peer("mosquitto_pub", "pump-3");
+  command.insert(command.end(), {"-t", "gw1/d/pump-3/up/rec", "-f", file.string()});
+  EXPECT_EQ(run_program(command).status, 0);
+  const auto event = feed.next(kTimeout);
+  ASSERT_TRUE(event.has_value());
+  EXPECT_THAT(event->data, HasSubstr(R"("temperature":[1,1.5])"));
+}
+
+TEST_F(GatewayPath, ARepeatedRecordIsAcknowledgedAgainAndStoredOnce) {
+  DevicePeer device(fixture_, "pump-3");
+  ASSERT_TRUE(device.publish(topics::Leaf::kHello, hello(1)).has_value());
+  ASSERT_TRUE(device.publish(topics::Leaf::kRecord, record(1)).has_value());
+  const auto again = device.publish(topics::Leaf::kRecord, record(1));
+  ASSERT_TRUE(again.has_value());
+  EXPECT_EQ(again->next_seq, Seq{2});
+  const std::string stored = telemetry();
+  EXPECT_NE(stored.find(R"("seq":1)"), std::string::npos);
+  EXPECT_EQ(stored.find(R"("seq":1)"), stored.rfind(R"("seq":1)"));
+}
+
+TEST_F(GatewayPath, ARecordThatComesTooEarlyIsSentBack) {
+  DevicePeer device(fixture_, "pump-3");
+  ASSERT_TRUE(device.publish(topics::Leaf::kHello, hello(5)).has_value());
+  const auto ack = device.publish(topics::Leaf::kRecord, record(3));
+  ASSERT_TRUE(ack.has_value());
+  EXPECT_EQ(ack->next_seq, kFirstSeq);
+  EXPECT_TRUE(ack->rewind);
+  EXPECT_THAT(telemetry(), Not(HasSubstr(R"("seq":3)")));
+}
+
+TEST_F(GatewayPath, WhatWasAcknowledgedSurvivesSigkillAndTheStreamGoesOn) {
+  {
+    DevicePeer device(fixture_, "pump-3");
+    ASSERT_TRUE(device.publish(topics::Leaf::kHello, hello(1)).has_value());
+    ASSERT_TRUE(device.publish(topics::Leaf::kRecord, record(1)).has_value());
+  }
+  fixture_.kill_gateway();
+  fixture_.start_gateway();
+  EXPECT_THAT(telemetry(), HasSubstr(R"("seq":1)"));
+  DevicePeer device(fixture_, "pump-3");
+  const auto ack = device.publish(topics::Leaf::kRecord, record(2));
+  ASSERT_TRUE(ack.has_value());
+  EXPECT_EQ(ack->next_seq, Seq{3});
+}
+
+TEST_F(GatewayPath, AFollowerGoesOnWhereItStopped) {
+  DevicePeer device(fixture_, "pump-3");
+  ASSERT_TRUE(device.publish(topics::Leaf::kHello, hello(1)).has_value());
+  ASSERT_TRUE(device.publish(topics::Leaf::kRecord, record(1)).has_value());
+  std::string last_seen;
+  {
+    SseReader feed(fixture_.https(), "/api/v1/events?type=telemetry", "0");
+    const auto event = feed.next(kTimeout);
+    ASSERT_TRUE(event.has_value());
+    EXPECT_THAT(event->data, HasSubstr(R"("seq":1)"));
+    last_seen = event->id;
+  }
+  ASSERT_TRUE(device.publish(topics::Leaf::kRecord, record(2)).has_value());
+  ASSERT_TRUE(device.publish(topics::Leaf::kRecord, record(3)).has_value());
+  SseReader feed(fixture_.https(), "/api/v1/events?type=telemetry", last_seen);
+  for (const char* seq : {R"("seq":2)", R"("seq":3)"}) {
+    const auto event = feed.next(kTimeout);
+    ASSERT_TRUE(event.has_value());
+    EXPECT_THAT(event->data, HasSubstr(seq));
+  }
+}
+
+TEST_F(GatewayPath, GoesOnAfterTheBrokerWasKilled) {
+  ASSERT_TRUE(DevicePeer(fixture_, "pump-3").publish(topics::Leaf::kHello, hello(1)).has_value());
+  fixture_.kill_broker();
+  const std::size_t before = fixture_.gateway().log().size();
+  fixture_.start_broker();
+  ASSERT_TRUE(fixture_.gateway().wait_for_line("connected to the broker", kTimeout, before))
+      << fixture_.gateway().log();
+  DevicePeer device(fixture_, "pump-3");
+  const auto ack = device.publish(topics::Leaf::kRecord, record(1));
+  ASSERT_TRUE(ack.has_value());
+  EXPECT_EQ(ack->next_seq, Seq{2});
+}
+
+TEST_F(GatewayPath, StopEndsEventStreamsAndLeavesWhatWasAcknowledged) {
+  DevicePeer device(fixture_, "pump-3");
+  ASSERT_TRUE(device.publish(topics::Leaf::kHello, hello(1)).has_value());
+  ASSERT_TRUE(device.publish(topics::Leaf::kRecord, record(1)).has_value());
+  SseReader feed(fixture_.https(), "/api/v1/events");
+  ASSERT_EQ(feed.status(kTimeout), 200);
+  fixture_.gateway().signal(SIGTERM);
+  EXPECT_EQ(fixture_.gateway().wait(kTimeout), 0);
+  EXPECT_TRUE(feed.wait_for_end(kTimeout));
+  fixture_.start_gateway();
+  EXPECT_THAT(telemetry(), HasSubstr(R"("seq":1)"));
+}
+
+TEST_F(GatewayPath, WithoutAValidKeyNothingIsShown) {
+  HttpsOptions options = fixture_.https();
+  for (const char* key : {"", "gwk_0000000000000000000000000000000000000000"}) {
+    options.api_key = key;
+    for (const char* path : {"/api/v1/devices", "/api/v1/devices/pump-3", "/api/v1/devices/pump-3/latest",
+                             "/api/v1/devices/pump-3/telemetry", "/api/v1/events"}) {
+      EXPECT_EQ(https_get(options, path).status, 401) << path;
+    }
+    EXPECT_EQ(https_get(options, "/healthz").status, 200);
+  }
+  options = fixture_.https();
+  options.ca = fixture_.dir() / "gateway.crt";
+  EXPECT_EQ(https_get(options, "/healthz").status, 0) << "the client checks the server's certificate";
+}
+
+}  // namespace
+}  // namespace godwit::test
