@@ -327,6 +327,8 @@ void init(const InitOptions& options, pki::Seconds now, std::ostream& out) {
   if (::geteuid() == 0) {
     report.note("run as root, so the broker will run as root too; an account of its own is safer");
   }
+  out << "Broker:  mosquitto -c " << (dir / kBrokerConfig).string() << "\nGateway: godwit-gateway run "
+      << dir.string() << "\nAPI key: " << (dir / kApiKey).string() << '\n';
 }
 
 }  // namespace godwit::app

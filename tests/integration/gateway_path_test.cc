@@ -8,6 +8,7 @@
 #include <array>
 #include <csignal>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "proto/codec/messages.h"
@@ -85,8 +86,10 @@ class DevicePeer {
     tls.set_trust_store((credentials / "ca.crt").string());
     tls.set_key_store((credentials / "device.crt").string());
     tls.set_private_key((credentials / "device.key").string());
-    auto options =
-        mqtt::connect_options_builder().mqtt_version(MQTTVERSION_5).clean_start(true).ssl(tls).finalize();
+    mqtt::connect_options options;
+    options.set_mqtt_version(MQTTVERSION_5);
+    options.set_clean_start(true);
+    options.set_ssl(std::move(tls));
     client_.start_consuming();
     client_.connect(options)->wait();
     client_.subscribe(std::string(topics::device_filter(id_).view()), 1)->wait();

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/app/metrics.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace godwit::app {
+namespace {
+
+using testing::HasSubstr;
+
+TEST(Metrics, AreInPrometheusTextFormat) {
+  gateway::Consumer::Stats consumer;
+  consumer.connected = true;
+  gateway::WriterStats writer;
+  writer.commits = 7;
+  const std::string text = metrics(consumer, {}, writer);
+  EXPECT_THAT(text, HasSubstr("# TYPE godwit_broker_connected gauge\ngodwit_broker_connected 1\n"));
+  EXPECT_THAT(text, HasSubstr("# HELP godwit_commits_total Transactions, each with one sync of the disk.\n"
+                              "# TYPE godwit_commits_total counter\ngodwit_commits_total 7\n"));
+}
+
+}  // namespace
+}  // namespace godwit::app
