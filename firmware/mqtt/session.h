@@ -3,9 +3,10 @@
 // come out. It is not a connection: the owner opens the link, and opens it again after it closed; the session
 // then resumes what the server kept (4.4), redelivering unacknowledged messages with DUP.
 //
-// After any input or request: send transmit() until empty, poll_event() until empty, then sleep until
-// next_deadline() or input. Early or repeated handle_timeout() calls are harmless. No allocation: all memory
-// is handed in. Not thread-safe; nothing blocks.
+// After any input or request: poll_event() until empty, send transmit() until empty, in this order since
+// polling may queue an acknowledgement; then sleep until next_deadline() or input. Early or repeated
+// handle_timeout() calls are harmless. No allocation: all memory is handed in. Not thread-safe; nothing
+// blocks.
 //
 // What a new connection makes of the requests of the one before it, given retransmit memory:
 //   - the server still has the session: all that was not acknowledged is sent again, in order (4.4);
