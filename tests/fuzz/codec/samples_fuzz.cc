@@ -18,7 +18,7 @@ using Row = std::vector<std::int64_t>;
 
 void expect_rows(Bytes stream, const std::vector<Row>& rows) {
   std::array<ChannelModel, kChannelsMax> models;
-  SampleDecoder decoder(std::span(models).first(rows[0].size()), stream, rows.size());
+  SampleDecoder decoder{std::span(models).first(rows[0].size()), stream, rows.size()};
   Row row(rows[0].size());
   for (const Row& expected : rows) GODWIT_ASSERT(decoder.next(row) == Status::kOk && row == expected);
   GODWIT_ASSERT(decoder.next(row) == Status::kNotFound);
@@ -28,7 +28,7 @@ void expect_rows(Bytes stream, const std::vector<Row>& rows) {
 void round_trip(const std::vector<Row>& rows, std::size_t channels, std::size_t capacity) {
   std::array<ChannelModel, kChannelsMax> models;
   std::vector<std::uint8_t> out(capacity);
-  SampleEncoder encoder(std::span(models).first(channels), out);
+  SampleEncoder encoder{std::span(models).first(channels), out};
   std::vector<Row> kept;
   for (const Row& row : rows) {
     if (encoder.add(row) != Status::kOk) break;
@@ -62,7 +62,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     return 0;
   }
   std::array<ChannelModel, kChannelsMax> models;
-  SampleDecoder decoder(std::span(models).first(channels), rest, count);
+  SampleDecoder decoder{std::span(models).first(channels), rest, count};
   while (decoder.next(row) == Status::kOk) rows.push_back(row);
   GODWIT_ASSERT(rows.size() <= count);
   round_trip(rows, channels, 64 * (count + 1) * channels);
