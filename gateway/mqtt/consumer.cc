@@ -180,11 +180,15 @@ class Consumer::Session {
   }
 
   void wait_until_lost(const std::stop_token& stop) {
+    const auto since = std::chrono::steady_clock::now();
     std::unique_lock lock(mutex_);
     changed_.wait(lock, stop, [this] { return lost_; });
     connected_ = false;
-    if (lost_)
-      log_(LogLevel::kWarning, "lost the broker at " + where() + ": " + cause_ + "; connecting again");
+    if (!lost_) return;
+    // mosquitto 2.0.11 just closes the connection when another client takes over.
+    const bool soon = std::chrono::steady_clock::now() - since < kStableAfter;
+    log_(LogLevel::kWarning, "lost the broker at " + where() + ": " + cause_ + "; connecting again" +
+                                 (soon ? " (so soon: is a second gateway running on the same broker?)" : ""));
   }
 
   void close() {
