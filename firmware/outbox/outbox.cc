@@ -42,7 +42,6 @@ constexpr std::uint32_t kRecordHeaderSize = 8;
 constexpr std::uint32_t kRecordSizeMax = 0x7FFF;
 constexpr std::uint32_t kUnitMax = 512;
 // Far above what a flash can live to see; keeps arithmetic on hostile content from wrapping.
-constexpr std::uint32_t kSerialMax = 0xFFFF'0000;
 constexpr std::uint64_t kSeqMax = std::uint64_t{1} << 62;
 
 // Offsets in a sector header; docs/reference/flash.md.
@@ -157,8 +156,7 @@ std::expected<Outbox::Sector, Status> Outbox::read_sector(std::uint32_t index) {
   sector.acked_seq.value = load_le<std::uint64_t>(&header[kAtAckedSeq]);
   sector.oldest_seq.value = sector.first_seq.value - load_le<std::uint32_t>(&header[kAtHeld]);
   sector.dropped_records = load_le<std::uint64_t>(&header[kAtDropped]);
-  if (sector.serial == 0 || sector.serial > kSerialMax || sector.epoch.value == 0 ||
-      sector.acked_seq < kFirstSeq || sector.acked_seq > sector.oldest_seq ||
+  if (sector.epoch.value == 0 || sector.acked_seq < kFirstSeq || sector.acked_seq > sector.oldest_seq ||
       sector.oldest_seq > sector.first_seq || sector.first_seq.value > kSeqMax) {
     return std::unexpected(Status::kCorrupt);
   }
@@ -284,17 +282,20 @@ Status Outbox::format() {
 // Finds the active sector and how far back the ring goes from it. False: there is no log.
 std::expected<bool, Status> Outbox::find_ring() {
   const std::uint32_t count = flash_.geometry().sector_count;
+  bool found = false;
   for (std::uint32_t index = 0; index < count; ++index) {
     const auto sector = read_sector(index);
     if (!sector && sector.error() != Status::kCorrupt) return std::unexpected(sector.error());
-    if (!sector || sector->serial <= active_.serial) continue;
+    // Serials may wrap around, so what counts is the distance.
+    if (!sector || (found && static_cast<std::int32_t>(sector->serial - active_.serial) <= 0)) continue;
+    found = true;
     active_ = *sector;
     active_index_ = index;
   }
-  if (active_.serial == 0) return false;
+  if (!found) return false;
   held_sectors_ = 1;
   held_seq_ = active_.first_seq;
-  for (std::uint32_t back = 1; back < count && back < active_.serial; ++back) {
+  for (std::uint32_t back = 1; back < count; ++back) {
     const auto sector = read_sector(index_of(active_.serial - back));
     if (!sector && sector.error() != Status::kCorrupt) return std::unexpected(sector.error());
     // A sector between others that cannot be read is a gap; a seq that does not fit is not of this log.
