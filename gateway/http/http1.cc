@@ -50,6 +50,10 @@ std::optional<Problem> check_framing(const Parser& parser) {
   const auto length_count = fields.count(beast_http::field::content_length);
   if (coding_count + length_count > 1)
     return malformed("It has more than one Content-Length or Transfer-Encoding.");
+  const auto length = fields[beast_http::field::content_length];
+  if (length.find_first_not_of("0123456789") != length.npos) {  // Beast takes a list of equal ones
+    return malformed("Its Content-Length is not a number.");
+  }
   if (coding_count == 1) {
     if (fields.version() < 11) return malformed("HTTP/1.0 has no Transfer-Encoding.");
     if (!boost::beast::iequals(fields[beast_http::field::transfer_encoding], "chunked")) {

@@ -207,7 +207,8 @@ class Server::Impl {
     const Status status = co_await stream.handshake(steady_clock::now() + config_.limits.handshake_timeout);
     if (status != Status::kOk) co_return;
     co_await serve_http1(*connection, service_, config_.limits, transport_);
-    co_await stream.close(steady_clock::now() + config_.limits.linger);
+    const milliseconds linger = connection->stopping ? milliseconds(0) : config_.limits.linger;
+    co_await stream.close(steady_clock::now() + linger);
   }
 
   void forget(const std::shared_ptr<Connection>& connection) {
