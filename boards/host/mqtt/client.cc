@@ -112,8 +112,8 @@ void MqttClient::offer(Instant now) {
 }
 
 bool MqttClient::wait(int input_fd) {
-  if (!pump()) return false;
   const Instant now = clock_.now();
+  transmit(now);  // what the caller has asked for since
   std::array<pollfd, 3> sources{pollfd{epoll_.get(), POLLIN, 0}, pollfd{signals_.get(), POLLIN, 0},
                                 pollfd{input_fd, POLLIN, 0}};
   ::poll(sources.data(), sources.size(), timeout_ms(now));
@@ -123,6 +123,7 @@ bool MqttClient::wait(int input_fd) {
 }
 
 int MqttClient::timeout_ms(Instant now) const {
+  if (link_.is_open() && !drained_) return 0;  // TLS may hold bytes that poll(2) knows nothing of
   Instant wake = now + Millis{60'000};
   for (const auto& due : {session_.next_deadline(), link_.deadline(), retry_at_}) {
     if (due) wake = std::min(wake, *due);
@@ -177,9 +178,11 @@ bool MqttClient::advance_link(Instant now) {
 }
 
 void MqttClient::receive(Instant now) {
+  drained_ = false;
   while (link_.is_open() && unread_.empty()) {
     const auto size = link_.read(input_);
-    if (!size && size.error() == Status::kBusy) return;
+    drained_ = !size && size.error() == Status::kBusy;
+    if (drained_) return;
     if (!size || *size == 0) {
       session_.link_down(now);
       lost(now);

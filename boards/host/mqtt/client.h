@@ -78,6 +78,7 @@ class MqttClient {
   bool ever_connected_ = false;
   bool interrupted_ = false;
   bool input_ready_ = false;
+  bool drained_ = false;  // the last read found nothing more
   std::optional<Instant> retry_at_;
   Instant connected_last_{};
   std::string error_;

@@ -75,7 +75,7 @@ class Conversation {
     while (link_.is_open() && !(session_.should_close() && session_.transmit().empty())) {
       session_.handle_timeout(clock_.now());
       send();
-      if (!receive() && !session_.should_close()) wait(session_.next_deadline());
+      if (!receive() && link_.is_open() && !session_.should_close()) wait(session_.next_deadline());
     }
     if (link_.is_open()) linger();
     session_.link_down(clock_.now());
