@@ -83,6 +83,14 @@ void Fleet::finish() {
   }
 }
 
+std::uint64_t Fleet::dropped_records() const {
+  std::uint64_t dropped = 0;
+  for (const auto& member : members_) {
+    if (member->device() != nullptr) dropped += member->device()->outbox().stats().dropped_records;
+  }
+  return dropped;
+}
+
 Fleet::Presence Fleet::presence() const {
   Presence presence{.started = started_, .online = 0};
   for (const auto& member : members_) {
@@ -135,11 +143,16 @@ void Fleet::poll(Instant now, Instant end) {
 // Lets a member do what it can, and takes down what came of it: tag, records, acknowledgements, next wake.
 void Fleet::run_member(std::size_t index, Instant now) {
   Member& member = *members_[index];
+  const std::uint32_t boots = member.boots();
   member.run(now);
   if (const agent::Device* device = member.device()) {
     by_tag_.insert_or_assign(member.tag(), index);
     const outbox::Outbox& outbox = device->outbox();
-    ledger_.recorded(member.id(), outbox.epoch(), outbox.next_seq());
+    if (member.boots() != boots) {
+      ledger_.recovered(member.id(), outbox.epoch(), outbox.next_seq());
+    } else {
+      ledger_.recorded(member.id(), outbox.epoch(), outbox.next_seq());
+    }
     if (device->online()) ledger_.acked(member.id(), outbox.epoch(), device->acked_seq());
   }
   Instant next = fault_at_[index];

@@ -57,6 +57,8 @@ class Fleet {
   void finish();
 
   [[nodiscard]] Presence presence() const;
+  // Given up by outboxes that were full.
+  [[nodiscard]] std::uint64_t dropped_records() const;
   // Faults injected so far, by name.
   [[nodiscard]] const std::map<std::string, std::uint64_t>& faults() const { return fault_counts_; }
 

@@ -63,11 +63,18 @@ void Ledger::add_device(const std::string& id, const SyntheticSensors* sensors) 
   devices_[id].sensors = sensors;
 }
 
-void Ledger::recorded(const std::string& id, Epoch epoch, Seq next) {
+void Ledger::recorded(const std::string& id, Epoch epoch, Seq next) { extend(id, epoch, next, false); }
+
+void Ledger::recovered(const std::string& id, Epoch epoch, Seq next) { extend(id, epoch, next, true); }
+
+void Ledger::extend(const std::string& id, Epoch epoch, Seq next, bool in_doubt) {
   const auto now = Clock::now();
   const std::lock_guard lock(mutex_);
   Stream& stream = devices_[id].streams[epoch.value];
-  for (; stream.next < next; stream.next = stream.next + 1) stream.appended.push_back(now);
+  for (; stream.next < next; stream.next = stream.next + 1) {
+    stream.appended.push_back(now);
+    stream.in_doubt.push_back(in_doubt);
+  }
 }
 
 void Ledger::acked(const std::string& id, Epoch epoch, Seq next) {
@@ -160,8 +167,13 @@ bool Ledger::values_match(const Device& device, const Item& item) {
 void Ledger::judge_item(const Device& device, const Item& item, std::vector<bool>& seen, Report& report) {
   if (item.seq == 0) return;
   if (seen.size() < item.seq + item.count) seen.resize(item.seq + item.count);
+  const Stream& stream = device.streams.at(item.epoch);
+  const auto doubtful = [&stream](std::uint64_t seq) {
+    return seq <= stream.in_doubt.size() && stream.in_doubt[seq - 1];
+  };
   if (item.is_loss()) {
-    report.lost += item.count;
+    for (std::uint64_t seq = item.seq; seq < item.seq + item.count; ++seq)
+      report.lost += doubtful(seq) ? 0U : 1U;
     std::fill_n(seen.begin() + static_cast<std::ptrdiff_t>(item.seq), item.count, true);
     return;
   }
@@ -169,7 +181,7 @@ void Ledger::judge_item(const Device& device, const Item& item, std::vector<bool
     ++report.duplicated;
     return;
   }
-  ++report.stored;
+  report.stored += doubtful(item.seq) ? 0U : 1U;
   if (std::find(seen.begin() + static_cast<std::ptrdiff_t>(item.seq), seen.end(), true) != seen.end()) {
     ++report.out_of_order;
   }
@@ -179,8 +191,6 @@ void Ledger::judge_item(const Device& device, const Item& item, std::vector<bool
 
 Report Ledger::judge(const ApiAccess& access) const {
   Report report;
-  report.recorded = recorded_count();
-  report.acked = acked_count();
   std::map<std::pair<std::string, std::uint64_t>, std::vector<bool>> seen;
   std::string path = "/api/v1/events?after=begin&limit=500";
   while (!path.empty()) {
@@ -208,6 +218,12 @@ Report Ledger::judge(const ApiAccess& access) const {
   for (const auto& [id, device] : devices_) {
     for (const auto& [epoch, stream] : device.streams) {
       const auto& found = seen[{id, epoch}];
+      const auto doubts = static_cast<std::uint64_t>(std::ranges::count(stream.in_doubt, true));
+      const auto acked_end = stream.in_doubt.begin() +
+                             static_cast<std::ptrdiff_t>(std::min(stream.acked, stream.next) - kFirstSeq);
+      report.in_doubt += doubts;
+      report.recorded += (stream.next - kFirstSeq) - doubts;
+      report.acked += static_cast<std::uint64_t>(std::count(stream.in_doubt.begin(), acked_end, false));
       for (std::uint64_t seq = 1; seq < stream.next.value; ++seq) {
         if (seq >= found.size() || !found[seq]) ++report.missing;
       }

@@ -21,10 +21,13 @@ struct Report {
   std::uint64_t devices = 0;
   double seconds = 0;
   std::uint64_t seed = 0;
-  std::uint64_t recorded = 0;      // records that append() made durable
+  std::uint64_t recorded = 0;  // records that append() confirmed
+  std::uint64_t in_doubt =
+      0;  // records, not confirmed, that a log held after a power cut: stored or lost, both are right
   std::uint64_t acked = 0;         // of them, records that the devices know to be committed
   std::uint64_t stored = 0;        // of them, records in the gateway's database
   std::uint64_t lost = 0;          // of them, explained by loss events
+  std::uint64_t dropped = 0;       // records that devices dropped because their outbox was full
   std::uint64_t missing = 0;       // neither stored nor explained
   std::uint64_t duplicated = 0;    // stored more than once
   std::uint64_t out_of_order = 0;  // stored after a later one
@@ -51,6 +54,8 @@ class Ledger {
   void add_device(const std::string& id, const SyntheticSensors* sensors);
   // The device's outbox has grown to `next`; called right after the append.
   void recorded(const std::string& id, Epoch epoch, Seq next);
+  // After a power cut the outbox was found to reach to `next`: what append() had not confirmed is in doubt.
+  void recovered(const std::string& id, Epoch epoch, Seq next);
   void acked(const std::string& id, Epoch epoch, Seq next);
   // An event of the live feed.
   void received(const EventFollower::Event& event);
@@ -72,6 +77,7 @@ class Ledger {
     Seq acked = kFirstSeq;
     Seq feed_next = kFirstSeq;                // the record that the feed must bring next
     std::vector<Clock::time_point> appended;  // of records 1, 2, ...
+    std::vector<bool> in_doubt;               // as above
   };
   struct Device {
     const SyntheticSensors* sensors = nullptr;
@@ -79,9 +85,9 @@ class Ledger {
   };
   struct Item;
 
-  static bool parse(const std::string& json, Item& item);
   [[nodiscard]] static bool values_match(const Device& device, const Item& item);
   static void judge_item(const Device& device, const Item& item, std::vector<bool>& seen, Report& report);
+  void extend(const std::string& id, Epoch epoch, Seq next, bool in_doubt);
 
   mutable std::mutex mutex_;
   std::map<std::string, Device, std::less<>> devices_;

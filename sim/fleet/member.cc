@@ -54,8 +54,10 @@ void Member::boot(Instant now) {
 }
 
 void Member::run(Instant now) {
-  if (power_on_at_ && now >= *power_on_at_) boot(now);
-  if (!device_) return;
+  if (power_on_at_) {
+    if (now >= *power_on_at_) boot(now);
+    return;  // what the log holds now is what the power cut left
+  }
   end_stall_if_due(now);
   connection_->run(local(now));
   if (!flash_.powered()) lose_power(now);

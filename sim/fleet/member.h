@@ -56,6 +56,7 @@ class Member {
   void finish(Instant now);
 
   [[nodiscard]] const std::string& id() const { return id_; }
+  [[nodiscard]] std::uint32_t boots() const { return boots_; }
   [[nodiscard]] const SyntheticSensors& sensors() const { return sensors_; }
   [[nodiscard]] const agent::Device* device() const { return device_ ? &*device_ : nullptr; }
   // The tag of its epoll events: the address of its connection, nullptr without power.
