@@ -5,6 +5,7 @@
 #include <limits>
 #include <utility>
 
+#include "proto/base/assert.h"
 #include "proto/base/bytes.h"
 
 namespace godwit::gateway {
@@ -46,6 +47,7 @@ class TableCollector : public codec::TableVisitor {
 }  // namespace
 
 Ingest::Ingest(IngestLimits limits, std::vector<DeviceState> devices) : limits_(limits) {
+  GODWIT_ASSERT(limits.epochs_per_device_max > 0);
   devices_.reserve(devices.size());
   for (DeviceState& device : devices) {
     const DeviceId id = device.id;
@@ -227,15 +229,15 @@ void Ingest::committed(std::vector<AckTo>& acks) {
 
   acks.clear();
   for (DeviceState* const device : answers_) {
+    // The stream that a device sends is the one whose acks it heeds; without one, the current.
+    if (std::ranges::none_of(device->streams, &StreamState::ack_due)) device->streams.back().ack_due = true;
     for (StreamState& stream : device->streams) {
-      const bool current = &stream == &device->streams.back();
-      const bool send_hello = current && device->hello_due;
-      if (!stream.ack_due && !send_hello) continue;
+      if (!stream.ack_due) continue;
       acks.push_back({device->id,
                       {.epoch = stream.epoch,
                        .next_seq = stream.expected,
                        .rewind = stream.rewind,
-                       .send_hello = send_hello}});
+                       .send_hello = device->hello_due}});
       stream.ack_due = stream.rewind = false;
     }
     device->hello_due = device->answering = false;
@@ -306,7 +308,7 @@ void Ingest::answer(DeviceState& device, StreamState& stream) {
 }
 
 void Ingest::ask_for_hello(DeviceState& device, UnixMillis now) {
-  if (!passed(device.hello_asked_at, kHelloPause, now)) return;
+  if (device.streams.empty() || !passed(device.hello_asked_at, kHelloPause, now)) return;
   device.hello_asked_at = now;
   device.hello_due = true;
   list_answer(device);
