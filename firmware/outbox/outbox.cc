@@ -116,8 +116,8 @@ std::uint32_t Outbox::extent(std::size_t payload_size) const {
   return padded(kRecordHeaderSize + payload_size);
 }
 
-bool Outbox::fits(std::uint32_t offset, std::size_t payload_size, std::uint32_t limit) const {
-  return offset <= limit && extent(payload_size) <= limit - offset;
+bool Outbox::fits(std::uint32_t offset, std::size_t payload_size) const {
+  return offset + extent(payload_size) <= flash_.geometry().sector_size_bytes;
 }
 
 std::size_t Outbox::record_size_max() const {
@@ -131,23 +131,23 @@ Seq Outbox::oldest_seq() const { return std::max(acked_seq_, held_seq_); }
 // --- Sectors ---
 
 // kCorrupt: no header of a log is here.
-std::expected<Outbox::Sector, Status> Outbox::read_sector(std::uint32_t index) {
+Status Outbox::read_sector(std::uint32_t index, Sector& out) {
   const ports::FlashGeometry& geometry = flash_.geometry();
   std::array<std::uint8_t, kSectorHeaderSize> header;
   const Status status = flash_.read(std::uint64_t{index} * geometry.sector_size_bytes, header);
-  if (status != Status::kOk) return std::unexpected(status);
+  if (status != Status::kOk) return status;
   const bool whole = repair_header(header);
   // Magic and version stay where they are in every version to come. The version stands there twice because
   // one flipped bit must not turn a log into one from the future.
   const std::uint8_t version = header[kAtVersion];
   if (load_le<std::uint32_t>(&header[kAtMagic]) == kMagic && version > kVersion &&
       header[kAtVersionCheck] == static_cast<std::uint8_t>(~version)) {
-    return std::unexpected(Status::kUnsupported);
+    return Status::kUnsupported;
   }
-  if (!whole || version != kVersion) return std::unexpected(Status::kCorrupt);
+  if (!whole || version != kVersion) return Status::kCorrupt;
   if (header[kAtUnit] != std::countr_zero(geometry.program_size_bytes) ||
       load_le<std::uint32_t>(&header[kAtSectorSize]) != geometry.sector_size_bytes) {
-    return std::unexpected(Status::kUnsupported);
+    return Status::kUnsupported;
   }
   Sector sector;
   sector.serial = load_le<std::uint32_t>(&header[kAtSerial]);
@@ -158,21 +158,30 @@ std::expected<Outbox::Sector, Status> Outbox::read_sector(std::uint32_t index) {
   sector.dropped_records = load_le<std::uint64_t>(&header[kAtDropped]);
   if (sector.epoch.value == 0 || sector.acked_seq < kFirstSeq || sector.acked_seq > sector.oldest_seq ||
       sector.oldest_seq > sector.first_seq || sector.first_seq.value > kSeqMax) {
-    return std::unexpected(Status::kCorrupt);
+    return Status::kCorrupt;
   }
-  return sector;
+  out = sector;
+  return Status::kOk;
 }
 
 // The first sector behind `serial` that can be read. kNotFound: that was the active one.
-std::expected<Outbox::Sector, Status> Outbox::next_sector(std::uint32_t serial) {
+Status Outbox::next_sector(std::uint32_t serial, Sector& out) {
+  Sector sector;
   while (serial != active_.serial) {
     ++serial;
-    if (serial == active_.serial) return active_;
-    const auto sector = read_sector(index_of(serial));
-    if (!sector && sector.error() != Status::kCorrupt) return std::unexpected(sector.error());
-    if (sector && sector->serial == serial) return *sector;
+    Status status = Status::kOk;
+    if (serial == active_.serial) {
+      sector = active_;
+    } else {
+      status = read_sector(index_of(serial), sector);
+    }
+    if (status == Status::kCorrupt) continue;
+    if (status != Status::kOk) return status;
+    if (sector.serial != serial) continue;
+    out = sector;
+    return Status::kOk;
   }
-  return std::unexpected(Status::kNotFound);
+  return Status::kNotFound;
 }
 
 // Programs `head` and `payload`, one behind the other, filling up the last unit. The inner units of the
@@ -203,14 +212,16 @@ Status Outbox::program(std::uint64_t at, Bytes head, Bytes payload) {
 // Gives up oldest sectors until the next one of the ring is free, and `spare_sectors` more.
 Status Outbox::make_room(std::uint32_t spare_sectors) {
   while (held_sectors_ + 1 + spare_sectors > flash_.geometry().sector_count) {
-    const auto second = next_sector(oldest_serial());
-    if (!second && second.error() != Status::kNotFound) return second.error();
-    const Seq end = second ? second->first_seq : next_seq_;
+    Sector second;
+    const Status status = next_sector(oldest_serial(), second);
+    if (status != Status::kOk && status != Status::kNotFound) return status;
+    const bool is_last = status == Status::kNotFound;
+    const Seq end = is_last ? next_seq_ : second.first_seq;
     if (oldest_seq() < end) {
       if (policy_ == FullPolicy::kRefuse) return Status::kFull;
       stats_.dropped_records += end - oldest_seq();
     }
-    held_sectors_ = second ? active_.serial - second->serial + 1 : 0;
+    held_sectors_ = is_last ? 0 : active_.serial - second.serial + 1;
     held_seq_ = end;
   }
   return Status::kOk;
@@ -261,95 +272,104 @@ Status Outbox::open_sector(Epoch epoch, std::uint32_t spare_sectors) {
 
 // --- Recovery ---
 
-std::expected<Epoch, Status> Outbox::draw_epoch() {
+Status Outbox::draw_epoch(Epoch& out) {
   std::array<std::uint8_t, sizeof(Epoch::value)> bytes{};
   // A source that yields zeros again and again is broken, so there is an end to asking.
   for (int attempt = 0; attempt < 4; ++attempt) {
     if (entropy_.fill(bytes) != Status::kOk) break;
     const Epoch epoch{load_le<std::uint64_t>(bytes.data())};
-    if (epoch.value != 0 && epoch != epoch_) return epoch;
+    if (epoch.value == 0 || epoch == epoch_) continue;
+    out = epoch;
+    return Status::kOk;
   }
-  return std::unexpected(Status::kIo);
+  return Status::kIo;
 }
 
 Status Outbox::format() {
-  const auto epoch = draw_epoch();
-  if (!epoch) return epoch.error();
+  Epoch epoch;
+  const Status status = draw_epoch(epoch);
+  if (status != Status::kOk) return status;
   active_index_ = flash_.geometry().sector_count - 1;  // so that sector 0 is opened
-  return open_sector(*epoch, 0);
+  return open_sector(epoch, 0);
 }
 
-// Finds the active sector and how far back the ring goes from it. False: there is no log.
-std::expected<bool, Status> Outbox::find_ring() {
+// Finds the active sector and how far back the ring goes from it. kNotFound: there is no log.
+Status Outbox::find_ring() {
   const std::uint32_t count = flash_.geometry().sector_count;
   bool found = false;
+  Sector sector;
   for (std::uint32_t index = 0; index < count; ++index) {
-    const auto sector = read_sector(index);
-    if (!sector && sector.error() != Status::kCorrupt) return std::unexpected(sector.error());
+    const Status status = read_sector(index, sector);
+    if (status == Status::kCorrupt) continue;
+    if (status != Status::kOk) return status;
     // Serials may wrap around, so what counts is the distance.
-    if (!sector || (found && static_cast<std::int32_t>(sector->serial - active_.serial) <= 0)) continue;
+    if (found && static_cast<std::int32_t>(sector.serial - active_.serial) <= 0) continue;
     found = true;
-    active_ = *sector;
+    active_ = sector;
     active_index_ = index;
   }
-  if (!found) return false;
+  if (!found) return Status::kNotFound;
   held_sectors_ = 1;
   held_seq_ = active_.first_seq;
   for (std::uint32_t back = 1; back < count; ++back) {
-    const auto sector = read_sector(index_of(active_.serial - back));
-    if (!sector && sector.error() != Status::kCorrupt) return std::unexpected(sector.error());
-    // A sector between others that cannot be read is a gap; a seq that does not fit is not of this log.
-    if (!sector || sector->serial != active_.serial - back || sector->first_seq > held_seq_) continue;
+    const Status status = read_sector(index_of(active_.serial - back), sector);
+    if (status == Status::kCorrupt) continue;  // between others, it is a gap
+    if (status != Status::kOk) return status;
+    if (sector.serial != active_.serial - back || sector.first_seq > held_seq_) continue;  // not of this log
     held_sectors_ = back + 1;
-    held_seq_ = sector->first_seq;
+    held_seq_ = sector.first_seq;
   }
-  return true;
+  return Status::kOk;
 }
 
 // The complete record at `offset` that one flipped bit has made unreadable. kNotFound: there is none.
-std::expected<Outbox::Record, Status> Outbox::one_bit_off(std::uint32_t offset) {
-  const std::uint32_t limit = flash_.geometry().sector_size_bytes;
+Status Outbox::one_bit_off(std::uint32_t offset, Record& out) {
   std::array<std::uint8_t, kRecordHeaderSize> header;
-  if (!fits(offset, 1, limit)) return std::unexpected(Status::kNotFound);
+  if (!fits(offset, 1)) return Status::kNotFound;
   const Status status = flash_.read(address(active_.serial, offset), header);
-  if (status != Status::kOk) return std::unexpected(status);
+  if (status != Status::kOk) return status;
   const auto stored = load_le<std::uint32_t>(&header[kAtSize]);
   for (std::uint32_t i = 0; i <= 32; ++i) {
     // Either the size and its check are as they were written (the last try), or the bit is in them.
     const std::uint32_t tried = i < 32 ? stored ^ (std::uint32_t{1} << i) : stored;
     const auto size = static_cast<std::uint16_t>(tried);
     const std::uint32_t size_crc = crc_of_size(active_.epoch, size);
-    if (size == 0 || size > kRecordSizeMax || !fits(offset, size, limit) ||
-        size_check(size_crc) != tried >> 16) {
+    if (size == 0 || size > kRecordSizeMax || !fits(offset, size) || size_check(size_crc) != tried >> 16) {
       continue;
     }
-    const auto crc = crc_of(address(active_.serial, offset + kRecordHeaderSize), size, size_crc);
-    if (!crc) return std::unexpected(crc.error());
+    std::uint32_t crc = size_crc;
+    const Status crc_status = continue_crc(address(active_.serial, offset + kRecordHeaderSize), size, crc);
+    if (crc_status != Status::kOk) return crc_status;
     const std::uint32_t difference =
-        crc32_le(next_seq_.value, *crc) ^ load_le<std::uint32_t>(&header[kAtRecordCrc]);
+        crc32_le(next_seq_.value, crc) ^ load_le<std::uint32_t>(&header[kAtRecordCrc]);
     constexpr std::uint32_t kSeqBits = 64;
     const auto bit = flipped_bit(difference, kSeqBits + size * 8U);
     if (i < 32 ? difference == 0 : std::has_single_bit(difference) || (bit && *bit >= kSeqBits)) {
-      return Record{.seq = next_seq_, .offset = offset, .size_bytes = size};
+      out = {.seq = next_seq_, .offset = offset, .size_bytes = size};
+      return Status::kOk;
     }
   }
-  return std::unexpected(Status::kNotFound);
+  return Status::kNotFound;
 }
 
 // Finds next_seq() and the end of what is recorded in the active sector.
 Status Outbox::scan_active() {
-  const std::uint32_t limit = flash_.geometry().sector_size_bytes;
+  std::uint32_t at = padded(kSectorHeaderSize);
+  end_ = flash_.geometry().sector_size_bytes;
   next_seq_ = active_.first_seq;
-  end_ = padded(kSectorHeaderSize);
   Seq least = next_seq_;
-  while (true) {
-    auto record = find(active_, end_, limit, least);
-    if (!record && record.error() == Status::kNotFound) record = one_bit_off(end_);
-    if (!record) return record.error() == Status::kNotFound ? Status::kOk : record.error();
-    least = record->seq;
-    next_seq_ = record->seq + 1;
-    end_ = end_of(*record);
+  Status status = Status::kOk;
+  while (status == Status::kOk) {
+    Record record;
+    status = find(active_, at, least, record);
+    if (status == Status::kNotFound) status = one_bit_off(at, record);
+    if (status != Status::kOk) break;
+    least = record.seq;
+    next_seq_ = record.seq + 1;
+    at = end_of(record);
   }
+  end_ = at;
+  return status == Status::kNotFound ? Status::kOk : status;
 }
 
 // Moves end_ behind everything in the active sector that a power cut may have touched.
@@ -364,11 +384,11 @@ Status Outbox::skip_used_tail() {
     if (status != Status::kOk) return status;
     // A cut can hit units that read as erased all the same: a header not yet begun, or the rest of a record,
     // of which 0xFF may have been written.
-    if (at == end_ && fits(at, 0, limit)) {
+    if (at == end_ && fits(at, 0)) {
       const auto size = load_le<std::uint16_t>(&part[kAtSize]);
       const bool begun =
           load_le<std::uint16_t>(&part[kAtSizeCheck]) == size_check(crc_of_size(active_.epoch, size));
-      used += begun && fits(at, size, limit) ? extent(size) : kRecordHeaderSize;
+      used += begun && fits(at, size) ? extent(size) : kRecordHeaderSize;
     }
     for (const std::uint8_t byte : part) {
       ++at;
@@ -388,14 +408,14 @@ Status Outbox::mount() {
   const ports::FlashGeometry& geometry = flash_.geometry();
   if (record_size_max() == 0) return Status::kInvalidArgument;
   active_ = {};
-  const auto found = find_ring();
-  if (!found) return found.error();
-  if (!*found) return format();
+  Status status = find_ring();
+  if (status == Status::kNotFound) return format();
+  if (status != Status::kOk) return status;
 
   epoch_ = active_.epoch;
   acked_seq_ = active_.acked_seq;
   stats_.dropped_records = active_.dropped_records;
-  Status status = scan_active();
+  status = scan_active();
   if (status == Status::kOk) status = skip_used_tail();
   // An opening that was cut off had given up the oldest sector, and could not write down any more whether its
   // records were acked. They count as dropped unless ack() goes past them before anybody has asked for them.
@@ -419,7 +439,7 @@ Status Outbox::append(Bytes payload) {
 }
 
 Status Outbox::write_record(Bytes payload) {
-  if (!fits(end_, payload.size(), flash_.geometry().sector_size_bytes)) {
+  if (!fits(end_, payload.size())) {
     const Status status = open_sector(epoch_, policy_ == FullPolicy::kRefuse ? 1 : 0);
     if (status != Status::kOk) return status;
   }
@@ -451,55 +471,54 @@ Status Outbox::ack(Seq next) {
 }
 
 Status Outbox::begin_epoch() {
-  const auto epoch = draw_epoch();
-  return epoch ? open_sector(*epoch, 0) : epoch.error();
+  Epoch epoch;
+  const Status status = draw_epoch(epoch);
+  return status == Status::kOk ? open_sector(epoch, 0) : status;
 }
 
 // --- Reading ---
 
-// `crc`, continued over `size` bytes of the flash.
-std::expected<std::uint32_t, Status> Outbox::crc_of(std::uint64_t at, std::size_t size, std::uint32_t crc) {
+// Continues `crc` over `size` bytes of the flash.
+Status Outbox::continue_crc(std::uint64_t at, std::size_t size, std::uint32_t& crc) {
   std::array<std::uint8_t, 64> chunk;
   while (size > 0) {
     const auto part = MutableBytes(chunk).first(std::min(size, chunk.size()));
     const Status status = flash_.read(at, part);
-    if (status != Status::kOk) return std::unexpected(status);
+    if (status != Status::kOk) return status;
     crc = crc32(part, crc);
     at += part.size();
     size -= part.size();
   }
-  return crc;
+  return Status::kOk;
 }
 
 // The record at `offset`, if its CRC holds for one of the `most` seqs from `least` on. kNotFound: none.
-std::expected<Outbox::Record, Status> Outbox::verify(const Sector& sector, std::uint32_t offset, Bytes header,
-                                                     std::uint32_t limit, Seq least, std::uint64_t most) {
+Status Outbox::verify(const Sector& sector, std::uint32_t offset, Bytes header, Seq least, std::uint64_t most,
+                      Record& out) {
   const auto size = load_le<std::uint16_t>(&header[kAtSize]);
-  if (size == 0 || size > kRecordSizeMax || !fits(offset, size, limit))
-    return std::unexpected(Status::kNotFound);
-  const std::uint32_t size_crc = crc_of_size(sector.epoch, size);
-  if (load_le<std::uint16_t>(&header[kAtSizeCheck]) != size_check(size_crc)) {
-    return std::unexpected(Status::kNotFound);
-  }
-  const auto crc = crc_of(address(sector.serial, offset + kRecordHeaderSize), size, size_crc);
-  if (!crc) return std::unexpected(crc.error());
+  if (size == 0 || size > kRecordSizeMax || !fits(offset, size)) return Status::kNotFound;
+  std::uint32_t crc = crc_of_size(sector.epoch, size);
+  if (load_le<std::uint16_t>(&header[kAtSizeCheck]) != size_check(crc)) return Status::kNotFound;
+  const Status status = continue_crc(address(sector.serial, offset + kRecordHeaderSize), size, crc);
+  if (status != Status::kOk) return status;
   for (std::uint64_t i = 0; i < most; ++i) {
-    if (crc32_le(least.value + i, *crc) == load_le<std::uint32_t>(&header[kAtRecordCrc])) {
-      return Record{.seq = least + i, .offset = offset, .size_bytes = size};
+    if (crc32_le(least.value + i, crc) == load_le<std::uint32_t>(&header[kAtRecordCrc])) {
+      out = {.seq = least + i, .offset = offset, .size_bytes = size};
+      return Status::kOk;
     }
   }
-  return std::unexpected(Status::kNotFound);
+  return Status::kNotFound;
 }
 
 // The first record of `sector` at or behind `offset` with a seq of at least `least`. kNotFound: none.
-std::expected<Outbox::Record, Status> Outbox::find(const Sector& sector, std::uint32_t offset,
-                                                   std::uint32_t limit, Seq least) {
+Status Outbox::find(const Sector& sector, std::uint32_t offset, Seq least, Record& out) {
   const std::uint32_t unit = flash_.geometry().program_size_bytes;
+  const std::uint32_t limit = sector.serial == active_.serial ? end_ : flash_.geometry().sector_size_bytes;
   std::array<std::uint8_t, 64> chunk;
-  for (std::uint32_t at = offset; fits(at, 1, limit);) {
+  for (std::uint32_t at = offset; at + extent(1) <= limit;) {
     const auto part = MutableBytes(chunk).first(std::min<std::size_t>(chunk.size(), limit - at));
-    const Status status = flash_.read(address(sector.serial, at), part);
-    if (status != Status::kOk) return std::unexpected(status);
+    Status status = flash_.read(address(sector.serial, at), part);
+    if (status != Status::kOk) return status;
     if (is_erased(part)) {
       // A header that begins in this part and ends behind it may be one.
       const auto headers = static_cast<std::uint32_t>(part.size()) - kRecordHeaderSize + 1;
@@ -509,11 +528,11 @@ std::expected<Outbox::Record, Status> Outbox::find(const Sector& sector, std::ui
     // The bytes that were skipped can have been so many records; one more seq because `least` may be taken
     // already.
     const std::uint64_t most = (at - offset) / extent(1) + 2;
-    const auto record = verify(sector, at, part, limit, least, most);
-    if (record || record.error() != Status::kNotFound) return record;
+    status = verify(sector, at, part, least, most, out);
+    if (status != Status::kNotFound) return status;
     at += unit;
   }
-  return std::unexpected(Status::kNotFound);
+  return Status::kNotFound;
 }
 
 // Sets the cursor to the sector that `seq` would be in. Precondition: oldest_seq() <= seq < next_seq().
@@ -521,18 +540,18 @@ Status Outbox::enter_sector(Seq seq) {
   const bool forward = cursor_.valid && cursor_.sector.serial >= oldest_serial() && seq >= cursor_.seq;
   Sector sector = cursor_.sector;
   if (!forward) {
-    const auto oldest = next_sector(oldest_serial() - 1);
-    if (!oldest) return oldest.error();
-    sector = *oldest;
+    const Status status = next_sector(oldest_serial() - 1, sector);
+    if (status != Status::kOk) return status;
   }
   cursor_.valid = false;
   Seq end = next_seq_;
   while (sector.serial != active_.serial) {
-    const auto next = next_sector(sector.serial);
-    if (!next) return next.error();
-    end = next->first_seq;
+    Sector next;
+    const Status status = next_sector(sector.serial, next);
+    if (status != Status::kOk) return status;
+    end = next.first_seq;
     if (end > seq) break;
-    sector = *next;
+    sector = next;
     end = next_seq_;
   }
   cursor_ = Cursor{.valid = true,
@@ -547,8 +566,6 @@ Status Outbox::enter_sector(Seq seq) {
 
 // Finds the cursor's record: the first one at or above its seq that no later record replaces.
 Status Outbox::advance() {
-  const bool in_active = cursor_.sector.serial == active_.serial;
-  const std::uint32_t limit = in_active ? end_ : flash_.geometry().sector_size_bytes;
   Record record = cursor_.ahead;
   std::uint32_t offset = cursor_.offset;
   Seq least = cursor_.seq;
@@ -558,16 +575,16 @@ Status Outbox::advance() {
       offset = end_of(record);
       least = record.seq;
     }
-    const auto ahead = find(cursor_.sector, offset, limit, least);
-    if (!ahead && ahead.error() != Status::kNotFound) return ahead.error();
-    const bool replaced = record.size_bytes == 0 || (ahead && ahead->seq == record.seq);
-    if (ahead && replaced) {
-      record = *ahead;
+    Record ahead;
+    const Status status = find(cursor_.sector, offset, least, ahead);
+    if (status != Status::kOk && status != Status::kNotFound) return status;
+    if (status == Status::kOk && (record.size_bytes == 0 || ahead.seq == record.seq)) {
+      record = ahead;
       continue;
     }
-    if (record.size_bytes != 0 && record.seq < cursor_.end_seq) {
+    if (record.seq < cursor_.end_seq) {
       cursor_.record = record;
-      if (ahead) cursor_.ahead = *ahead;
+      cursor_.ahead = ahead;
     }
     return Status::kOk;
   }

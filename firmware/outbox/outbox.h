@@ -115,11 +115,12 @@ class Outbox {
   [[nodiscard]] std::uint32_t end_of(const Record& record) const {
     return record.offset + extent(record.size_bytes);
   }
-  [[nodiscard]] bool fits(std::uint32_t offset, std::size_t payload_size, std::uint32_t limit) const;
+  [[nodiscard]] bool fits(std::uint32_t offset, std::size_t payload_size) const;
 
-  std::expected<Sector, Status> read_sector(std::uint32_t index);
-  std::expected<Sector, Status> next_sector(std::uint32_t serial);
-  std::expected<bool, Status> find_ring();
+  // Those with an `out` set it when they return kOk, and only then.
+  Status read_sector(std::uint32_t index, Sector& out);
+  Status next_sector(std::uint32_t serial, Sector& out);
+  Status find_ring();
   Status scan_active();
   Status skip_used_tail();
   Status format();
@@ -127,14 +128,13 @@ class Outbox {
   Status open_sector(Epoch epoch, std::uint32_t spare_sectors);
   Status write_record(Bytes payload);
   Status program(std::uint64_t at, Bytes head, Bytes payload);
-  std::expected<Epoch, Status> draw_epoch();
+  Status draw_epoch(Epoch& out);
 
-  std::expected<std::uint32_t, Status> crc_of(std::uint64_t at, std::size_t size, std::uint32_t crc);
-  std::expected<Record, Status> verify(const Sector& sector, std::uint32_t offset, Bytes header,
-                                       std::uint32_t limit, Seq least, std::uint64_t most);
-  std::expected<Record, Status> find(const Sector& sector, std::uint32_t offset, std::uint32_t limit,
-                                     Seq least);
-  std::expected<Record, Status> one_bit_off(std::uint32_t offset);
+  Status continue_crc(std::uint64_t at, std::size_t size, std::uint32_t& crc);
+  Status verify(const Sector& sector, std::uint32_t offset, Bytes header, Seq least, std::uint64_t most,
+                Record& out);
+  Status find(const Sector& sector, std::uint32_t offset, Seq least, Record& out);
+  Status one_bit_off(std::uint32_t offset, Record& out);
   Status enter_sector(Seq seq);
   Status advance();
   Entry loss(Seq first, Seq end, LossReason reason);
