@@ -318,7 +318,8 @@ void init(const InitOptions& options, pki::Seconds now, std::ostream& out) {
         Leaf{kGateway, pki::Purpose::kClient, {}}}) {
     ensure_leaf(options, authority, leaf, now, report);
   }
-  ensure_file(dir / kBrokerAcl, broker_acl(), Access::kEveryone, report);
+  // Newer versions of mosquitto refuse an ACL that others may read.
+  ensure_file(dir / kBrokerAcl, broker_acl(), Access::kOwner, report);
   ensure_file(dir / kBrokerConfig, broker_config(options), Access::kEveryone, report);
   ensure_file(dir / kConfig, gateway_config(options), Access::kEveryone, report);
   ensure_api_key(dir, report);

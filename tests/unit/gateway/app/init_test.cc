@@ -76,7 +76,7 @@ TEST_F(Init, MakesCertificatesOfOneAuthority) {
 
 TEST_F(Init, KeepsSecretsFromOthers) {
   init();
-  for (const char* name : {"ca.key", "broker.key", "http.key", "gateway.key", "api-key", "api-keys"}) {
+  for (const char* name : {"ca.key", "broker.key", "http.key", "gateway.key", "api-key", "api-keys", "acl"}) {
     EXPECT_EQ(fs::status(options_.dir / name).permissions(), fs::perms(0600)) << name;
   }
   EXPECT_EQ(fs::status(options_.dir / "data").permissions(), fs::perms(0700));
