@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <iterator>
 
 namespace godwit::mqtt {
 namespace {
@@ -22,31 +23,31 @@ struct PropertyRule {
 // Table 2-4, as far as a server may send it. Every single-byte property of it is a flag. Session Expiry
 // Interval exists in DISCONNECT, but a server must not send it: that is a protocol error, not a malformed
 // packet.
-constexpr std::array kRules{
-    PropertyRule{PropertyId::kPayloadFormat, Type::kFlag, kInPublish},
-    PropertyRule{PropertyId::kMessageExpiry, Type::kU32, kInPublish},
-    PropertyRule{PropertyId::kContentType, Type::kString, kInPublish},
-    PropertyRule{PropertyId::kResponseTopic, Type::kString, kInPublish},
-    PropertyRule{PropertyId::kCorrelationData, Type::kBinary, kInPublish},
-    PropertyRule{PropertyId::kSubscriptionId, Type::kVarint, kInPublish | kNotZero},
-    PropertyRule{PropertyId::kSessionExpiry, Type::kU32, kInConnack | kInDisconnect},
-    PropertyRule{PropertyId::kAssignedClientId, Type::kString, kInConnack},
-    PropertyRule{PropertyId::kServerKeepAlive, Type::kU16, kInConnack},
-    PropertyRule{PropertyId::kAuthMethod, Type::kString, kInConnack},
-    PropertyRule{PropertyId::kAuthData, Type::kBinary, kInConnack},
-    PropertyRule{PropertyId::kResponseInformation, Type::kString, kInConnack},
-    PropertyRule{PropertyId::kServerReference, Type::kString, kInConnack | kInDisconnect},
-    PropertyRule{PropertyId::kReasonString, Type::kString, kInConnack | kInAck | kInDisconnect},
-    PropertyRule{PropertyId::kReceiveMaximum, Type::kU16, kInConnack | kNotZero},
-    PropertyRule{PropertyId::kTopicAliasMaximum, Type::kU16, kInConnack},
-    PropertyRule{PropertyId::kTopicAlias, Type::kU16, kInPublish},
-    PropertyRule{PropertyId::kMaximumQos, Type::kFlag, kInConnack},
-    PropertyRule{PropertyId::kRetainAvailable, Type::kFlag, kInConnack},
-    PropertyRule{PropertyId::kUserProperty, Type::kPair, kInConnack | kInPublish | kInAck | kInDisconnect},
-    PropertyRule{PropertyId::kMaximumPacketSize, Type::kU32, kInConnack | kNotZero},
-    PropertyRule{PropertyId::kWildcardAvailable, Type::kFlag, kInConnack},
-    PropertyRule{PropertyId::kSubscriptionIdAvailable, Type::kFlag, kInConnack},
-    PropertyRule{PropertyId::kSharedAvailable, Type::kFlag, kInConnack},
+constexpr PropertyRule kRules[] = {
+    {PropertyId::kPayloadFormat, Type::kFlag, kInPublish},
+    {PropertyId::kMessageExpiry, Type::kU32, kInPublish},
+    {PropertyId::kContentType, Type::kString, kInPublish},
+    {PropertyId::kResponseTopic, Type::kString, kInPublish},
+    {PropertyId::kCorrelationData, Type::kBinary, kInPublish},
+    {PropertyId::kSubscriptionId, Type::kVarint, kInPublish | kNotZero},
+    {PropertyId::kSessionExpiry, Type::kU32, kInConnack | kInDisconnect},
+    {PropertyId::kAssignedClientId, Type::kString, kInConnack},
+    {PropertyId::kServerKeepAlive, Type::kU16, kInConnack},
+    {PropertyId::kAuthMethod, Type::kString, kInConnack},
+    {PropertyId::kAuthData, Type::kBinary, kInConnack},
+    {PropertyId::kResponseInformation, Type::kString, kInConnack},
+    {PropertyId::kServerReference, Type::kString, kInConnack | kInDisconnect},
+    {PropertyId::kReasonString, Type::kString, kInConnack | kInAck | kInDisconnect},
+    {PropertyId::kReceiveMaximum, Type::kU16, kInConnack | kNotZero},
+    {PropertyId::kTopicAliasMaximum, Type::kU16, kInConnack},
+    {PropertyId::kTopicAlias, Type::kU16, kInPublish},
+    {PropertyId::kMaximumQos, Type::kFlag, kInConnack},
+    {PropertyId::kRetainAvailable, Type::kFlag, kInConnack},
+    {PropertyId::kUserProperty, Type::kPair, kInConnack | kInPublish | kInAck | kInDisconnect},
+    {PropertyId::kMaximumPacketSize, Type::kU32, kInConnack | kNotZero},
+    {PropertyId::kWildcardAvailable, Type::kFlag, kInConnack},
+    {PropertyId::kSubscriptionIdAvailable, Type::kFlag, kInConnack},
+    {PropertyId::kSharedAvailable, Type::kFlag, kInConnack},
 };
 
 constexpr std::uint8_t scope_of(PacketType type) {
@@ -67,7 +68,7 @@ const PropertyRule* read_property(Reader& reader, Property& out) {
   const std::uint32_t id = reader.varint();
   const auto* const rule = std::ranges::find_if(
       kRules, [id](const PropertyRule& r) { return static_cast<std::uint32_t>(r.id) == id; });
-  if (rule == kRules.end()) return nullptr;
+  if (rule == std::end(kRules)) return nullptr;
   out = {.id = rule->id};
   switch (rule->type) {
     case Type::kFlag:
@@ -95,6 +96,8 @@ const PropertyRule* read_property(Reader& reader, Property& out) {
   }
   return rule;
 }
+
+constexpr std::string_view kSharePrefix = "$share/";
 
 // Which packets from a server may carry a reason code of 0x80 and above (table 2-6).
 enum Carrier : std::uint8_t { kC = 1, kP = 2, kR = 4, kS = 8, kU = 16, kD = 32 };
@@ -186,24 +189,25 @@ bool is_topic_name(std::string_view topic) {
          is_mqtt_string(as_bytes(topic));
 }
 
-bool is_shared_filter(std::string_view filter) { return filter.starts_with("$share/"); }
+bool is_shared_filter(std::string_view filter) { return filter.starts_with(kSharePrefix); }
 
 bool is_topic_filter(std::string_view filter) {
   if (!is_mqtt_string(as_bytes(filter))) return false;
-  if (is_shared_filter(filter)) {
-    filter.remove_prefix(7);
+  if (is_shared_filter(filter)) {  // $share/{name}/{filter}
+    filter.remove_prefix(kSharePrefix.size());
     const std::size_t slash = filter.find('/');
-    if (slash == 0 || slash == std::string_view::npos) return false;
-    if (filter.substr(0, slash).find_first_of("+#") != std::string_view::npos) return false;
+    if (slash == std::string_view::npos || !is_topic_name(filter.substr(0, slash))) return false;
     filter.remove_prefix(slash + 1);
   }
-  if (filter.empty()) return false;
+  char before = '/';
   for (std::size_t i = 0; i < filter.size(); ++i) {
-    if (filter[i] != '+' && filter[i] != '#') continue;
-    if (i > 0 && filter[i - 1] != '/') return false;
-    if (i + 1 < filter.size() && (filter[i] == '#' || filter[i + 1] != '/')) return false;
+    const char c = filter[i];
+    if ((c == '+' || c == '#') && before != '/') return false;
+    if (before == '+' && c != '/') return false;
+    if (c == '#' && i + 1 < filter.size()) return false;
+    before = c;
   }
-  return true;
+  return !filter.empty();
 }
 
 bool is_reason_of(PacketType type, std::uint8_t code) {

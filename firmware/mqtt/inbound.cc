@@ -76,7 +76,7 @@ std::size_t Session::handle_bytes(Instant now, Bytes bytes) {
   if (phase_ == Phase::kDown || phase_ == Phase::kClosing) return bytes.size();
   consume_event();
   std::size_t taken = 0;
-  while (taken < bytes.size() && event_state_ == EventState::kNone && !ended_ && has_reply_room()) {
+  while (taken < bytes.size() && event_state_ == EventState::kNone && !ended_) {
     // The header comes byte by byte: its own bytes tell where it ends.
     const std::size_t wanted = packet_size_ == 0 ? 1 : packet_size_ - receive_size_;
     const std::size_t size = std::min(wanted, bytes.size() - taken);
@@ -276,17 +276,16 @@ ReasonCode Session::accept() {
   const auto received = std::span(received_).first(received_count_);
   if (ack != 0 && std::ranges::find(received, id) != received.end()) {
     // A repetition of what was delivered already (4.3.3). As QoS 1 it means that the server has lost track.
-    put_ack(ack, id, qos == Qos::kExactlyOnce ? kOk : ReasonCode::kPacketIdentifierInUse);
-    return kOk;
+    return answer(ack, id, qos == Qos::kExactlyOnce ? kOk : ReasonCode::kPacketIdentifierInUse);
   }
   if (message.text_payload && !is_utf8(message.payload)) {
     // 3.3.2.3.2. A negative acknowledgement makes the server forget it; ending the connection would bring it
     // again.
     if (ack == 0) return ReasonCode::kPayloadFormatInvalid;
-    put_ack(ack, id, ReasonCode::kPayloadFormatInvalid);
-    return kOk;
+    return answer(ack, id, ReasonCode::kPayloadFormatInvalid);
   }
   if (ack != 0) {
+    if (!has_reply_room()) return ReasonCode::kMessageRateTooHigh;
     if (unacked_ == options_.receive_maximum) return ReasonCode::kReceiveMaximumExceeded;
     if (qos == Qos::kExactlyOnce && received_count_ == kInboundMax)
       return ReasonCode::kReceiveMaximumExceeded;
@@ -304,8 +303,7 @@ ReasonCode Session::receive_ack(PacketType type, Reader body) {
   if (const ReasonCode wrong = read_reason(body, type, reason); wrong != kOk) return wrong;
   if (id == 0) return kProtocol;
   if (type == PacketType::kPubrel) {
-    receive_pubrel(id);
-    return kOk;
+    return receive_pubrel(id);
   }
   Request* const request = find_request(id);
   if (request == nullptr) return receive_unknown_ack(type, id, reason.code);
@@ -342,13 +340,11 @@ ReasonCode Session::receive_ack(PacketType type, Reader body) {
 // know either. A PUBACK that answers nothing shows that its state is not ours.
 ReasonCode Session::receive_unknown_ack(PacketType type, std::uint16_t id, ReasonCode reason) {
   if (type == PacketType::kPuback) return kProtocol;
-  if (type == PacketType::kPubrec && !is_error(reason)) {
-    put_ack(kPubrelByte, id, ReasonCode::kPacketIdentifierNotFound);
-  }
-  return kOk;
+  if (type == PacketType::kPubcomp || is_error(reason)) return kOk;
+  return answer(kPubrelByte, id, ReasonCode::kPacketIdentifierNotFound);
 }
 
-void Session::receive_pubrel(std::uint16_t id) {
+ReasonCode Session::receive_pubrel(std::uint16_t id) {
   const auto received = std::span(received_).first(received_count_);
   const auto found = std::ranges::find(received, id);
   const bool known = found != received.end();
@@ -356,7 +352,15 @@ void Session::receive_pubrel(std::uint16_t id) {
     *found = received.back();
     --received_count_;
   }
-  put_ack(kPubcompByte, id, known ? kOk : ReasonCode::kPacketIdentifierNotFound);
+  return answer(kPubcompByte, id, known ? kOk : ReasonCode::kPacketIdentifierNotFound);
+}
+
+// A reply that the protocol demands at once. Only a server that does not keep to the receive maximum can
+// demand more of them than there is room for: see reserve().
+ReasonCode Session::answer(std::uint8_t first_byte, std::uint16_t id, ReasonCode reason) {
+  if (!has_reply_room()) return ReasonCode::kMessageRateTooHigh;
+  put_ack(first_byte, id, reason);
+  return kOk;
 }
 
 ReasonCode Session::receive_suback(Instant now, PacketType type, Reader body) {

@@ -5,8 +5,8 @@
 //   | sent       | sent part | waits for the link         | free        | reserve() |
 //
 // Requests of the application leave reserve() bytes free, so that what the protocol demands can always be
-// written: acknowledgements, PINGREQ and DISCONNECT. Input waits (has_reply_room()) if a server asks for more
-// than that.
+// written: PINGREQ, DISCONNECT, and two acknowledgements for each message that the server may have under way:
+// one for what it had not released when the last connection ended, one for as many new ones.
 //
 // With retransmit memory a PUBLISH of QoS 1 or 2 is first written there, with its whole topic, and pump()
 // copies it to the transmit memory whenever it is due: at once, or when the server's receive maximum allows
@@ -143,7 +143,9 @@ void Session::write_connect(Writer& writer) const {
   write_connect_body(writer, options_, memory_.receive.size(), clean_start);
 }
 
-std::size_t Session::reserve() const { return kAckSizeMax * options_.receive_maximum + kPingAndDisconnect; }
+std::size_t Session::reserve() const {
+  return 2 * kAckSizeMax * options_.receive_maximum + kPingAndDisconnect;
+}
 
 std::size_t Session::transmit_room() const {
   return memory_.transmit.size() - (transmit_end_ - packet_start_);

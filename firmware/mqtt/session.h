@@ -101,9 +101,9 @@ class Session {
   void link_down(Instant now);
 
   // Takes bytes from the link; returns how many it took. Fewer than given: poll the pending event, then offer
-  // the rest. If there is none, transmit() is full of answers and must be sent first; a server that keeps to
-  // the receive maximum never makes that necessary. A violation of the protocol queues a DISCONNECT with its
-  // reason code and ends the connection: see should_close().
+  // the rest. A violation of the protocol queues a DISCONNECT with its reason code and ends the connection,
+  // see should_close(). So does a server that demands more answers than the transmit memory has room for
+  // (kMessageRateTooHigh): one that keeps to our receive maximum never does.
   std::size_t handle_bytes(Instant now, Bytes bytes);
   void handle_timeout(Instant now);
   [[nodiscard]] std::optional<Instant> next_deadline() const;
@@ -268,7 +268,8 @@ class Session {
   ReasonCode accept();
   ReasonCode receive_ack(PacketType type, Reader body);
   ReasonCode receive_unknown_ack(PacketType type, std::uint16_t id, ReasonCode reason);
-  void receive_pubrel(std::uint16_t id);
+  ReasonCode receive_pubrel(std::uint16_t id);
+  ReasonCode answer(std::uint8_t first_byte, std::uint16_t id, ReasonCode reason);
   ReasonCode receive_suback(Instant now, PacketType type, Reader body);
   ReasonCode receive_disconnect(Reader body);
 

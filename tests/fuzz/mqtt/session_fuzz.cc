@@ -23,7 +23,7 @@ class Run {
     const bool keeps = (setup & 1) != 0;
     options.session_expiry_s = keeps ? 60 : 0;
     options.receive_maximum = (setup & 2) != 0 ? 2 : 16;
-    const std::size_t transmit_size = (setup & 4) != 0 ? transmit_.size() : 140;
+    const std::size_t transmit_size = (setup & 4) != 0 ? transmit_.size() : 230;
     const std::size_t receive_size = (setup & 8) != 0 ? receive_.size() : 40;
     session_.emplace(Memory{.receive = MutableBytes(receive_).first(receive_size),
                             .transmit = MutableBytes(transmit_).first(transmit_size),

@@ -17,7 +17,7 @@ constexpr std::size_t kNever = 1'000'000;
 
 class Exchange {
  public:
-  Exchange() : receive_(64), transmit_(160), retransmit_(128), session_(memory(), options()) {
+  Exchange() : receive_(64), transmit_(200), retransmit_(128), session_(memory(), options()) {
     for (const char* payload : {"s1", "s2", "s3"}) server_.queue(Qos::kExactlyOnce, payload);
     for (const char* payload : {"u1", "u2"}) server_.queue(Qos::kAtLeastOnce, payload);
   }

@@ -75,7 +75,7 @@ TEST(Connect, RefusesOptionsThatContradictEachOther) {
   };
   EXPECT_EQ(status(resuming_options(), {}), Status::kOk);
   EXPECT_EQ(status(resuming_options(), {.retransmit = 0}), Status::kInvalidArgument);
-  EXPECT_EQ(status(resuming_options(), {.transmit = 60}), Status::kInvalidArgument);
+  EXPECT_EQ(status(resuming_options(), {.transmit = 115}), Status::kInvalidArgument);
   Options options = resuming_options();
   options.client_id = "";
   EXPECT_EQ(status(options, {}), Status::kInvalidArgument);
@@ -279,31 +279,51 @@ TEST(UnknownIdentifiers, AreAnsweredSoThatTheServerCanForgetThem) {
       .run();
 }
 
-TEST(Replies, AreNotLostWhenTheLinkTakesNothing) {
-  Peer peer(resuming_options(), {.transmit = 80});
+// `count` PUBRELs with identifiers that are not known, and what they are answered with.
+std::vector<std::uint8_t> pubrels(int count) {
+  std::vector<std::uint8_t> packets;
+  for (int id = 1; id <= count; ++id)
+    packets.insert(packets.end(), {0x62, 2, 0, static_cast<std::uint8_t>(id)});
+  return packets;
+}
+std::string pubcomps(int count) {
+  std::string text;
+  for (int id = 1; id <= count; ++id) {
+    const auto low = static_cast<std::uint8_t>(id);
+    text += "70 03 00 " + to_hex({&low, 1}) + "92 ";
+  }
+  return text;
+}
+
+TEST(Replies, HaveRoomThoughTheApplicationHasFilledTheTransmitMemory) {
+  Peer peer(resuming_options(), {.transmit = 200});
   peer.link_up();
   peer.feed(hex(kConnack));
   peer.sent.clear();
   peer.link_blocked = true;
-  std::vector<std::uint8_t> flood;
-  std::string answers;
-  for (int id = 1; id <= 40; ++id) {
-    const auto low = static_cast<std::uint8_t>(id);
-    flood.insert(flood.end(), {0x62, 2, 0, low});
-    answers += "70 03 00 " + to_hex({&low, 1}) + "92 ";
+  std::string expected;
+  while (peer.session().publish(peer.now, message("t", "0123456789")).has_value()) {
+    expected += to_hex(hex("30 0E 00 01 't' 00 '0123456789'"));
   }
-  Bytes rest = flood;
-  for (int i = 0; i < 1'000 && !rest.empty(); ++i) {
-    rest = rest.subspan(peer.session().handle_bytes(peer.now, rest));
-    const std::size_t size = std::min<std::size_t>(peer.session().transmit().size(), 3);
-    const Bytes out = peer.session().transmit().first(i % 7 == 0 ? size : 0);
-    peer.sent.insert(peer.sent.end(), out.begin(), out.end());
-    peer.session().transmitted(peer.now, out.size());
-  }
+  EXPECT_FALSE(expected.empty());
+  peer.feed(pubrels(16));  // twice the receive maximum
+  EXPECT_TRUE(peer.session().connected());
   peer.link_blocked = false;
   peer.drain();
-  EXPECT_TRUE(rest.empty());
-  EXPECT_EQ(to_hex(peer.sent), answers);
+  EXPECT_EQ(to_hex(peer.sent), expected + pubcomps(16));
+}
+
+TEST(Replies, BeyondAllRoomEndTheConnectionAndLoseNoneBefore) {
+  Peer peer(resuming_options(), {.transmit = 200});
+  peer.link_up();
+  peer.feed(hex(kConnack));
+  peer.sent.clear();
+  peer.link_blocked = true;
+  peer.feed(pubrels(100));
+  EXPECT_EQ(peer.events.back(), "disconnected reason=96");
+  peer.link_blocked = false;
+  peer.drain();
+  EXPECT_EQ(to_hex(peer.sent), pubcomps(39) + "E0 01 96 ");
 }
 
 TEST(Publish, RunsTheFlowOfEachQos) {
@@ -479,7 +499,7 @@ TEST(Publish, KeepsToTheReceiveMaximumOfTheServer) {
 }
 
 TEST(Publish, IsBusyWhileThereIsNoRoomAndNeverForever) {
-  Peer peer(resuming_options(), {.transmit = 200, .retransmit = 100});
+  Peer peer(resuming_options(), {.transmit = 240, .retransmit = 100});
   peer.link_up();
   peer.feed(hex(kConnack));
   peer.link_blocked = true;
