@@ -27,6 +27,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cstddef>
 #include <optional>
 
 #include "proto/base/assert.h"
@@ -44,11 +45,28 @@ constexpr std::uint32_t kUnitMax = 512;
 // Far above what a flash can live to see; keeps arithmetic on hostile content from wrapping.
 constexpr std::uint64_t kSeqMax = std::uint64_t{1} << 62;
 
-// Offsets in a sector header; docs/reference/flash.md.
-constexpr std::size_t kAtMagic = 0, kAtVersion = 4, kAtVersionCheck = 5, kAtUnit = 6, kAtSectorSize = 8,
-                      kAtSerial = 12, kAtEpoch = 16, kAtFirstSeq = 24, kAtAckedSeq = 32, kAtDropped = 40,
-                      kAtHeld = 48, kAtCrc = 52;
-// And in a record header.
+// As it stands in flash; docs/reference/flash.md. Copied as it is, so every target has to be little-endian.
+struct SectorHeader {
+  std::uint32_t magic = kMagic;
+  std::uint8_t version = kVersion;
+  std::uint8_t version_check = static_cast<std::uint8_t>(~kVersion);
+  std::uint8_t unit_log2 = 0;
+  std::uint8_t zero = 0;
+  std::uint32_t sector_size_bytes = 0;
+  std::uint32_t serial = 0;
+  std::uint64_t epoch = 0;
+  std::uint64_t first_seq = 0;
+  std::uint64_t acked_seq = 0;
+  std::uint64_t dropped_records = 0;
+  std::uint32_t held_records = 0;
+  std::uint32_t crc = 0;
+
+  MutableBytes bytes() { return {reinterpret_cast<std::uint8_t*>(this), sizeof *this}; }
+  MutableBytes checked() { return bytes().first(offsetof(SectorHeader, crc)); }
+};
+static_assert(sizeof(SectorHeader) == kSectorHeaderSize && std::endian::native == std::endian::little);
+
+// Offsets in a record header.
 constexpr std::size_t kAtSize = 0, kAtSizeCheck = 2, kAtRecordCrc = 4;
 
 template <std::unsigned_integral T>
@@ -81,13 +99,14 @@ bool is_erased(Bytes bytes) {
 }
 
 // Makes a header with one flipped bit whole. False: it is not one, or beyond repair.
-bool repair_header(MutableBytes header) {
-  if (std::popcount(load_le<std::uint32_t>(&header[kAtMagic]) ^ kMagic) > 1) return false;
-  const std::uint32_t difference = crc32(header.first(kAtCrc)) ^ load_le<std::uint32_t>(&header[kAtCrc]);
+bool repair(SectorHeader& header) {
+  if (std::popcount(header.magic ^ kMagic) > 1) return false;
+  const std::uint32_t difference = crc32(header.checked()) ^ header.crc;
   if (difference == 0 || std::has_single_bit(difference)) return true;
-  const auto bit = flipped_bit(difference, kAtCrc * 8);
+  const auto bit = flipped_bit(difference, offsetof(SectorHeader, crc) * 8);
   if (!bit) return false;
-  header[kAtCrc - 1 - *bit / 8] ^= static_cast<std::uint8_t>(0x80U >> (*bit % 8));
+  header.checked()[offsetof(SectorHeader, crc) - 1 - *bit / 8] ^=
+      static_cast<std::uint8_t>(0x80U >> (*bit % 8));
   return true;
 }
 
@@ -133,34 +152,32 @@ Seq Outbox::oldest_seq() const { return std::max(acked_seq_, held_seq_); }
 // kCorrupt: no header of a log is here.
 Status Outbox::read_sector(std::uint32_t index, Sector& out) {
   const ports::FlashGeometry& geometry = flash_.geometry();
-  std::array<std::uint8_t, kSectorHeaderSize> header;
-  const Status status = flash_.read(std::uint64_t{index} * geometry.sector_size_bytes, header);
+  SectorHeader header;
+  const Status status = flash_.read(std::uint64_t{index} * geometry.sector_size_bytes, header.bytes());
   if (status != Status::kOk) return status;
-  const bool whole = repair_header(header);
+  const bool whole = repair(header);
   // Magic and version stay where they are in every version to come. The version stands there twice because
   // one flipped bit must not turn a log into one from the future.
-  const std::uint8_t version = header[kAtVersion];
-  if (load_le<std::uint32_t>(&header[kAtMagic]) == kMagic && version > kVersion &&
-      header[kAtVersionCheck] == static_cast<std::uint8_t>(~version)) {
+  if (header.magic == kMagic && header.version > kVersion &&
+      (header.version ^ header.version_check) == 0xFF) {
     return Status::kUnsupported;
   }
-  if (!whole || version != kVersion) return Status::kCorrupt;
-  if (header[kAtUnit] != std::countr_zero(geometry.program_size_bytes) ||
-      load_le<std::uint32_t>(&header[kAtSectorSize]) != geometry.sector_size_bytes) {
+  if (!whole || header.version != kVersion) return Status::kCorrupt;
+  if (header.unit_log2 != std::countr_zero(geometry.program_size_bytes) ||
+      header.sector_size_bytes != geometry.sector_size_bytes) {
     return Status::kUnsupported;
   }
-  Sector sector;
-  sector.serial = load_le<std::uint32_t>(&header[kAtSerial]);
-  sector.epoch.value = load_le<std::uint64_t>(&header[kAtEpoch]);
-  sector.first_seq.value = load_le<std::uint64_t>(&header[kAtFirstSeq]);
-  sector.acked_seq.value = load_le<std::uint64_t>(&header[kAtAckedSeq]);
-  sector.oldest_seq.value = sector.first_seq.value - load_le<std::uint32_t>(&header[kAtHeld]);
-  sector.dropped_records = load_le<std::uint64_t>(&header[kAtDropped]);
-  if (sector.epoch.value == 0 || sector.acked_seq < kFirstSeq || sector.acked_seq > sector.oldest_seq ||
-      sector.oldest_seq > sector.first_seq || sector.first_seq.value > kSeqMax) {
+  const std::uint64_t oldest = header.first_seq - header.held_records;
+  if (header.epoch == 0 || header.acked_seq < kFirstSeq.value || header.acked_seq > oldest ||
+      oldest > header.first_seq || header.first_seq > kSeqMax) {
     return Status::kCorrupt;
   }
-  out = sector;
+  out = {.serial = header.serial,
+         .epoch = {header.epoch},
+         .first_seq = {header.first_seq},
+         .acked_seq = {header.acked_seq},
+         .oldest_seq = {oldest},
+         .dropped_records = header.dropped_records};
   return Status::kOk;
 }
 
@@ -238,26 +255,22 @@ Status Outbox::open_sector(Epoch epoch, std::uint32_t spare_sectors) {
                       .acked_seq = acked_seq_,
                       .oldest_seq = oldest_seq(),
                       .dropped_records = stats_.dropped_records};
-  std::array<std::uint8_t, kSectorHeaderSize> header{};
-  store_le(&header[kAtMagic], kMagic);
-  header[kAtVersion] = kVersion;
-  header[kAtVersionCheck] = static_cast<std::uint8_t>(~kVersion);
-  header[kAtUnit] = static_cast<std::uint8_t>(std::countr_zero(geometry.program_size_bytes));
-  store_le(&header[kAtSectorSize], geometry.sector_size_bytes);
-  store_le(&header[kAtSerial], sector.serial);
-  store_le(&header[kAtEpoch], sector.epoch.value);
-  store_le(&header[kAtFirstSeq], sector.first_seq.value);
-  store_le(&header[kAtAckedSeq], sector.acked_seq.value);
-  store_le(&header[kAtDropped], sector.dropped_records);
-  store_le(&header[kAtHeld], static_cast<std::uint32_t>(sector.first_seq - sector.oldest_seq));
-  store_le(&header[kAtCrc], crc32(Bytes(header).first(kAtCrc)));
+  SectorHeader header{.unit_log2 = static_cast<std::uint8_t>(std::countr_zero(geometry.program_size_bytes)),
+                      .sector_size_bytes = geometry.sector_size_bytes,
+                      .serial = sector.serial,
+                      .epoch = sector.epoch.value,
+                      .first_seq = sector.first_seq.value,
+                      .acked_seq = sector.acked_seq.value,
+                      .dropped_records = sector.dropped_records,
+                      .held_records = static_cast<std::uint32_t>(sector.first_seq - sector.oldest_seq)};
+  header.crc = crc32(header.checked());
 
   // Whatever fails from here on, nothing is added to the present sector any more: the header of the new one
   // may have been written, and it says with which seq the present one ends.
   end_ = geometry.sector_size_bytes;
   status = flash_.erase(index);
   if (status == Status::kOk) {
-    status = program(std::uint64_t{index} * geometry.sector_size_bytes, header, {});
+    status = program(std::uint64_t{index} * geometry.sector_size_bytes, header.bytes(), {});
   }
   if (status == Status::kOk) status = flash_.flush();
   if (status != Status::kOk) return Status::kIo;
