@@ -75,7 +75,7 @@ Status Recorder::sample(const Stamp& stamp, std::span<const std::int64_t> row) {
   if (encoder_.rows() == table_->rows_max) return Status::kFull;
   if (!first && !continues_batch(instant, unix_time)) return Status::kFull;
 
-  std::array<std::int64_t, codec::kChannelsMax> kept;
+  std::array<std::int64_t, codec::kChannelsMax> kept{};
   for (std::size_t i = 0; i < row.size(); ++i) {
     const bool unchanged = started_ && distance(row[i], kept_[i]) <= channels[i].deadband;
     kept[i] = unchanged ? kept_[i] : row[i];
@@ -122,7 +122,7 @@ Bytes Recorder::close() {
   encoder_.reset();
 
   // The header is written last, when rows and size are known, and ends where the samples begin.
-  std::array<std::uint8_t, codec::kBatchHeaderMax> header;
+  std::array<std::uint8_t, codec::kBatchHeaderMax> header{};
   const auto header_size = codec::encode_batch_header(batch, samples_size, header);
   GODWIT_ASSERT(header_size.has_value());
   const MutableBytes whole(buffer_ + header.size() - *header_size, *header_size + samples_size);

@@ -82,7 +82,7 @@ bool put_channels(pb_ostream_t* stream, const pb_field_t* field, void* const* ar
     godwit_v1_Channel message{};
     message.name = source_of(put_text, channel.name);
     message.unit = source_of(put_text, channel.unit);
-    message.exponent = channel.exponent;
+    message.exponent = static_cast<std::int32_t>(channel.exponent);
     message.min = channel.min;
     message.max = channel.max;
     message.deadband = channel.deadband;
@@ -219,14 +219,14 @@ std::optional<std::uint32_t> crc_without_hash(Bytes table) {
   pb_istream_t stream = stream_of(table);
   std::uint32_t crc = 0;
   while (stream.bytes_left > 0) {
-    const Bytes before = *rest_of(stream);
+    const auto before = rest_of(stream);
     pb_wire_type_t wire_type{};
     std::uint32_t tag = 0;
     bool eof = false;
-    if (!pb_decode_tag(&stream, &wire_type, &tag, &eof) || !pb_skip_field(&stream, wire_type))
-      return std::nullopt;
+    if (!before || !pb_decode_tag(&stream, &wire_type, &tag, &eof)) return std::nullopt;
+    if (!pb_skip_field(&stream, wire_type)) return std::nullopt;
     if (tag != godwit_v1_ChannelTable_hash_tag)
-      crc = crc32(before.first(before.size() - stream.bytes_left), crc);
+      crc = crc32(before->first(before->size() - stream.bytes_left), crc);
   }
   return crc;
 }
