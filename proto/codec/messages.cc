@@ -82,7 +82,7 @@ bool put_channels(pb_ostream_t* stream, const pb_field_t* field, void* const* ar
     godwit_v1_Channel message{};
     message.name = source_of(put_text, channel.name);
     message.unit = source_of(put_text, channel.unit);
-    message.exponent = static_cast<std::int32_t>(channel.exponent);
+    message.exponent = channel.exponent;  // NOLINT(bugprone-signed-char-misuse): a number, not a character
     message.min = channel.min;
     message.max = channel.max;
     message.deadband = channel.deadband;
