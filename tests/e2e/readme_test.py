@@ -52,8 +52,7 @@ def follow_a_person(command, folder, environment):
 
         try:
             wait_until(lambda: len(re.findall(r"^ +curl .*$", shown(), re.MULTILINE)) >= 3, demo, shown)
-            wait_until(lambda: "this-machine " in shown() and "waiting" not in shown().splitlines()[-6:],
-                       demo, shown)
+            wait_until(lambda: re.search(r"^ +this-machine +(?!waiting)\S", shown(), re.MULTILINE), demo, shown)
             for line in re.findall(r"^ +(curl .*)$", shown(), re.MULTILINE):
                 try_curl(line, folder)
             demo.send_signal(signal.SIGINT)

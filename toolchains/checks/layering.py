@@ -43,7 +43,7 @@ FENCES = [
     (r"boost/", ["gateway/http", "gateway/app", "tests"]),
     (r"openssl/", ["gateway/http", "gateway/pki", "tests"]),
     (r"(cjson/|cJSON)", ["gateway/http", "sim", "tests"]),
-    (r"toml\+\+/", ["gateway/app"]),
+    (r"toml\+\+/", ["gateway/app", "sim"]),
     (r"curl/", ["sim", "tests"]),
     (r"CLI/", ["gateway/app", "sim", "boards/host", "tests"]),
     (r"(gtest|gmock|benchmark)/", ["tests"]),

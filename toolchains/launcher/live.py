@@ -105,7 +105,7 @@ class View:
     def show(self):
         lines = self._lines()
         if not self._terminal:
-            print("\n".join(lines), flush=True)
+            print("\n".join(line for line in lines if line), flush=True)
             return
         width = shutil.get_terminal_size().columns - 1
         up = f"\x1b[{self._lines_shown}A" if self._lines_shown else ""
