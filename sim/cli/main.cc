@@ -136,7 +136,7 @@ int run(RunOptions& o) {
   };
   fleet.run(drain, delivered, progress("draining"));
 
-  Report report = ledger.judge(installation.api);
+  Report report = ledger.judge([&](const std::string& path) { return api_get(installation.api, path); });
   report.seconds = seconds;
   report.seed = o.fleet.seed;
   report.sse_reconnects = static_cast<std::uint64_t>(follower.reconnects());

@@ -189,12 +189,12 @@ void Ledger::judge_item(const Device& device, const Item& item, std::vector<bool
   if (!values_match(device, item)) ++report.corrupted;
 }
 
-Report Ledger::judge(const ApiAccess& access) const {
+Report Ledger::judge(const Get& get) const {
   Report report;
   std::map<std::pair<std::string, std::uint64_t>, std::vector<bool>> seen;
   std::string path = "/api/v1/events?after=begin&limit=500";
   while (!path.empty()) {
-    const Json page(cJSON_Parse(api_get(access, path).c_str()), &cJSON_Delete);
+    const Json page(cJSON_Parse(get(path).c_str()), &cJSON_Delete);
     const cJSON* items = cJSON_GetObjectItemCaseSensitive(page.get(), "items");
     if (!cJSON_IsArray(items)) throw std::runtime_error("GET " + path + ": no `items` in the answer");
     const cJSON* object = nullptr;

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <set>
@@ -67,9 +68,10 @@ class Ledger {
   [[nodiscard]] std::uint64_t acked_count() const;
   [[nodiscard]] std::uint64_t received_count() const;
 
-  // Reads the gateway's log back over REST and compares it with what the devices recorded. Throws
-  // std::runtime_error if the gateway cannot be asked.
-  Report judge(const ApiAccess& access) const;
+  // Reads the gateway's log back through `get`, which yields the body of a REST path or throws, and compares
+  // it with what the devices recorded. Throws std::runtime_error if the answer is no page of the log.
+  using Get = std::function<std::string(const std::string& path)>;
+  [[nodiscard]] Report judge(const Get& get) const;
 
  private:
   struct Stream {
