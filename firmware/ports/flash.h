@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A region of flash memory, as the outbox needs it. Implemented by boards, by the simulator and by tests; every
-// implementation passes tests/support/flash_conformance.h.
+// A region of flash memory, as the outbox needs it. Implemented by boards, by the simulator and by tests;
+// every implementation passes tests/support/flash_conformance.h.
 #pragma once
 
 #include <cstdint>
@@ -17,9 +17,9 @@ struct FlashGeometry {
 };
 
 // Offsets are relative to the region. Erased bytes read 0xFF. A byte is programmed once between erases.
-// After a Status other than kOk the bytes of that call are undefined and all others untouched. A power cut may
-// leave any prefix of a program, with its last unit in any state, and for an erase any content of the sector.
-// Calls are synchronous, from the main loop only; their worst-case time is a figure of the board.
+// After a Status other than kOk the bytes of that call are undefined and all others untouched. A power cut
+// may leave any prefix of a program, with its last unit in any state, and for an erase any content of the
+// sector. Calls are synchronous, from the main loop only; their worst-case time is a figure of the board.
 class Flash {
  public:
   virtual ~Flash() = default;
@@ -31,8 +31,8 @@ class Flash {
 
   // kInvalidArgument: outside of the region. kIo: the memory failed.
   Status read(std::uint64_t offset, MutableBytes out);
-  // Precondition: the area is erased. kInvalidArgument: outside, or offset or size not a multiple of the program
-  // size. kIo: the memory failed.
+  // Precondition: the area is erased. kInvalidArgument: outside, or offset or size not a multiple of the
+  // program size. kIo: the memory failed.
   Status program(std::uint64_t offset, Bytes in);
   // kInvalidArgument: no such sector. kIo: the memory failed.
   Status erase(std::uint32_t sector);

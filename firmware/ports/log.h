@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where events for an operator go. Text formatting belongs to the implementation. Quiet by default: a device logs
-// what somebody may have to act on.
+// Where events for an operator go. Text formatting belongs to the implementation. Quiet by default: a device
+// logs what somebody may have to act on.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Checks for programmer errors, kept on in release builds. Never for bytes from network, flash or configuration.
+// Checks for programmer errors, kept on in release builds. Never for bytes from network, flash or
+// configuration.
 #pragma once
 
 namespace godwit {
@@ -9,7 +10,7 @@ namespace godwit {
 
 }  // namespace godwit
 
-#define GODWIT_ASSERT(condition) \
-  do {                           \
+#define GODWIT_ASSERT(condition)                                   \
+  do {                                                             \
     if (!(condition)) ::godwit::assert_failed(__FILE__, __LINE__); \
   } while (false)

@@ -9,7 +9,8 @@ namespace godwit {
 
 using Millis = std::chrono::milliseconds;
 
-// The device's monotonic clock: milliseconds since this boot. It has no now(): boards and tests supply the value.
+// The device's monotonic clock: milliseconds since this boot. It has no now(): boards and tests supply the
+// value.
 struct BootClock {
   using duration = Millis;
   using rep = duration::rep;

@@ -18,11 +18,11 @@
 namespace godwit::topics {
 
 enum class Leaf : std::uint8_t {
-  kHello,    // up/hello  Hello: birth, also sent again when asked or when the clock becomes known
-  kRecord,   // up/rec    Record: durable samples and loss ranges, QoS 1, in order
-  kLive,     // up/live   Batch: newest wins, QoS 0, never stored in flash
-  kGone,     // up/gone   the last will, empty
-  kAck,      // dn/ack    Ack
+  kHello,   // up/hello  Hello: birth, also sent again when asked or when the clock becomes known
+  kRecord,  // up/rec    Record: durable samples and loss ranges, QoS 1, in order
+  kLive,    // up/live   Batch: newest wins, QoS 0, never stored in flash
+  kGone,    // up/gone   the last will, empty
+  kAck,     // dn/ack    Ack
 };
 
 inline constexpr std::string_view kRoot = "gw1/d/";

@@ -36,7 +36,8 @@ TEST(DeviceIds, AcceptOnlyWhatIsSafeInTopicPathAndCertificate) {
     ASSERT_TRUE(id.has_value()) << good;
     EXPECT_EQ(id->view(), good);
   }
-  for (const char* bad : {"", "-a", ".a", "A", "a/b", "a+", "#", "a b", "ä", "abcdefghijklmnopqrstuvwxyz0123456"}) {
+  for (const char* bad :
+       {"", "-a", ".a", "A", "a/b", "a+", "#", "a b", "ä", "abcdefghijklmnopqrstuvwxyz0123456"}) {
     EXPECT_FALSE(DeviceId::parse(bad).has_value()) << bad;
   }
 }

@@ -26,7 +26,8 @@ TEST(Topics, TheLongestDeviceIdFits) {
 }
 
 TEST(Topics, RejectWhatIsNotOfTheGrammar) {
-  for (const char* bad : {"", "gw1", "gw1/d/", "gw1/d/x", "gw2/d/x/up/rec", "gw1/d/X/up/rec", "gw1/d//up/rec"}) {
+  for (const char* bad :
+       {"", "gw1", "gw1/d/", "gw1/d/x", "gw2/d/x/up/rec", "gw1/d/X/up/rec", "gw1/d//up/rec"}) {
     EXPECT_EQ(parse(bad).error(), Status::kMalformed) << bad;
   }
   EXPECT_EQ(parse("gw1/d/x/up/later").error(), Status::kUnsupported);
