@@ -34,10 +34,12 @@ class Uplink {
   // What the uplink asks of the device that it is a part of.
   class Owner {
    public:
-    virtual ~Owner() = default;
     // Encodes the present hello; kFull: it does not fit.
     virtual std::expected<std::size_t, Status> encode_hello(MutableBytes out) = 0;
     virtual std::uint32_t random() = 0;
+
+   protected:
+    ~Owner() = default;  // not virtual: that would ask for operator delete
   };
 
   // Everything must outlive this object.
