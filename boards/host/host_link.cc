@@ -29,8 +29,10 @@ std::expected<std::size_t, Status> HostLink::Socket::read(MutableBytes out) {
 std::expected<std::size_t, Status> HostLink::Socket::write(Bytes in) {
   const ssize_t size = ::send(fd.get(), in.data(), in.size(), MSG_NOSIGNAL);
   write_blocked = size < 0 && would_block(errno);
-  if (size >= 0) return static_cast<std::size_t>(size);
-  return std::unexpected(write_blocked ? Status::kBusy : Status::kIo);
+  if (write_blocked) return std::unexpected(Status::kBusy);
+  // A peer that has closed may have said why, in bytes that wait to be read. So what cannot be sent counts as
+  // lost on the way, and reading tells the end.
+  return size < 0 ? in.size() : static_cast<std::size_t>(size);
 }
 
 HostLink::HostLink(int epoll_fd, void* tag, Options options)
@@ -182,14 +184,7 @@ std::expected<std::size_t, Status> HostLink::write(Bytes in) {
     watch(socket_.fd.get());
     return size;
   }
-  // The peer may have said why before it closed: a TLS alert, say, waits to be read.
-  std::string cause = tls_ ? std::string(tls_->last_error()) : "connection lost";
-  std::uint8_t byte = 0;
-  if (tls_) {
-    const auto last = tls_->read({&byte, 1});
-    if (!last && last.error() == Status::kDenied) cause = tls_->last_error();
-  }
-  return std::unexpected(fail(size.error(), std::move(cause)));
+  return std::unexpected(fail(size.error(), tls_ ? std::string(tls_->last_error()) : "connection lost"));
 }
 
 void HostLink::close() {

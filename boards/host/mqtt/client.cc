@@ -112,6 +112,7 @@ void MqttClient::offer(Instant now) {
 }
 
 bool MqttClient::wait(int input_fd) {
+  if (over_) return false;
   const Instant now = clock_.now();
   transmit(now);  // what the caller has asked for since
   std::array<pollfd, 3> sources{pollfd{epoll_.get(), POLLIN, 0}, pollfd{signals_.get(), POLLIN, 0},
@@ -119,7 +120,8 @@ bool MqttClient::wait(int input_fd) {
   ::poll(sources.data(), sources.size(), timeout_ms(now));
   interrupted_ = interrupted_ || (sources[1].revents & POLLIN) != 0;
   input_ready_ = (sources[2].revents & (POLLIN | POLLHUP)) != 0;
-  return pump();
+  pump();
+  return true;  // an end that has come is told by the next call: events are to be polled first
 }
 
 int MqttClient::timeout_ms(Instant now) const {
@@ -131,50 +133,38 @@ int MqttClient::timeout_ms(Instant now) const {
   return static_cast<int>(std::max<std::int64_t>((wake - now).count(), 0));
 }
 
-bool MqttClient::pump() {
+void MqttClient::pump() {
   const Instant now = clock_.now();
-  if (!advance_link(now)) return false;
+  advance_link(now);
   session_.handle_timeout(now);
   receive(now);
   transmit(now);
   if (link_.is_open() && session_.should_close() && session_.transmit().empty()) {
     link_.close();
     session_.link_down(now);
-    lost(now);
+    lost(now, Status::kOk);
   }
   if (link_.is_open() && session_.connected()) connected_last_ = now;
-  return true;
 }
 
-bool MqttClient::advance_link(Instant now) {
+void MqttClient::advance_link(Instant now) {
+  if (link_.is_open() || over_) return;
   if (link_.is_closed()) {
-    if (!retry_at_) {
-      error_ = "connection closed: " + link_.error();
-      return false;
-    }
-    if (now < *retry_at_) return true;
+    if (!retry_at_ || now < *retry_at_) return;
     retry_at_.reset();
     link_.open(now);
   }
-  if (link_.is_open()) return true;
   const Status status = link_.advance(now);
-  if (status == Status::kBusy) return true;
-  if (status == Status::kOk) {
-    unread_ = {};
-    if (session_.link_up(now) == Status::kOk) return true;
-    error_ = "these options contradict each other";
-    return false;
+  if (status == Status::kBusy) return;
+  if (status != Status::kOk) {
+    lost(now, status);
+    return;
   }
-  // A refusal does not pass by itself, and a broker that was never there is more likely mistyped than cut
-  // off.
-  const bool over =
-      !ever_connected_ || status == Status::kDenied || now >= connected_last_ + options_.give_up_after;
-  if (over || !options_.reconnect) {
-    error_ = link_.error();
-    return false;
-  }
-  lost(now);
-  return true;
+  unread_ = {};
+  if (session_.link_up(now) == Status::kOk) return;
+  link_.close();
+  over_ = true;
+  error_ = "these options contradict each other";
 }
 
 void MqttClient::receive(Instant now) {
@@ -185,7 +175,7 @@ void MqttClient::receive(Instant now) {
     if (drained_) return;
     if (!size || *size == 0) {
       session_.link_down(now);
-      lost(now);
+      lost(now, size ? Status::kIo : size.error());
       return;
     }
     unread_ = Bytes(input_).first(*size);
@@ -200,16 +190,20 @@ void MqttClient::transmit(Instant now) {
     if (!size && size.error() == Status::kBusy) return;
     if (!size) {
       session_.link_down(now);
-      lost(now);
+      lost(now, size ? Status::kIo : size.error());
       return;
     }
     session_.transmitted(now, *size);
   }
 }
 
-void MqttClient::lost(Instant now) {
+// A refusal does not pass by itself, and a broker that never answered is more likely mistyped than cut off.
+void MqttClient::lost(Instant now, Status status) {
+  error_ = link_.error();
+  over_ = !options_.reconnect || !ever_connected_ || status == Status::kDenied ||
+          now >= connected_last_ + options_.give_up_after;
   backoff_.link_down(now);
-  if (options_.reconnect) retry_at_ = now + backoff_.next_delay(std::random_device{}());
+  if (!over_) retry_at_ = now + backoff_.next_delay(std::random_device{}());
 }
 
 void MqttClient::finish() {
@@ -219,7 +213,8 @@ void MqttClient::finish() {
   session_.disconnect(clock_.now());
   while (clock_.now() < until && !link_.is_closed()) {
     while (session_.poll_event()) continue;
-    if (!pump() || link_.is_closed()) return;
+    pump();
+    if (link_.is_closed()) return;
     pollfd source{epoll_.get(), POLLIN, 0};
     ::poll(&source, 1, 100);
   }

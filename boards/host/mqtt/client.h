@@ -57,12 +57,12 @@ class MqttClient {
     mqtt::Memory memory;
   };
 
-  bool pump();
-  bool advance_link(Instant now);
+  void pump();
+  void advance_link(Instant now);
   void receive(Instant now);
   void transmit(Instant now);
   void offer(Instant now);
-  void lost(Instant now);
+  void lost(Instant now, Status status);
   [[nodiscard]] int timeout_ms(Instant now) const;
 
   Options options_;
@@ -76,6 +76,7 @@ class MqttClient {
   std::array<std::uint8_t, 16 * 1024> input_;
   Bytes unread_;  // of input_, not taken by the session yet
   bool ever_connected_ = false;
+  bool over_ = false;
   bool interrupted_ = false;
   bool input_ready_ = false;
   bool drained_ = false;  // the last read found nothing more
