@@ -61,8 +61,10 @@ std::string_view loss_reason_name(std::uint32_t reason) {
       return "corrupt";
     case codec::LossReason::kNotHeld:
       return "not_held";
+    case codec::LossReason::kUnspecified:
+      break;
   }
-  return "unknown";  // of a newer firmware
+  return "unspecified";
 }
 
 void append_stream(std::string& out, const Event& event) {

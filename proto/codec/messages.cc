@@ -367,11 +367,12 @@ std::expected<Record, Status> decode_record(Bytes in) {
   record.epoch = {message.epoch};
   record.seq = {message.seq};
   if (message.has_loss) {
-    const std::uint64_t reason = number_of(message.loss.reason);
-    if (reason < number_of(LossReason::kDroppedFull) || reason > number_of(LossReason::kNotHeld))
-      return malformed();
     if (message.loss.count == 0 || message.loss.count > UINT64_MAX - message.seq) return malformed();
-    record.loss = Loss{message.loss.count, static_cast<LossReason>(reason)};
+    // Refused, a reason of a newer firmware would hold up its stream for ever.
+    const std::uint64_t reason = number_of(message.loss.reason);
+    const bool known = reason <= number_of(LossReason::kNotHeld);
+    record.loss =
+        Loss{message.loss.count, known ? static_cast<LossReason>(reason) : LossReason::kUnspecified};
   }
   return record;
 }

@@ -68,7 +68,8 @@ struct Hello {
   std::uint64_t missed_samples = 0;
 };
 
-enum class LossReason : std::uint8_t { kDroppedFull = 1, kCorrupt = 2, kNotHeld = 3 };  // as in the schema
+// As in the schema. kUnspecified also stands for a reason that this build does not know.
+enum class LossReason : std::uint8_t { kUnspecified, kDroppedFull, kCorrupt, kNotHeld };
 struct Loss {
   std::uint64_t count = 0;
   LossReason reason = LossReason::kDroppedFull;

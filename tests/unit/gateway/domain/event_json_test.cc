@@ -111,7 +111,7 @@ TEST(EventJson, ShowsLossWithItsReason) {
   event.type = EventType::kLoss;
   event.count = 17;
   for (const auto& [reason, name] :
-       {std::pair{1U, "dropped_full"}, {2U, "corrupt"}, {3U, "not_held"}, {9U, "unknown"}}) {
+       {std::pair{1U, "dropped_full"}, {2U, "corrupt"}, {3U, "not_held"}, {9U, "unspecified"}}) {
     event.loss_reason = reason;
     EXPECT_EQ(json(event),
               R"({"offset":123,"type":"loss","device":"d1","received_at":"2026-01-01T00:00:00.001Z",)"

@@ -338,5 +338,16 @@ TEST(GoldenSamples, EncodeToTheBytesOfVersion1AndBack) {
   }
 }
 
+TEST(Loss, OfAReasonThatThisBuildDoesNotKnowIsStillTaken) {
+  std::array<std::uint8_t, kLossRecordSizeMax> buffer{};
+  const Loss loss{.count = 5, .reason = static_cast<LossReason>(9)};
+  const auto size = encode(Epoch{1}, Seq{43}, loss, buffer);
+  ASSERT_TRUE(size);
+  const auto record = decode_record(Bytes(buffer).first(*size));
+  ASSERT_TRUE(record && record->loss);
+  EXPECT_EQ(record->loss->count, 5U);
+  EXPECT_EQ(record->loss->reason, LossReason::kUnspecified);
+}
+
 }  // namespace
 }  // namespace godwit::codec
