@@ -3,75 +3,19 @@
 
 #include <algorithm>
 #include <array>
-#include <boost/beast/http/parser.hpp>
-#include <boost/beast/http/string_body.hpp>
 #include <charconv>
 #include <optional>
 #include <utility>
 
+#include "gateway/http/request_parser.h"
+
 namespace godwit::http {
 namespace {
 
-namespace beast_http = boost::beast::http;
 using boost::asio::awaitable;
 using std::chrono::steady_clock;
-using Parser = beast_http::request_parser<beast_http::string_body>;
 
 constexpr std::size_t kWritePiece = 64 * 1024;  // each has Limits::write_timeout
-
-Problem malformed(std::string detail) {
-  return {.kind = ProblemKind::kMalformedRequest, .detail = std::move(detail)};
-}
-
-Problem explain(const boost::system::error_code& error, const Parser& parser, const Limits& limits) {
-  if (error == beast_http::error::header_limit) {
-    if (parser.get().target().empty()) {
-      return {.kind = ProblemKind::kUriTooLong,
-              .detail = "The limit is " + std::to_string(limits.target_bytes_max) + " bytes."};
-    }
-    return {.kind = ProblemKind::kHeadersTooLarge,
-            .detail = "The limit is " + std::to_string(limits.header_bytes_max) + " bytes in all."};
-  }
-  if (error == beast_http::error::body_limit) {
-    return {.kind = ProblemKind::kContentTooLarge,
-            .detail = "The limit is " + std::to_string(limits.body_bytes_max) + " bytes."};
-  }
-  if (error == beast_http::error::bad_version) {
-    return {.kind = ProblemKind::kVersionNotSupported, .detail = "Speak HTTP/1.1."};
-  }
-  return malformed("It does not follow RFC 9112: " + error.message() + ".");
-}
-
-// RFC 9112, 6.1 and 6.3: every way in which this server and a proxy before it could see the end of a request
-// at different places is refused, and the connection ends.
-std::optional<Problem> check_framing(const Parser& parser) {
-  const auto& fields = parser.get();
-  const auto coding_count = fields.count(beast_http::field::transfer_encoding);
-  const auto length_count = fields.count(beast_http::field::content_length);
-  if (coding_count + length_count > 1)
-    return malformed("It has more than one Content-Length or Transfer-Encoding.");
-  const auto length = fields[beast_http::field::content_length];
-  if (length.find_first_not_of("0123456789") != length.npos) {  // Beast takes a list of equal ones
-    return malformed("Its Content-Length is not a number.");
-  }
-  if (coding_count == 1) {
-    if (fields.version() < 11) return malformed("HTTP/1.0 has no Transfer-Encoding.");
-    if (!boost::beast::iequals(fields[beast_http::field::transfer_encoding], "chunked")) {
-      return Problem{.kind = ProblemKind::kUnsupportedCoding,
-                     .detail = "The only transfer coding here is chunked."};
-    }
-  }
-  const auto host_count = fields.count(beast_http::field::host);
-  if (host_count > 1 || (host_count == 0 && fields.version() >= 11)) {
-    return malformed("It must have exactly one Host.");
-  }
-  const auto expect = fields[beast_http::field::expect];
-  if (!expect.empty() && !boost::beast::iequals(expect, "100-continue")) {
-    return Problem{.kind = ProblemKind::kExpectationFailed,
-                   .detail = "The only expectation here is 100-continue."};
-  }
-  return std::nullopt;
-}
 
 struct Framing {
   bool keep_alive = false;
@@ -177,64 +121,27 @@ class Session {
   // kOk: either `request` or `problem` is set.
   awaitable<Status> read_request(Request& request, Framing& framing, std::optional<Problem>& problem) {
     const SteadyTime deadline = steady_clock::now() + limits_.request_timeout;
-    const auto parser = std::make_unique<Parser>();
-    parser->header_limit(static_cast<std::uint32_t>(limits_.header_bytes_max));
-    parser->body_limit(limits_.body_bytes_max);
-    if (input_.starts_with("\r\n")) input_.erase(0, 2);  // RFC 9112, 2.2: one empty line may come before
-    for (;;) {
-      problem = parse_input(*parser);
-      if (problem) co_return Status::kOk;
-      if (parser->is_done()) break;
-      if (waits_for_continue(*parser)) {
+    RequestParser parser(limits_);
+    RequestParser::Progress progress = parser.feed(input_);
+    while (progress == RequestParser::Progress::kNeedMore) {
+      if (input_.empty() && parser.take_continue()) {
         const Status status = co_await stream_.write("HTTP/1.1 100 Continue\r\n\r\n", deadline);
         if (status != Status::kOk) co_return status;
       }
       const Status status = co_await stream_.read(input_, deadline);
       if (status != Status::kOk) co_return status;
+      progress = parser.feed(input_);
     }
-    take_request(*parser, request, framing);
-    co_return Status::kOk;
-  }
-
-  // Hands the parser what there is.
-  std::optional<Problem> parse_input(Parser& parser) {
-    while (!input_.empty() && !parser.is_done()) {
-      const bool had_header = parser.is_header_done();
-      boost::system::error_code error;
-      const std::size_t used = parser.put(boost::asio::buffer(input_), error);
-      const bool need_more = error == beast_http::error::need_more;
-      if (error && !need_more) return explain(error, parser, limits_);
-      input_.erase(0, used);
-      if (!had_header && parser.is_header_done()) {
-        if (auto problem = check_framing(parser)) return problem;
-        continue;
-      }
-      if (!parser.is_header_done() && input_.size() >= limits_.header_bytes_max) {
-        return explain(beast_http::error::header_limit, parser, limits_);
-      }
-      if (need_more || used == 0) break;
+    if (progress == RequestParser::Progress::kRefused) {
+      problem = parser.problem();
+      co_return Status::kOk;
     }
-    return std::nullopt;
-  }
-
-  bool waits_for_continue(Parser& parser) {
-    if (continued_ == &parser || !parser.is_header_done() || !input_.empty()) return false;
-    if (parser.get()[beast_http::field::expect].empty()) return false;
-    continued_ = &parser;
-    return true;
-  }
-
-  void take_request(Parser& parser, Request& request, Framing& framing) {
-    continued_ = nullptr;
     framing.keep_alive = parser.keep_alive();
-    framing.chunked = parser.get().version() >= 11;
-    auto message = parser.release();
-    request.method = std::string(message.method_string());
-    request.target = std::string(message.target());
-    for (const auto& field : message) request.headers.emplace_back(field.name_string(), field.value());
-    request.body = std::move(message.body());
+    framing.chunked = parser.knows_chunks();
+    request = parser.take();
     request.remote_address = connection_.remote_address;
     framing.head = request.method == "HEAD";
+    co_return Status::kOk;
   }
 
   awaitable<bool> write(const Response& response, const Framing& framing) {
@@ -270,8 +177,7 @@ class Session {
   Service& service_;
   const Limits& limits_;
   TransportCounters& counters_;
-  std::string input_;                  // bytes not yet parsed
-  const Parser* continued_ = nullptr;  // the one that a 100 Continue was sent for
+  std::string input_;  // bytes not yet parsed
 };
 
 }  // namespace
