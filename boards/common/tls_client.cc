@@ -201,7 +201,11 @@ std::expected<std::size_t, Status> TlsClient::write(Bytes in) {
   const std::size_t record_max =
       static_cast<std::size_t>(std::max(mbedtls_ssl_get_max_out_record_payload(&ssl_), 1));
   in = in.first(std::min(in.size(), record_max));
-  const int result = mbedtls_ssl_write(&ssl_, in.data(), in.size());
+  int result = mbedtls_ssl_write(&ssl_, in.data(), in.size());
+  while (result == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET) {  // one that a read had begun
+    keep_session();
+    result = mbedtls_ssl_write(&ssl_, in.data(), in.size());
+  }
   if (result >= 0) {
     pending_write_ = 0;
     return static_cast<std::size_t>(result);

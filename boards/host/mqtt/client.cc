@@ -200,6 +200,9 @@ void MqttClient::transmit(Instant now) {
 // A refusal does not pass by itself, and a broker that never answered is more likely mistyped than cut off.
 void MqttClient::lost(Instant now, Status status) {
   error_ = link_.error();
+  if (!ever_connected_ && !options_.link.tls && !error_.starts_with("cannot")) {
+    error_ += " before the broker answered: if this is its TLS port, give --cafile";
+  }
   over_ = !options_.reconnect || !ever_connected_ || status == Status::kDenied ||
           now >= connected_last_ + options_.give_up_after;
   backoff_.link_down(now);

@@ -154,6 +154,19 @@ TEST_P(TlsVersions, WorkWhenEachByteComesAlone) {
   }
 }
 
+// A TLS 1.3 server sends tickets after the handshake: a write may come while one has arrived in part.
+TEST_P(TlsVersions, WriteWhileATicketIsOnItsWay) {
+  const TlsServerContext context = make_server();
+  for (int reads = 0; reads < 300; reads += 7) {
+    TlsServer server(context, 1);
+    TlsClient client(context_, trust_, &identity_, {.server_name = "localhost"});
+    ASSERT_EQ(handshake(client, server), Status::kOk) << client.last_error();
+    std::array<std::uint8_t, 8> buffer{};
+    for (int i = 0; i < reads; ++i) EXPECT_EQ(client.read(buffer), std::unexpected(Status::kBusy));
+    expect_exchange(client, server);
+  }
+}
+
 TEST_P(TlsVersions, ReportALinkThatBreaksAtAnyStepAndConnectAgain) {
   const TlsServerContext context = make_server();
   TlsClient client(context_, trust_, &identity_, {.server_name = "localhost"});
