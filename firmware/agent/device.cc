@@ -80,7 +80,8 @@ void Device::link_down(Instant now) {
     backoff_.link_down(now);
     drain(now);
   }
-  if (link_ != Link::kStopped) schedule_connect(now);
+  if (!stop_by_) schedule_connect(now);
+  stop_when_delivered(now);
 }
 
 void Device::schedule_connect(Instant now) {
@@ -112,8 +113,10 @@ std::optional<Instant> Device::next_deadline() const {
     if (deadline && (!next || *deadline < *next)) next = deadline;
   };
   consider(uplink_.next_deadline());
-  if (link_ == Link::kDown) consider(connect_at_);
   if (link_ == Link::kStopped) return next;
+  consider(stop_by_);
+  if (stop_by_) return next;
+  if (link_ == Link::kDown) consider(connect_at_);
   for (const auto& recorder : recorders_) {
     if (!recorder) continue;
     consider(recorder->next_sample());
@@ -143,10 +146,17 @@ LinkRequest Device::link_request() const {
 
 void Device::stop(Instant now) {
   for (std::size_t i = 0; i < config_.tables.size(); ++i) close_batch(i, now);
+  stop_by_ = now + kGoodbyeMax;
+  drain(now);
+}
+
+void Device::stop_when_delivered(Instant now) {
+  if (!stop_by_ || link_ == Link::kStopped) return;
+  const bool delivered = online() && acked_seq() == outbox_.next_seq();
+  if (link_ == Link::kUp && !delivered && now < *stop_by_) return;
   session_.disconnect(now);
   uplink_.session_closed();
   link_ = Link::kStopped;
-  drain(now);
 }
 
 Stats Device::stats() const {
@@ -192,7 +202,7 @@ telemetry::Stamp Device::stamp(Instant now) const {
 }
 
 void Device::sample_due(Instant now) {
-  if (link_ == Link::kStopped) return;
+  if (stop_by_) return;
   for (std::size_t i = 0; i < config_.tables.size(); ++i) {
     if (now >= recorders_[i]->next_sample()) sample(i, now);
     if (recorders_[i]->due(now)) close_batch(i, now);
@@ -236,6 +246,7 @@ void Device::close_batch(std::size_t table, Instant now) {
 void Device::drain(Instant now) {
   while (auto event = session_.poll_event()) handle_event(now, *event);
   uplink_.pump(now);
+  stop_when_delivered(now);
 }
 
 void Device::handle_event(Instant now, const mqtt::Event& event) {

@@ -64,6 +64,7 @@ struct Stats {
 
 class Device final : private Uplink::Owner {
  public:
+  static constexpr Millis kGoodbyeMax{3'000};
   static constexpr std::size_t kTablesMax = 2;
   static constexpr std::size_t kBatchSizeMax = 512;  // bytes of a record; bounds what a reset can lose of RAM
 
@@ -90,8 +91,9 @@ class Device final : private Uplink::Owner {
   void transmitted(Instant now, std::size_t size);
   [[nodiscard]] LinkRequest link_request() const;
 
-  // Records what is sampled so far and says goodbye: samples no more, asks to close the link and not to open
-  // it again. For an orderly stop; what the gateway has not committed stays in the outbox.
+  // For an orderly stop: samples no more, records what is sampled so far, delivers it if the gateway is there
+  // (for kGoodbyeMax at most), then says goodbye: link_request() becomes kClose and stays so. What the
+  // gateway has not committed stays in the outbox.
   void stop(Instant now);
 
   [[nodiscard]] const outbox::Outbox& outbox() const { return outbox_; }
@@ -115,6 +117,7 @@ class Device final : private Uplink::Owner {
   void handle_event(Instant now, const mqtt::Event& event);
   void handle_message(Instant now, const mqtt::Message& message);
   void schedule_connect(Instant now);
+  void stop_when_delivered(Instant now);
 
   Config config_;
   Ports ports_;
@@ -133,6 +136,7 @@ class Device final : private Uplink::Owner {
   mqtt::Backoff backoff_;
   Link link_ = Link::kDown;
   std::optional<Instant> connect_at_;
+  std::optional<Instant> stop_by_;       // stop() was called; at the latest then
   std::optional<UnixMillis> boot_time_;  // Unix time at monotonic zero
   Stats stats_;
 };

@@ -272,7 +272,7 @@ TEST(Device, PublishesLiveTablesOnlyWhileOnlineAndNeverStoresThem) {
   expect_complete(rig);
 }
 
-TEST(Device, StopRecordsTheOpenBatchAndSaysGoodbye) {
+TEST(Device, StopDeliversTheOpenBatchAndSaysGoodbye) {
   DeviceRig rig;
   ASSERT_EQ(rig.boot(), Status::kOk);
   rig.run_for(Millis{9'500});
@@ -280,8 +280,36 @@ TEST(Device, StopRecordsTheOpenBatchAndSaysGoodbye) {
   rig.device->stop(rig.now);
   rig.settle();
   EXPECT_EQ(rig.device->outbox().next_seq(), before + 1);
+  expect_complete(rig);
   EXPECT_EQ(rig.broker.wills, 0U) << "a goodbye is no death";
   EXPECT_TRUE(rig.broker.closed());
+  const std::uint64_t attempts = rig.link_attempts;
+  rig.run_for(Millis{60'000});
+  EXPECT_EQ(rig.link_attempts, attempts) << "it stays away";
+  EXPECT_EQ(rig.device->outbox().next_seq(), before + 1) << "and samples no more";
+}
+
+TEST(Device, StopDoesNotWaitForAGatewayThatIsNotThere) {
+  DeviceRig rig;
+  ASSERT_EQ(rig.boot(), Status::kOk);
+  rig.run_for(Millis{5'500});
+  rig.broker.drop_records = true;
+  rig.device->stop(rig.now);
+  rig.settle();
+  EXPECT_FALSE(rig.broker.closed()) << "a moment for the ack";
+  rig.run_for(Device::kGoodbyeMax);
+  EXPECT_TRUE(rig.broker.closed());
+  EXPECT_EQ(rig.broker.wills, 0U);
+}
+
+TEST(Device, StopWithoutALinkIsImmediate) {
+  DeviceRig rig;
+  rig.link_allowed = false;
+  ASSERT_EQ(rig.boot(), Status::kOk);
+  rig.run_for(Millis{5'500});
+  rig.device->stop(rig.now);
+  EXPECT_EQ(rig.device->link_request(), LinkRequest::kClose);
+  EXPECT_EQ(rig.device->outbox().next_seq(), Seq{3});
 }
 
 TEST(Device, CountsMissedInstantsWhenSensorsFailAndGoesOn) {
