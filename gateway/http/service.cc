@@ -199,8 +199,8 @@ std::expected<void, Problem> Service::admit(const Request& request, Access acces
   Problem problem{.kind = ProblemKind::kUnauthorized};
   problem.detail = authorization
                        ? "This API key is not known to the gateway. Its file of keys is read at the start."
-                       : "Send 'Authorization: Bearer KEY' with the API key that the gateway's init has "
-                         "printed.";
+                       : "Send 'Authorization: Bearer KEY' with the API key in the file api-key of the folder "
+                         "that `godwit-gateway init` made.";
   problem.headers.emplace_back("WWW-Authenticate", authorization
                                                        ? "Bearer realm=\"godwit\", error=\"invalid_token\""
                                                        : "Bearer realm=\"godwit\"");
