@@ -5,7 +5,7 @@
 #include <optional>
 #include <utility>
 
-namespace godwit::testing {
+namespace godwit::test {
 namespace {
 
 std::uint16_t take_u16(std::string_view& in) {
@@ -188,4 +188,4 @@ void ModelBroker::publish(std::string_view topic, std::string_view payload) {
   output_ += packet(0x30, u16(topic.size()) + std::string(topic) + '\0' + std::string(payload));
 }
 
-}  // namespace godwit::testing
+}  // namespace godwit::test

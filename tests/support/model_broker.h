@@ -14,7 +14,7 @@
 
 #include "proto/codec/messages.h"
 
-namespace godwit::testing {
+namespace godwit::test {
 
 // What the gateway's database would hold.
 struct ModelGateway {
@@ -72,4 +72,4 @@ class ModelBroker {
   bool closed_ = true;
 };
 
-}  // namespace godwit::testing
+}  // namespace godwit::test

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fcntl.h>
 #include <gtest/gtest.h>
 
 #include "boards/host/address.h"
@@ -7,6 +8,7 @@
 #include "boards/host/files.h"
 #include "boards/host/host_entropy.h"
 #include "tests/support/flash_conformance.h"
+#include "tests/support/port_conformance.h"
 #include "tests/support/process.h"
 
 namespace godwit::boards {
@@ -99,6 +101,17 @@ TEST(HostEntropy, FillsEverythingAndDiffersEachTime) {
   EXPECT_EQ(entropy.fill(second), Status::kOk);
   EXPECT_NE(first, second);
   EXPECT_EQ(entropy.fill({}), Status::kOk);
+}
+
+TEST(HostEntropy, ConformsToItsPort) {
+  HostEntropy entropy;
+  test::expect_entropy_conforms(entropy);
+}
+
+TEST(ConsoleLog, ConformsToItsPort) {
+  const UniqueFd nowhere(::open("/dev/null", O_WRONLY | O_CLOEXEC));
+  ConsoleLog log(ports::LogLevel::kDebug, nowhere.get());
+  test::expect_log_conforms(log);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include "boards/host/console_log.h"
 #include "boards/host/files.h"
+#include "tests/support/port_conformance.h"
 #include "tests/support/process.h"
 
 namespace godwit::boards {
@@ -172,6 +173,12 @@ TEST_F(HostSensorsTest, NeverExceedATable) {
   HostSensors sensors(root_.path(), log_);
   EXPECT_EQ(sensors.tables()[0].contract.channels.size(), codec::kChannelsMax);
   EXPECT_EQ(codec::check(sensors.tables()[0].contract), Status::kOk);
+}
+
+TEST(HostSensors, OfThisVeryMachineConformToTheirPort) {
+  ConsoleLog log(ports::LogLevel::kError);
+  HostSensors sensors("/", log);
+  test::expect_sensors_conform(sensors, sensors.tables());
 }
 
 }  // namespace

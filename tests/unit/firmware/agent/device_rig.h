@@ -6,27 +6,15 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <random>
 #include <string>
 #include <vector>
 
 #include "firmware/agent/device.h"
 #include "sim/flash/sim_flash.h"
 #include "tests/support/model_broker.h"
+#include "tests/support/seeded_entropy.h"
 
 namespace godwit::agent {
-
-class SeededEntropy final : public ports::Entropy {
- public:
-  explicit SeededEntropy(std::uint64_t seed) : engine_(seed) {}
-  Status fill(MutableBytes out) override {
-    for (auto& byte : out) byte = static_cast<std::uint8_t>(engine_());
-    return Status::kOk;
-  }
-
- private:
-  std::mt19937_64 engine_;
-};
 
 // Channel c at time t reads t * (c + 1): a reader can tell any row by its values.
 class CountingSensors final : public ports::Sensors {
@@ -53,15 +41,15 @@ class RecordingLog final : public ports::Log {
 
 class DeviceRig {
  public:
-  explicit DeviceRig(const ports::FlashGeometry& geometry = {4096, 16, 8}, std::uint64_t seed = 1)
+  explicit DeviceRig(const ports::FlashGeometry& geometry = {4096, 16, 8}, std::uint32_t seed = 1)
       : flash(geometry), entropy(seed), broker(gateway) {}
 
   sim::SimFlash flash;
-  SeededEntropy entropy;
+  test::SeededEntropy entropy;
   CountingSensors sensors;
   RecordingLog log;
-  testing::ModelGateway gateway;
-  testing::ModelBroker broker;
+  test::ModelGateway gateway;
+  test::ModelBroker broker;
   std::unique_ptr<Device> device;
   Instant now{};
   bool link_allowed = true;                // false: connecting fails

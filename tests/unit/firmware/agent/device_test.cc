@@ -10,7 +10,7 @@
 namespace godwit::agent {
 namespace {
 
-using ModelItem = testing::ModelGateway::Item;
+using ModelItem = test::ModelGateway::Item;
 
 // Everything that was recorded, once, in order, explained where it is lost.
 void expect_complete(const DeviceRig& rig) {

@@ -8,6 +8,8 @@
 #include <fstream>
 #include <stdexcept>
 
+#include "tests/support/port_conformance.h"
+
 namespace godwit::sim {
 namespace {
 
@@ -66,6 +68,13 @@ TEST(SyntheticSensors, ALateSampleStandsForTheInstantItIsNearestTo) {
   EXPECT_EQ(row[0], 7);
   ASSERT_EQ(sensors.sample(0, Instant(Millis{7'501}), row), Status::kOk);
   EXPECT_EQ(row[0], 8);
+}
+
+TEST(SyntheticSensors, ConformToTheirPort) {
+  SyntheticSensors sensors(3, Millis{1'000}, nullptr);
+  const telemetry::Table table{
+      .contract = {.name = "t", .period = Millis{1'000}, .channels = sensors.channels()}};
+  test::expect_sensors_conform(sensors, {&table, 1});
 }
 
 TEST(SyntheticSensors, HaveNoMoreRowsOnceFinished) {
