@@ -10,6 +10,7 @@
 #include <array>
 #include <cstdio>
 #include <optional>
+#include <vector>
 
 #include "boards/host/connection.h"
 #include "boards/host/console_log.h"
@@ -35,6 +36,8 @@ struct Arguments {
   std::string data;
   std::string log_level = "warning";
   std::uint32_t flash_kib = 4096;
+  double period_s = 1;
+  std::uint16_t rows = 64;
 };
 
 int complain(const std::string& what) {
@@ -83,6 +86,17 @@ void run(agent::Device& device, Connection& connection, const HostClock& clock, 
   }
 }
 
+// What is stored is sampled and packed as asked for; live channels stay as they are.
+std::vector<telemetry::Table> tables_of(const HostSensors& sensors, const Arguments& arguments) {
+  std::vector<telemetry::Table> tables(sensors.tables().begin(), sensors.tables().end());
+  for (telemetry::Table& table : tables) {
+    if (table.contract.channel_class == codec::ChannelClass::kLive) continue;
+    table.contract.period = Millis{static_cast<std::int64_t>(arguments.period_s * 1'000)};
+    table.rows_max = arguments.rows;
+  }
+  return tables;
+}
+
 int start(const Arguments& arguments) {
   const auto id = DeviceId::parse(arguments.id);
   if (!id)
@@ -106,13 +120,14 @@ int start(const Arguments& arguments) {
   ConsoleLog log(*level);
   HostEntropy entropy;
   HostSensors sensors("/", log);
-  if (sensors.tables().empty()) return complain("nothing to measure: is /proc mounted?");
+  const std::vector<telemetry::Table> tables = tables_of(sensors, arguments);
+  if (tables.empty()) return complain("nothing to measure: is /proc mounted?");
   const agent::Config config{.id = *id,
                              .firmware = kFirmware,
                              .board = kBoard,
                              .boot = *boot,
                              .reset_reason = codec::ResetReason::kPowerOn,
-                             .tables = sensors.tables()};
+                             .tables = tables};
   agent::Device device(config, {.flash = **flash, .entropy = entropy, .sensors = sensors, .log = log});
   if (const Status status = device.start(clock.now()); status != Status::kOk) {
     return complain("cannot start on " + (data->path() / "flash.bin").string() + ": " +
@@ -152,6 +167,12 @@ int main_of(int argc, char** argv) {
   app.add_option("--server-name", arguments.server_name, "The name in the broker's certificate, if not HOST");
   app.add_option("--flash-kib", arguments.flash_kib, "Size of the flash file when it is made")
       ->check(CLI::Range(8U, 1U << 20U))
+      ->capture_default_str();
+  app.add_option("--period", arguments.period_s, "Seconds between samples")
+      ->check(CLI::Range(0.001, 86'400.0))
+      ->capture_default_str();
+  app.add_option("--rows", arguments.rows, "Samples in a record, at most")
+      ->check(CLI::Range(std::size_t{1}, codec::kRowsMax))
       ->capture_default_str();
   app.add_option("--log", arguments.log_level, "debug, info, warning or error")->capture_default_str();
   CLI11_PARSE(app, argc, argv);
