@@ -35,6 +35,7 @@ class StopSignals {
     sigaddset(&set_, SIGINT);
     pthread_sigmask(SIG_BLOCK, &set_, nullptr);  // inherited by every thread started later
     std::signal(SIGPIPE, SIG_IGN);
+    std::signal(SIGXFSZ, SIG_IGN);  // beyond a limit on file sizes a write fails, as on a full disk
   }
   void wait() const {
     int number = 0;
