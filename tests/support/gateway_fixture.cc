@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/support/gateway_fixture.h"
 
+#include <csignal>
 #include <stdexcept>
 #include <thread>
 
@@ -8,6 +9,11 @@ namespace godwit::test {
 namespace {
 
 constexpr std::chrono::seconds kStartTimeout{10};
+constexpr std::size_t kTailSize = 4'000;
+
+std::string tail(const std::string& text) {
+  return text.size() <= kTailSize ? text : "...\n" + text.substr(text.size() - kTailSize);
+}
 
 }  // namespace
 
@@ -33,6 +39,7 @@ GatewayFixture::GatewayFixture() : dir_(parent_.path() / "gateway") {
 }
 
 void GatewayFixture::start_broker() {
+  end(broker_);
   broker_ = std::make_unique<Process>(
       std::vector<std::string>{"mosquitto", "-c", (dir_ / "mosquitto.conf").string()});
   if (!wait_for_port(mqtt_port_, kStartTimeout)) {
@@ -41,6 +48,7 @@ void GatewayFixture::start_broker() {
 }
 
 void GatewayFixture::start_gateway() {
+  end(gateway_);
   gateway_ = std::make_unique<Process>(std::vector<std::string>{gateway_program(), "run", dir_.string()});
   if (!gateway_->wait_for_line("godwit-gateway ready", kStartTimeout)) {
     throw std::runtime_error("godwit-gateway does not start:\n" + gateway_->log());
@@ -56,10 +64,31 @@ void GatewayFixture::start_gateway() {
   }
 }
 
+void GatewayFixture::end(std::unique_ptr<Process>& process) {
+  if (process == nullptr) return;
+  process->signal(SIGKILL);
+  static_cast<void>(process->wait(kStartTimeout));
+  past_log_ = tail(past_log_ + tail(process->log()));
+  process.reset();
+}
+
+std::string GatewayFixture::log_tail() const {
+  std::string log = "--- ended before:\n" + past_log_;
+  if (broker_ != nullptr) log += "--- broker:\n" + tail(broker_->log());
+  if (gateway_ != nullptr) log += "--- gateway:\n" + tail(gateway_->log());
+  return log;
+}
+
 std::filesystem::path GatewayFixture::add_device(const std::string& id) {
   const Outcome added = run_gateway_program({"device", "add", dir_.string(), id});
   if (added.status != 0) throw std::runtime_error("godwit-gateway device add fails:\n" + added.log);
   return dir_ / "devices" / id;
+}
+
+void GatewayFixture::add_devices(const std::string& prefix, unsigned count) {
+  const Outcome added = run_gateway_program(
+      {"device", "add", dir_.string(), "--count", std::to_string(count), "--prefix", prefix});
+  if (added.status != 0) throw std::runtime_error("godwit-gateway device add fails:\n" + added.log);
 }
 
 HttpsOptions GatewayFixture::https() const {
@@ -77,6 +106,23 @@ std::string GatewayFixture::wait_for_body(const std::string& path, std::string_v
     if (std::chrono::steady_clock::now() > deadline) return response.body;
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
+}
+
+std::uint64_t GatewayFixture::metric(const std::string& name) const {
+  const std::string body = get("/metrics").body;
+  const std::size_t at = body.find("\n" + name + " ");
+  if (at == std::string::npos) throw std::runtime_error("no " + name + " in /metrics:\n" + body);
+  return std::stoull(body.substr(at + name.size() + 2));
+}
+
+bool GatewayFixture::wait_for_metric(const std::string& name, std::uint64_t value,
+                                     std::chrono::milliseconds timeout) const {
+  const auto deadline = std::chrono::steady_clock::now() + timeout;
+  while (metric(name) < value) {
+    if (std::chrono::steady_clock::now() > deadline) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  return true;
 }
 
 std::vector<std::string> GatewayFixture::peer(const std::string& program,

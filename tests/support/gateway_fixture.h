@@ -38,17 +38,23 @@ class GatewayFixture {
   void start_broker();
   void start_gateway();
   // SIGKILL.
-  void kill_broker() { broker_.reset(); }
-  void kill_gateway() { gateway_.reset(); }
+  void kill_broker() { end(broker_); }
+  void kill_gateway() { end(gateway_); }
 
   // Precondition: started and not killed.
   [[nodiscard]] Process& broker() { return *broker_; }
   [[nodiscard]] Process& gateway() { return *gateway_; }
 
+  // The last lines of all that broker and gateway wrote, killed ones included.
+  [[nodiscard]] std::string log_tail() const;
+
   [[nodiscard]] const std::filesystem::path& dir() const { return dir_; }
   [[nodiscard]] std::uint16_t mqtt_port() const { return mqtt_port_; }
+  [[nodiscard]] std::uint16_t http_port() const { return http_port_; }
   // Issues the device's credentials and returns their folder.
   std::filesystem::path add_device(const std::string& id);
+  // The same for PREFIX1 to PREFIXcount, padded to one width.
+  void add_devices(const std::string& prefix, unsigned count);
 
   // With the API key of the installation.
   [[nodiscard]] HttpsOptions https() const;
@@ -57,6 +63,12 @@ class GatewayFixture {
   // the deadline.
   [[nodiscard]] std::string wait_for_body(const std::string& path, std::string_view text,
                                           std::chrono::milliseconds timeout = std::chrono::seconds(10)) const;
+
+  // One of the counters of /metrics. Throws if there is no such.
+  [[nodiscard]] std::uint64_t metric(const std::string& name) const;
+  // Waits until it is at least `value`. False: it is not, at the deadline.
+  [[nodiscard]] bool wait_for_metric(const std::string& name, std::uint64_t value,
+                                     std::chrono::milliseconds timeout = std::chrono::seconds(30)) const;
 
   // The command line of an independent MQTT client (mosquitto_pub, mosquitto_sub, mosquitto_rr) with these
   // credentials, to which topics and messages are added.
@@ -67,10 +79,13 @@ class GatewayFixture {
   [[nodiscard]] std::vector<std::string> gateway_peer(const std::string& program) const;
 
  private:
+  void end(std::unique_ptr<Process>& process);
+
   TempDir parent_;
   std::filesystem::path dir_;
   std::uint16_t mqtt_port_ = free_port();
   std::uint16_t http_port_ = free_port();
+  std::string past_log_;  // of those that were killed
   std::unique_ptr<Process> broker_;
   std::unique_ptr<Process> gateway_;
 };
