@@ -98,6 +98,9 @@ int run(RunOptions& o) {
   if (!o.api_url.empty()) installation.api.base_url = o.api_url;
   std::optional<Recording> recording;
   if (!o.replay_file.empty()) recording = Recording::read(o.replay_file);
+  // Before the run, which may be long: a report that cannot be written is not worth it.
+  std::ofstream report_file(o.report_file);
+  if (!o.report_file.empty() && !report_file) throw std::runtime_error(o.report_file + ": cannot be written");
   o.fleet.ids = issued_devices(o.gateway_dir, o.prefix, o.devices);
   o.fleet.credentials_dir = installation.credentials_dir;
   o.fleet.member.broker_host = installation.broker_host;
@@ -145,9 +148,8 @@ int run(RunOptions& o) {
   if (isatty(STDERR_FILENO) != 0) std::fputs("\n", stderr);
   std::cout << report.to_text();
   if (!o.report_file.empty()) {
-    std::ofstream file(o.report_file);
-    file << report.to_json();
-    if (!file.flush()) throw std::runtime_error(o.report_file + ": cannot be written");
+    report_file << report.to_json();
+    if (!report_file.flush()) throw std::runtime_error(o.report_file + ": cannot be written");
   }
   return report.promise_held() ? 0 : 1;
 }
@@ -161,7 +163,11 @@ int main(int argc, char** argv) {
   CLI::App* run_command =
       app.add_subcommand("run", "Run devices in real time, then judge what the gateway holds");
   add_run_options(*run_command, options);
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
   std::signal(SIGPIPE, SIG_IGN);
   for (const int signal : {SIGINT, SIGTERM}) {
     std::signal(signal, [](int) { ++interrupts; });
