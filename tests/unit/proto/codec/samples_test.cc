@@ -212,8 +212,9 @@ TEST(SampleSizes, ChannelsThatDoNotChangeCostNearlyNothing) {
   EXPECT_LE(encode(Rows(1024, Row(16, 5))).size(), 64U) << "16,384 samples";
 }
 
-// The reason why there is no second coding to fall back to: docs/adr/0003-sample-codec.md. The worst signals
-// known: widths at which a varint wastes least, changing so that nothing can be learned of them.
+// The reason why there is no second coding to fall back to: docs/adr/0006-sample-codec.md. Not a proof: these
+// are the worst signals that we know, widths at which a varint wastes least, changing so that nothing can be
+// learned of them.
 TEST(SampleSizes, AreAtMostAFewBytesAbovePackedVarints) {
   std::mt19937_64 random(11);
   const auto of_widths = [&](std::size_t channels, std::size_t count, const std::vector<unsigned>& widths) {
