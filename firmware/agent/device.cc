@@ -170,7 +170,7 @@ std::expected<std::size_t, Status> Device::encode_hello(MutableBytes out) {
   std::uint64_t missed = 0;
   for (std::size_t i = 0; i < config_.tables.size(); ++i) {
     tables[i] = &config_.tables[i].contract;
-    missed += recorders_[i]->missed_samples();
+    missed += recorder(i).missed_samples();
   }
   const outbox::Stats& stats = outbox_.stats();
   const codec::Hello hello{.epoch = outbox_.epoch(),
@@ -195,6 +195,12 @@ std::uint32_t Device::random() {
   return load_le<std::uint32_t>(bytes.data());
 }
 
+telemetry::Recorder& Device::recorder(std::size_t table) {
+  auto& recorder = recorders_[table];
+  GODWIT_ASSERT(recorder.has_value());
+  return *recorder;
+}
+
 telemetry::Stamp Device::stamp(Instant now) const {
   telemetry::Stamp stamp{.now = now, .unix_time = std::nullopt, .boot = config_.boot};
   if (boot_time_) stamp.unix_time = UnixMillis{boot_time_->value + now.time_since_epoch().count()};
@@ -204,8 +210,8 @@ telemetry::Stamp Device::stamp(Instant now) const {
 void Device::sample_due(Instant now) {
   if (stop_by_) return;
   for (std::size_t i = 0; i < config_.tables.size(); ++i) {
-    if (now >= recorders_[i]->next_sample()) sample(i, now);
-    if (recorders_[i]->due(now)) close_batch(i, now);
+    if (now >= recorder(i).next_sample()) sample(i, now);
+    if (recorder(i).due(now)) close_batch(i, now);
   }
 }
 
@@ -213,24 +219,24 @@ void Device::sample(std::size_t table, Instant now) {
   std::array<std::int64_t, codec::kChannelsMax> values{};
   const auto row = std::span(values).first(config_.tables[table].contract.channels.size());
   if (ports_.sensors.sample(table, now, row) != Status::kOk) {
-    recorders_[table]->skip(now);
+    recorder(table).skip(now);
     return;
   }
-  Status status = recorders_[table]->sample(stamp(now), row);
+  Status status = recorder(table).sample(stamp(now), row);
   if (status == Status::kFull) {
     close_batch(table, now);
-    status = recorders_[table]->sample(stamp(now), row);
+    status = recorder(table).sample(stamp(now), row);
   }
   GODWIT_ASSERT(status == Status::kOk);  // an empty batch takes any row of a checked table
   ++stats_.sample_rows;
 }
 
 void Device::close_batch(std::size_t table, Instant now) {
-  const Bytes batch = recorders_[table]->close();
+  const Bytes batch = recorder(table).close();
   if (batch.empty()) return;
   if (config_.tables[table].contract.channel_class == codec::ChannelClass::kLive) {
     // Newest wins: what finds no link, or no room, is not worth keeping.
-    if (online()) static_cast<void>(session_.publish(now, {.topic = live_topic_.view(), .payload = batch}));
+    if (online()) ignore(session_.publish(now, {.topic = live_topic_.view(), .payload = batch}));
     return;
   }
   const Status status = outbox_.append(batch);

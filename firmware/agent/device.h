@@ -109,6 +109,8 @@ class Device final : private Uplink::Owner {
   std::expected<std::size_t, Status> encode_hello(MutableBytes out) override;
   std::uint32_t random() override;
 
+  // Of a table that start() has set up.
+  telemetry::Recorder& recorder(std::size_t table);
   [[nodiscard]] telemetry::Stamp stamp(Instant now) const;
   void sample_due(Instant now);
   void sample(std::size_t table, Instant now);
@@ -126,9 +128,9 @@ class Device final : private Uplink::Owner {
   topics::Topic live_topic_;
   topics::Topic gone_topic_;
   mqtt::Will will_;
-  std::array<std::uint8_t, 512> receive_;
-  std::array<std::uint8_t, 2048> transmit_;
-  std::array<std::array<std::uint8_t, kBatchSizeMax>, kTablesMax> batches_;
+  std::array<std::uint8_t, 512> receive_{};
+  std::array<std::uint8_t, 2048> transmit_{};
+  std::array<std::array<std::uint8_t, kBatchSizeMax>, kTablesMax> batches_{};
   std::array<std::optional<telemetry::Recorder>, kTablesMax> recorders_;
   outbox::Outbox outbox_;
   mqtt::Session session_;

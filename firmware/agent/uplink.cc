@@ -107,7 +107,7 @@ void Uplink::pump(Instant now) {
 }
 
 bool Uplink::send_hello(Instant now) {
-  std::array<std::uint8_t, kHelloSizeMax> hello;
+  std::array<std::uint8_t, kHelloSizeMax> hello{};
   const auto size = owner_.encode_hello(hello);
   if (!size) {
     log_.write(ports::LogLevel::kError, "hello_too_large", {{.key = "limit", .number = kHelloSizeMax}});
@@ -139,7 +139,7 @@ bool Uplink::send_next(Instant now) {
 
 // The payload goes from flash straight into the packet that TLS will read.
 Status Uplink::send_record(Instant now, const outbox::Entry& entry) {
-  std::array<std::uint8_t, codec::kRecordPrefixMax> prefix;
+  std::array<std::uint8_t, codec::kRecordPrefixMax> prefix{};
   const auto prefix_size = codec::encode_record_prefix(outbox_.epoch(), send_, entry.size_bytes, prefix);
   if (!prefix_size) return prefix_size.error();
   const auto payload = session_.begin_publish(
@@ -160,7 +160,7 @@ Status Uplink::send_record(Instant now, const outbox::Entry& entry) {
 Status Uplink::send_loss(Instant now, const outbox::Entry& entry) {
   const Seq end = entry.seq + entry.count;  // the entry may begin before the place that was asked for
   const codec::Loss loss{.count = end - send_, .reason = to_wire(entry.reason)};
-  std::array<std::uint8_t, codec::kLossRecordSizeMax> record;
+  std::array<std::uint8_t, codec::kLossRecordSizeMax> record{};
   const auto size = codec::encode(outbox_.epoch(), send_, loss, record);
   if (!size) return size.error();
   const auto id = session_.publish(

@@ -60,12 +60,10 @@ enum class PropertyId : std::uint8_t {
   kSharedAvailable = 0x2A,
 };
 
-inline constexpr std::uint32_t kVarintMax = 268'435'455;         // 1.5.5
-inline constexpr std::uint32_t kPacketSizeMax = kVarintMax + 5;  // with the fixed header
-
 [[nodiscard]] bool is_utf8(Bytes bytes);               // well formed as Unicode has it; U+0000 allowed
 [[nodiscard]] bool is_mqtt_string(Bytes bytes);        // 1.5.4: UTF-8, no U+0000, at most 65,535 bytes
-[[nodiscard]] bool is_topic_name(std::string_view);    // 4.7: a string of at least one character, no wildcard
+[[nodiscard]] bool is_topic_name(std::string_view);    // 4.7: not empty, no wildcard; and, as 1.5.4 lets us,
+                                                       // no control character
 [[nodiscard]] bool is_topic_filter(std::string_view);  // 4.7.1, and 4.8.2 for shared subscriptions
 [[nodiscard]] bool is_shared_filter(std::string_view);
 // Whether 2.4 allows this reason code in a packet of this type that a server sends.

@@ -14,16 +14,8 @@
 
 namespace godwit::mqtt {
 
-constinit const Session::Server Session::kAnyServer{.maximum_packet_size = kPacketSizeMax,
-                                                    .receive_maximum = 0xFFFF,
-                                                    .topic_alias_maximum = 0,
-                                                    .maximum_qos = Qos::kExactlyOnce,
-                                                    .retain = true,
-                                                    .wildcard = true,
-                                                    .shared = true};
-
 Session::Session(const Memory& memory, const Options& options)
-    : resumable_(!options.clean_start), memory_(memory), server_(kAnyServer), options_(options) {}
+    : resumable_(!options.clean_start), memory_(memory), options_(options) {}
 
 Status Session::link_up(Instant now) {
   if (phase_ != Phase::kDown) return Status::kState;
@@ -32,9 +24,9 @@ Status Session::link_up(Instant now) {
   write_connect(writer);
   if (writer.size() + reserve() > memory_.transmit.size()) return Status::kInvalidArgument;
   transmit_end_ = writer.size();
-  server_ = kAnyServer;
+  server_ = {};
   alias_count_ = 0;
-  unacked_ = 0;
+  carried_count_ = received_count_;
   quota_ = 0;
   last_sent_ = now;
   last_received_ = now;
@@ -71,7 +63,7 @@ void Session::close(const Ended& ended) {
   ended_ = ended;
 }
 
-void Session::drop_transmit() { packet_start_ = transmit_start_ = transmit_end_ = 0; }
+void Session::drop_transmit() { transmit_start_ = transmit_end_ = 0; }
 
 void Session::disconnect(Instant now, ReasonCode reason) {
   if (phase_ != Phase::kConnecting && phase_ != Phase::kConnected) return;
@@ -138,7 +130,7 @@ std::optional<Event> Session::poll_event() {
   if (event_state_ == EventState::kWaiting) {
     event_state_ = EventState::kBorrowed;
     // From here the message counts as delivered, and must not be delivered again (4.3.3).
-    if (event_.message.qos == Qos::kExactlyOnce) received_[received_count_++] = event_.id;
+    if (event_.message.qos == Qos::kExactlyOnce) memory_.inbound[received_count_++] = event_.id;
     return event_;
   }
   if (auto event = poll_request()) return event;

@@ -42,6 +42,9 @@ struct Memory {
   // Unacknowledged QoS 1 and 2 messages, kept for redelivery. Without it (empty) a lost link loses them, with
   // an event each, and the session must be opened with clean_start and no session expiry.
   MutableBytes retransmit;
+  // Identifiers of QoS 2 messages received and not yet released by the server (4.3.3). Twice the receive
+  // maximum is enough; without it no message of QoS 2 is accepted.
+  std::span<std::uint16_t> inbound{};
 };
 
 struct Options {
@@ -54,7 +57,7 @@ struct Options {
   bool clean_start = true;
   std::uint32_t session_expiry_s = 0;  // 3.1.2.11.2
   std::uint16_t keep_alive_s = 60;     // 0: off. The server may change it (3.2.2.3.14)
-  // Unacknowledged QoS 1 and 2 messages accepted at once, 1 to kInboundMax.
+  // QoS 1 and 2 messages that the server may send before it has the acknowledgement of the first, at least 1.
   std::uint16_t receive_maximum = 8;
   bool use_topic_alias = true;  // outbound, as far as the server allows
   Millis ack_timeout{20'000};   // CONNACK, SUBACK, PINGRESP: later than this closes the link
@@ -88,7 +91,6 @@ struct Event {
 
 class Session {
  public:
-  static constexpr std::uint16_t kInboundMax = 16;
   static constexpr std::uint16_t kOutboundMax = 16;  // QoS 1 and 2 messages in flight
   static constexpr std::uint16_t kAliasesMax = 4;
 
@@ -173,27 +175,27 @@ class Session {
   struct Request {
     std::uint16_t id = 0;
     RequestState state = RequestState::kPuback;
-    bool due = false;   // its packet must be sent on this connection
-    bool sent = false;  // its packet was sent, on this connection or an earlier one
+    bool due = false;            // its packet must be sent on this connection
+    bool sent = false;           // its packet was sent, on this connection or an earlier one
+    Qos qos = Qos::kAtMostOnce;  // asked for, of a SUBSCRIBE
     ReasonCode reason = ReasonCode::kSuccess;
     std::size_t stored_size = 0;  // bytes in the retransmit memory, which is in the order of requests_
   };
 
-  // What CONNACK says about the server (3.2.2.3).
+  // What CONNACK says about the server (3.2.2.3), and what holds where it is silent.
   struct Server {
-    std::uint32_t maximum_packet_size;
-    std::uint16_t receive_maximum;
-    std::uint16_t topic_alias_maximum;
-    Qos maximum_qos;
-    bool retain;
-    bool wildcard;
-    bool shared;
+    std::uint32_t maximum_packet_size = kPacketSizeMax;
+    std::uint16_t receive_maximum = 0xFFFF;
+    std::uint16_t topic_alias_maximum = 0;
+    Qos maximum_qos = Qos::kExactlyOnce;
+    bool retain = true;
+    bool wildcard = true;
+    bool shared = true;
   };
-  static const Server kAnyServer;
 
   struct AliasTopic {
     std::uint8_t size = 0;
-    std::array<char, kAliasTopicSizeMax> text;
+    std::array<char, kAliasTopicSizeMax> text{};
   };
   struct Alias {
     std::uint16_t value = 0;  // 0: none
@@ -254,6 +256,7 @@ class Session {
   [[nodiscard]] std::span<const Request> requests() const {
     return std::span(requests_).first(request_count_);
   }
+  [[nodiscard]] std::span<std::uint16_t> received() const { return memory_.inbound.first(received_count_); }
   [[nodiscard]] std::size_t stored_offset(const Request* before) const;
   void resume_requests(bool session_present);
   void abandon_requests();
@@ -267,7 +270,6 @@ class Session {
   ReasonCode receive_publish(Reader body);
   ReasonCode accept();
   ReasonCode receive_ack(PacketType type, Reader body);
-  ReasonCode receive_unknown_ack(PacketType type, std::uint16_t id, ReasonCode reason);
   ReasonCode receive_pubrel(std::uint16_t id);
   ReasonCode answer(std::uint8_t first_byte, std::uint16_t id, ReasonCode reason);
   ReasonCode receive_suback(Instant now, PacketType type, Reader body);
@@ -283,16 +285,17 @@ class Session {
   std::size_t receive_size_ = 0;
   std::size_t packet_size_ = 0;  // 0: not known yet
 
-  // Output: packets from packet_start_ (the one that is being sent) to transmit_end_.
-  std::size_t packet_start_ = 0;
+  // Output: what waits for the link.
   std::size_t transmit_start_ = 0;
   std::size_t transmit_end_ = 0;
 
   std::uint16_t request_count_ = 0;
   std::uint16_t last_id_ = 0;
-  std::uint16_t quota_ = 0;           // 4.9
-  std::uint16_t received_count_ = 0;  // QoS 2 messages received and not released (4.3.3)
-  std::uint16_t unacked_ = 0;         // messages not acknowledged on this connection (3.3.4)
+  std::uint16_t quota_ = 0;  // 4.9
+  // Of memory_.inbound: first those of earlier connections, which no longer count towards the receive
+  // maximum.
+  std::uint16_t carried_count_ = 0;
+  std::uint16_t received_count_ = 0;
   std::uint16_t alias_count_ = 0;
 
   Memory memory_;
@@ -310,7 +313,6 @@ class Session {
   Event event_{};
   // In the order of 4.6: PUBREL by arrival of PUBREC, then PUBLISH as published.
   std::array<Request, kOutboundMax + kSubscribesMax> requests_;
-  std::array<std::uint16_t, kInboundMax> received_;
   std::array<AliasTopic, kAliasesMax> aliases_;
 };
 

@@ -13,6 +13,9 @@
 
 namespace godwit::mqtt {
 
+inline constexpr std::uint32_t kVarintMax = 268'435'455;         // 1.5.5
+inline constexpr std::uint32_t kPacketSizeMax = kVarintMax + 5;  // with the fixed header
+
 enum class Qos : std::uint8_t { kAtMostOnce = 0, kAtLeastOnce = 1, kExactlyOnce = 2 };
 
 // 2.4, all of table 2-6, whatever packet carries it.

@@ -15,12 +15,12 @@
 // records only. One flipped bit in a sector header is put right by its CRC, as a sector is too much to lose.
 //
 // Power cuts. What a torn append leaves is never programmed again: mount() continues behind it and leaves one
-// more unit untouched, which may have been hit and yet read as erased. The record was not acknowledged, so
-// its seq is given to the next one. Should torn bytes verify at a later mount (cells that were charged
-// halfway do that), then two records claim one seq, and the later one stands: advance() looks one record
-// ahead for this. In the same way the first seq of a sector ends what the sector before it can hold. Torn
-// bytes are told from a complete record with one flipped bit, which may have been acknowledged: its seq is
-// lost and reported, not given again.
+// more unit untouched, which may have been hit and yet read as erased. Torn bytes cannot be told from a record
+// that append() had confirmed and that was damaged later, so the seqs that they may stand for are spent: they
+// are reported as lost, and not given again. Should torn bytes verify at a later mount (cells that were charged
+// halfway do that), then they are that record; should two records claim one seq, the later one stands: advance()
+// looks one record ahead for this. In the same way the first seq of a sector ends what the sector before it can
+// hold.
 // A sector whose opening was cut off is opened again before anything else is appended.
 #include "firmware/outbox/outbox.h"
 
@@ -204,7 +204,7 @@ Status Outbox::next_sector(std::uint32_t serial, Sector& out) {
 // Programs `head` and `payload`, one behind the other, filling up the last unit. The inner units of the
 // payload go straight from where they are; only the first and the last one are put together here.
 Status Outbox::program(std::uint64_t at, Bytes head, Bytes payload) {
-  std::array<std::uint8_t, kUnitMax> unit;
+  std::array<std::uint8_t, kUnitMax> unit{};
   const std::uint32_t first_size = padded(head.size());
   const auto first = MutableBytes(unit).first(first_size);
   std::ranges::fill(first, std::uint8_t{0xFF});
@@ -335,36 +335,6 @@ Status Outbox::find_ring() {
   return Status::kOk;
 }
 
-// The complete record at `offset` that one flipped bit has made unreadable. kNotFound: there is none.
-Status Outbox::one_bit_off(std::uint32_t offset, Record& out) {
-  std::array<std::uint8_t, kRecordHeaderSize> header;
-  if (!fits(offset, 1)) return Status::kNotFound;
-  const Status status = flash_.read(address(active_.serial, offset), header);
-  if (status != Status::kOk) return status;
-  const auto stored = load_le<std::uint32_t>(&header[kAtSize]);
-  for (std::uint32_t i = 0; i <= 32; ++i) {
-    // Either the size and its check are as they were written (the last try), or the bit is in them.
-    const std::uint32_t tried = i < 32 ? stored ^ (std::uint32_t{1} << i) : stored;
-    const auto size = static_cast<std::uint16_t>(tried);
-    const std::uint32_t size_crc = crc_of_size(active_.epoch, size);
-    if (size == 0 || size > kRecordSizeMax || !fits(offset, size) || size_check(size_crc) != tried >> 16) {
-      continue;
-    }
-    std::uint32_t crc = size_crc;
-    const Status crc_status = continue_crc(address(active_.serial, offset + kRecordHeaderSize), size, crc);
-    if (crc_status != Status::kOk) return crc_status;
-    const std::uint32_t difference =
-        crc32_le(next_seq_.value, crc) ^ load_le<std::uint32_t>(&header[kAtRecordCrc]);
-    constexpr std::uint32_t kSeqBits = 64;
-    const auto bit = flipped_bit(difference, kSeqBits + size * 8U);
-    if (i < 32 ? difference == 0 : std::has_single_bit(difference) || (bit && *bit >= kSeqBits)) {
-      out = {.seq = next_seq_, .offset = offset, .size_bytes = size};
-      return Status::kOk;
-    }
-  }
-  return Status::kNotFound;
-}
-
 // Finds next_seq() and the end of what is recorded in the active sector.
 Status Outbox::scan_active() {
   std::uint32_t at = padded(kSectorHeaderSize);
@@ -375,7 +345,6 @@ Status Outbox::scan_active() {
   while (status == Status::kOk) {
     Record record;
     status = find(active_, at, least, record);
-    if (status == Status::kNotFound) status = one_bit_off(at, record);
     if (status != Status::kOk) break;
     least = record.seq;
     next_seq_ = record.seq + 1;
@@ -385,29 +354,42 @@ Status Outbox::scan_active() {
   return status == Status::kNotFound ? Status::kOk : status;
 }
 
-// Moves end_ behind everything in the active sector that a power cut may have touched.
+// Moves end_ behind everything in the active sector that a power cut may have touched, and next_seq() behind the
+// records that its bytes may have been.
 Status Outbox::skip_used_tail() {
   const ports::FlashGeometry& geometry = flash_.geometry();
   const std::uint32_t limit = geometry.sector_size_bytes;
-  std::array<std::uint8_t, 64> chunk;
+  std::array<std::uint8_t, 64> chunk{};
   std::uint32_t used = end_;
+  std::uint32_t begun = end_;  // the next place where a record may have been begun
+  std::uint64_t spent = 0;
   for (std::uint32_t at = end_; at < limit;) {
-    const auto part = MutableBytes(chunk).first(std::min<std::size_t>(chunk.size(), limit - at));
+    // A whole header is read where one may begin.
+    const auto part = MutableBytes(chunk).first(std::min<std::size_t>(chunk.size(), (at < begun ? begun : limit) - at));
     const Status status = flash_.read(address(active_.serial, at), part);
     if (status != Status::kOk) return status;
     // A cut can hit units that read as erased all the same: a header not yet begun, or the rest of a record,
     // of which 0xFF may have been written.
-    if (at == end_ && fits(at, 0)) {
+    if (at == begun && fits(at, 0)) {
       const auto size = load_le<std::uint16_t>(&part[kAtSize]);
-      const bool begun =
+      const bool checks =
           load_le<std::uint16_t>(&part[kAtSizeCheck]) == size_check(crc_of_size(active_.epoch, size));
-      used += begun && fits(at, size) ? extent(size) : kRecordHeaderSize;
+      if (checks && size > 0 && fits(at, size)) {
+        begun = at + extent(size);
+        used = std::max(used, begun);
+        ++spent;
+      } else if (at == end_) {
+        used += kRecordHeaderSize;
+      }
     }
     for (const std::uint8_t byte : part) {
       ++at;
-      if (byte != 0xFF) used = std::max(used, at + geometry.program_size_bytes);
+      if (byte == 0xFF) continue;
+      used = std::max(used, at + geometry.program_size_bytes);
+      spent = std::max<std::uint64_t>(spent, 1);
     }
   }
+  next_seq_ = next_seq_ + spent;
   end_ = std::min(padded(used), limit);
   if (held_sectors_ == geometry.sector_count) return Status::kOk;
 
@@ -458,7 +440,7 @@ Status Outbox::write_record(Bytes payload) {
   }
   const auto size = static_cast<std::uint16_t>(payload.size());
   const std::uint32_t size_crc = crc_of_size(active_.epoch, size);
-  std::array<std::uint8_t, kRecordHeaderSize> header;
+  std::array<std::uint8_t, kRecordHeaderSize> header{};
   store_le(&header[kAtSize], size);
   store_le(&header[kAtSizeCheck], size_check(size_crc));
   store_le(&header[kAtRecordCrc], crc32_le(next_seq_.value, crc32(payload, size_crc)));
@@ -493,7 +475,7 @@ Status Outbox::begin_epoch() {
 
 // Continues `crc` over `size` bytes of the flash.
 Status Outbox::continue_crc(std::uint64_t at, std::size_t size, std::uint32_t& crc) {
-  std::array<std::uint8_t, 64> chunk;
+  std::array<std::uint8_t, 64> chunk{};
   while (size > 0) {
     const auto part = MutableBytes(chunk).first(std::min(size, chunk.size()));
     const Status status = flash_.read(at, part);
@@ -527,7 +509,7 @@ Status Outbox::verify(const Sector& sector, std::uint32_t offset, Bytes header, 
 Status Outbox::find(const Sector& sector, std::uint32_t offset, Seq least, Record& out) {
   const std::uint32_t unit = flash_.geometry().program_size_bytes;
   const std::uint32_t limit = sector.serial == active_.serial ? end_ : flash_.geometry().sector_size_bytes;
-  std::array<std::uint8_t, 64> chunk;
+  std::array<std::uint8_t, 64> chunk{};
   for (std::uint32_t at = offset; at + extent(1) <= limit;) {
     const auto part = MutableBytes(chunk).first(std::min<std::size_t>(chunk.size(), limit - at));
     Status status = flash_.read(address(sector.serial, at), part);
@@ -648,7 +630,7 @@ std::expected<Entry, Status> Outbox::read(Seq seq, MutableBytes out) {
   if (out.size() < entry->size_bytes) return std::unexpected(Status::kInvalidArgument);
   const std::uint64_t at = address(cursor_.sector.serial, cursor_.record.offset);
   const auto payload = out.first(entry->size_bytes);
-  std::array<std::uint8_t, kRecordHeaderSize> header;
+  std::array<std::uint8_t, kRecordHeaderSize> header{};
   Status status = flash_.read(at, header);
   if (status == Status::kOk) status = flash_.read(at + kRecordHeaderSize, payload);
   if (status != Status::kOk) return std::unexpected(status);

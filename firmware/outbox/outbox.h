@@ -29,7 +29,7 @@ enum class LossReason : std::uint8_t { kDroppedFull, kCorrupt, kNotHeld };
 // What stands at a place of the log: a record, or the fact that some are lost.
 struct Entry {
   enum class Kind : std::uint8_t { kRecord, kLoss };
-  Kind kind;
+  Kind kind = Kind::kRecord;
   Seq seq;                                       // of the record, or the first that is lost
   std::uint64_t count = 1;                       // records that this entry stands for
   std::size_t size_bytes = 0;                    // kRecord: bytes of payload
@@ -134,7 +134,6 @@ class Outbox {
   Status verify(const Sector& sector, std::uint32_t offset, Bytes header, Seq least, std::uint64_t most,
                 Record& out);
   Status find(const Sector& sector, std::uint32_t offset, Seq least, Record& out);
-  Status one_bit_off(std::uint32_t offset, Record& out);
   Status enter_sector(Seq seq);
   Status advance();
   Entry loss(Seq first, Seq end, LossReason reason);

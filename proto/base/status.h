@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <expected>
 #include <string_view>
 
 namespace godwit {
@@ -30,5 +31,7 @@ enum class [[nodiscard]] Status : std::uint8_t {
 
 // States that the outcome does not matter; say why in a comment beside the call.
 inline void ignore(Status) {}
+template <typename T>
+void ignore(const std::expected<T, Status>&) {}
 
 }  // namespace godwit

@@ -47,11 +47,11 @@ Topic device_filter(const DeviceId& device) {
 std::expected<Parsed, Status> parse(std::string_view topic) {
   if (!topic.starts_with(kRoot)) return std::unexpected(Status::kMalformed);
   topic.remove_prefix(kRoot.size());
-  const auto slash = topic.find('/');
-  if (slash == std::string_view::npos) return std::unexpected(Status::kMalformed);
-  const auto device = DeviceId::parse({topic.data(), slash});  // substr() can throw
+  const auto* const slash = std::ranges::find(topic, '/');
+  if (slash == topic.end()) return std::unexpected(Status::kMalformed);
+  const auto device = DeviceId::parse({topic.begin(), slash});  // substr() can throw
   if (!device) return std::unexpected(Status::kMalformed);
-  topic.remove_prefix(slash + 1);
+  topic = {slash + 1, topic.end()};
   const auto* const entry = std::ranges::find(kLeaves, topic, &LeafName::path);
   if (entry == kLeaves.end()) return std::unexpected(Status::kUnsupported);
   return Parsed{*device, entry->leaf};

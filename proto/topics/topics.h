@@ -50,7 +50,7 @@ class Topic {
 
 struct Parsed {
   DeviceId device;
-  Leaf leaf;
+  Leaf leaf{};
 };
 // kMalformed: not of this grammar. kUnsupported: of the grammar, but a leaf this build does not know.
 [[nodiscard]] std::expected<Parsed, Status> parse(std::string_view topic);
