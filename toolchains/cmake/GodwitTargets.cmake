@@ -9,7 +9,7 @@ if(GODWIT_SANITIZERS)
   add_link_options(-fsanitize=${GODWIT_SANITIZERS})
   if(GODWIT_SANITIZERS MATCHES "undefined")
     # The check of virtual calls wants the type information that device code is built without.
-    add_compile_options(-fno-sanitize-recover=undefined -fno-sanitize=vptr)
+    add_compile_options(-fno-sanitize-recover=undefined $<$<COMPILE_LANGUAGE:CXX>:-fno-sanitize=vptr>)
   endif()
 endif()
 if(GODWIT_FUZZ)
