@@ -109,6 +109,17 @@ class TreeTest(unittest.TestCase):
         self.assertEqual(len(self.found({"a.md": "[b](b.md#other)", "b.md": "# The heading"})), 1)
         self.assertEqual(self.found({"a.md": "[b](https://example.org/nowhere)"}), [])
 
+    def test_finds_decisions_with_the_same_number_or_that_are_not_listed(self):
+        index = {"docs/adr/README.md": "[1](0001-a.md) [2](0002-b.md)"}
+        records = {"docs/adr/0001-a.md": "", "docs/adr/0002-b.md": ""}
+        self.assertEqual(self.found(index | records), [])
+        self.assertEqual(self.found(index | records | {"docs/adr/0003-c.md": ""}),
+                         ["docs/adr/0003-c.md: not listed in docs/adr/README.md"])
+        again = {"docs/adr/README.md": "[1](0001-a.md) [2](0002-b.md) [3](0002-c.md)", "docs/adr/0002-c.md": ""}
+        self.assertEqual(self.found(records | again), ["docs/adr/0002-c.md: the number is that of 0002-b.md"])
+        self.assertEqual(self.found({"docs/adr/README.md": "[a](a.md)", "docs/adr/a.md": ""}),
+                         ["docs/adr/a.md: the name of a decision record is NNNN-title.md"])
+
 
 if __name__ == "__main__":
     unittest.main()

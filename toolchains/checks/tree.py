@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The tree keeps its shape: a README.md in every second-level folder of code, no file of over 800 lines, no large
-blobs, a licence line in every source, and links in the documentation that lead somewhere.
+blobs, a licence line in every source, links in the documentation that lead somewhere, and decision records of which
+each has a number of its own and a line in their index.
 
 usage: tree.py [ROOT]
 """
@@ -18,6 +19,8 @@ CODE = (".h", ".cc", ".c", ".py", ".sh", ".cmake")
 FOLDERS_WITH_README = ("proto", "firmware", "boards", "gateway", "sim", "tests")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+\s+(.*)$", re.MULTILINE)
+DECISIONS = "docs/adr"
+DECISION = re.compile(r"(\d{4})-[a-z0-9-]+\.md$")
 FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
 
@@ -58,8 +61,29 @@ def links(root, path):
             yield f"{path}: the link {link} names a heading that {file.name} does not have"
 
 
+def decisions(root, paths):
+    """Of docs/adr/NNNN-title.md, which README.md there lists."""
+    index = root / DECISIONS / "README.md"
+    listed = LINK.findall(index.read_text()) if index.exists() else []
+    first_of = {}
+    for path in paths:
+        folder, _, name = path.rpartition("/")
+        if folder != DECISIONS or name == "README.md" or not name.endswith(".md"):
+            continue
+        number = DECISION.match(name)
+        if not number:
+            yield f"{path}: the name of a decision record is NNNN-title.md"
+        elif number[1] in first_of:
+            yield f"{path}: the number is that of {first_of[number[1]]}"
+        else:
+            first_of[number[1]] = name
+        if name not in listed:
+            yield f"{path}: not listed in {DECISIONS}/README.md"
+
+
 def problems(root, paths):
     yield from readmes(paths)
+    yield from decisions(root, paths)
     for path in paths:
         yield from sizes(root, path)
         if path.endswith(".md"):
