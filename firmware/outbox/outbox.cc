@@ -15,13 +15,13 @@
 // records only. One flipped bit in a sector header is put right by its CRC, as a sector is too much to lose.
 //
 // Power cuts. What a torn append leaves is never programmed again: mount() continues behind it and leaves one
-// more unit untouched, which may have been hit and yet read as erased. Torn bytes cannot be told from a record
-// that append() had confirmed and that was damaged later, so the seqs that they may stand for are spent: they
-// are reported as lost, and not given again. Should torn bytes verify at a later mount (cells that were charged
-// halfway do that), then they are that record; should two records claim one seq, the later one stands: advance()
-// looks one record ahead for this. In the same way the first seq of a sector ends what the sector before it can
-// hold.
-// A sector whose opening was cut off is opened again before anything else is appended.
+// more unit untouched, which may have been hit and yet read as erased. Torn bytes cannot be told from a
+// record that append() had confirmed and that was damaged later, so the seqs that they may stand for are
+// spent: they are reported as lost, and not given again. Should torn bytes verify at a later mount (cells
+// that were charged halfway do that), then they are that record; should two records claim one seq, the later
+// one stands: advance() looks one record ahead for this. In the same way the first seq of a sector ends what
+// the sector before it can hold. A sector whose opening was cut off is opened again before anything else is
+// appended.
 #include "firmware/outbox/outbox.h"
 
 #include <algorithm>
@@ -354,8 +354,8 @@ Status Outbox::scan_active() {
   return status == Status::kNotFound ? Status::kOk : status;
 }
 
-// Moves end_ behind everything in the active sector that a power cut may have touched, and next_seq() behind the
-// records that its bytes may have been.
+// Moves end_ behind everything in the active sector that a power cut may have touched, and next_seq() behind
+// the records that its bytes may have been.
 Status Outbox::skip_used_tail() {
   const ports::FlashGeometry& geometry = flash_.geometry();
   const std::uint32_t limit = geometry.sector_size_bytes;
@@ -365,7 +365,8 @@ Status Outbox::skip_used_tail() {
   std::uint64_t spent = 0;
   for (std::uint32_t at = end_; at < limit;) {
     // A whole header is read where one may begin.
-    const auto part = MutableBytes(chunk).first(std::min<std::size_t>(chunk.size(), (at < begun ? begun : limit) - at));
+    const auto part =
+        MutableBytes(chunk).first(std::min<std::size_t>(chunk.size(), (at < begun ? begun : limit) - at));
     const Status status = flash_.read(address(active_.serial, at), part);
     if (status != Status::kOk) return status;
     // A cut can hit units that read as erased all the same: a header not yet begun, or the rest of a record,

@@ -47,9 +47,10 @@ class Outbox {
   // `flash` and `entropy` must outlive this object.
   Outbox(ports::Flash& flash, ports::Entropy& entropy, FullPolicy policy = FullPolicy::kDropOldest);
 
-  // Recovers the log, or formats the region where it holds none; call once, before anything else. Its time is
-  // bounded by one header read per sector plus one sector. kUnsupported: a newer format, or the log of
-  // another geometry, left untouched. kInvalidArgument: a geometry that cannot hold a log. kIo: the flash
+  // Recovers the log, or formats the region where it holds none; call once, before anything else. What stands
+  // behind the last record that verifies (an append that was cut off, or damage) is reported as lost. Its
+  // time is bounded by one header read per sector plus one sector. kUnsupported: a newer format, or the log
+  // of another geometry, left untouched. kInvalidArgument: a geometry that cannot hold a log. kIo: the flash
   // failed, try again or replace it.
   Status mount();
 

@@ -34,7 +34,9 @@ OutboxRig filled_rig() {
 
 // Reads the whole log: every record must be the one that was appended. The number that is lost.
 std::uint64_t count_lost(OutboxRig& rig, std::uint64_t records) {
-  EXPECT_EQ(rig.box->next_seq().value, records + 1);
+  // A bit that flips in the erased space behind the last record may be a torn one's: its seq is spent.
+  EXPECT_GE(rig.box->next_seq().value, records + 1);
+  EXPECT_LE(rig.box->next_seq().value, records + 2);
   std::uint64_t lost = 0;
   for (std::uint64_t seq = 1; seq <= records; ++seq) {
     const std::string found = rig.read(seq);
@@ -59,15 +61,35 @@ TEST(OutboxDamage, OneFlippedBitAnywhereCostsAtMostTheRecordItIsIn) {
     ASSERT_EQ(rig.box->stats().corrupt_records, lost);
     lost_flips += lost;
     // Life goes on behind the damage, and a lost seq is not given again.
+    const std::uint64_t next = rig.box->next_seq().value;
     ASSERT_EQ(rig.box->ack(Seq{9}), Status::kOk);
-    ASSERT_EQ(rig.append(text(kRecords + 1)), Status::kOk);
+    ASSERT_EQ(rig.append(text(next)), Status::kOk);
     ASSERT_EQ(rig.restart(), Status::kOk);
-    ASSERT_EQ(rig.read(kRecords + 1), text(kRecords + 1));
+    ASSERT_EQ(rig.read(next), text(next));
     ASSERT_FALSE(testing::Test::HasFailure());
   }
   EXPECT_GT(lost_flips, 0U);
   std::printf("%zu bits flipped, %llu of them cost a record\n", image.size() * 8,
               static_cast<unsigned long long>(lost_flips));
+}
+
+TEST(OutboxDamage, OfTheLastRecordNeverGivesItsSeqAgain) {
+  const auto image = filled_rig().flash.image();
+  std::size_t last_byte = image.size() - 1;
+  while (image[last_byte] == 0xFF) --last_byte;
+  const std::size_t begin = last_byte - text(kRecords).size() - 8 + 1;
+  // Any two bits of it, and then all of it.
+  for (std::size_t first = begin; first <= last_byte; ++first) {
+    for (std::size_t second = first; second <= last_byte; ++second) {
+      OutboxRig rig(kGeometry);
+      rig.flash.load(image);
+      rig.flash.flip_bit(first, first % 8);
+      rig.flash.flip_bit(second, (second + 3) % 8);
+      ASSERT_EQ(rig.restart(), Status::kOk);
+      ASSERT_EQ(rig.box->next_seq().value, kRecords + 1) << first << " " << second;
+      ASSERT_EQ(rig.read(kRecords), "lost 1 corrupt") << first << " " << second;
+    }
+  }
 }
 
 TEST(OutboxDamage, IsFoundWhileMountedToo) {
@@ -142,7 +164,9 @@ TEST(OutboxGolden, TruncatedImageKeepsWhatIsThere) {
   auto rig = rig_with(Bytes(image).first(256 + 100));
   ASSERT_EQ(rig.restart(), Status::kOk);
   EXPECT_GT(rig.box->next_seq().value, 2U);
-  for (std::uint64_t seq = 1; seq < rig.box->next_seq().value; ++seq) EXPECT_EQ(rig.read(seq), text(seq));
+  const std::uint64_t last = rig.box->next_seq().value - 1;
+  for (std::uint64_t seq = 1; seq < last; ++seq) EXPECT_EQ(rig.read(seq), text(seq));
+  EXPECT_EQ(rig.read(last), "lost 1 corrupt") << "the one that the end of the image cuts";
 }
 
 TEST(OutboxGolden, CorruptImageGivesOnlyWhatVerifies) {
