@@ -3,8 +3,7 @@
 
 #include <unistd.h>
 
-#include <chrono>
-
+#include "gateway/domain/clock.h"
 #include "gateway/domain/event_json.h"
 
 namespace godwit::app {
@@ -45,9 +44,7 @@ std::string log_line(UnixMillis time, LogLevel level, std::string_view part, std
 gateway::LogSink stderr_log(LogLevel least, std::string_view part) {
   return [least, part = std::string(part)](LogLevel level, std::string_view text) {
     if (level < least) return;
-    const auto now = std::chrono::system_clock::now().time_since_epoch();
-    const UnixMillis time{std::chrono::duration_cast<std::chrono::milliseconds>(now).count()};
-    const std::string line = log_line(time, level, part, text);
+    const std::string line = log_line(gateway::unix_now(), level, part, text);
     // A log that cannot be written has nobody to be told.
     [[maybe_unused]] const auto written = ::write(STDERR_FILENO, line.data(), line.size());
   };

@@ -13,6 +13,7 @@
 #include <thread>
 #include <utility>
 
+#include "gateway/domain/clock.h"
 #include "proto/codec/messages.h"
 #include "proto/topics/topics.h"
 
@@ -22,11 +23,6 @@ namespace {
 constexpr std::chrono::seconds kConnectTimeout{10};
 // A session that ends sooner has proved nothing: the pause before the next attempt grows on.
 constexpr std::chrono::seconds kStableAfter{10};
-
-UnixMillis unix_now() {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return {std::chrono::duration_cast<std::chrono::milliseconds>(now).count()};
-}
 
 // What an operator can do about a reason code of MQTT 5 (section 2.4).
 std::string_view advice(int reason) {

@@ -5,16 +5,9 @@
 #include <string>
 #include <utility>
 
+#include "gateway/domain/clock.h"
+
 namespace godwit::gateway {
-namespace {
-
-UnixMillis unix_now() {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return {std::chrono::duration_cast<std::chrono::milliseconds>(now).count()};
-}
-
-}  // namespace
-
 Writer::Writer(Store& store, Inbox& inbox, Options options, Callbacks callbacks, LogSink log)
     : store_(store),
       inbox_(inbox),
@@ -65,7 +58,10 @@ bool Writer::sleep(const std::stop_token& stop, std::chrono::milliseconds pause)
 bool Writer::write(std::span<const Message> messages, UnixMillis now) {
   session_started_ = inbox_.take_session_started() || session_started_;
   try {
-    if (!ingest_) ingest_.emplace(options_.limits, store_.load());
+    if (!ingest_) {
+      ingest_.emplace(options_.limits, store_.load());
+      session_started_ = true;  // who was heard, and until when silence lasts, went with the old one
+    }
     ingest_->set_counters(stats_.ingest);
     apply(messages, now);
     if (!ingest_->changes().empty()) {
@@ -129,7 +125,9 @@ void Writer::report(const Message& message, Status status) {
              " bytes does not decode and is dropped (firmware and gateway of different versions?)");
   }
   if (status == Status::kFull && full_limit_.allow(now)) {
-    log_(LogLevel::kWarning, who + "over a limit of devices or tables; see the [ingest] limits");
+    log_(LogLevel::kWarning, who +
+                                 "over a limit: either it is new and there are [store] devices_max devices "
+                                 "already, or it has announced too many tables");
   }
 }
 

@@ -198,6 +198,28 @@ TEST(WriterWithAFaultyDisk, RecoversFromAFaultAtEveryStep) {
   }
 }
 
+// The broker's session began, so wills may have been missed; then the disk fails, and with the rules' state
+// goes the knowledge of who is still to be heard.
+TEST(WriterWithAFaultyDisk, ADeviceThatDiedUnseenGoesOfflineThoughACommitFailed) {
+  const FaultyVfs vfs;
+  const TempDir dir;
+  Gateway gateway(dir.path());
+  ASSERT_TRUE(gateway.write({test::hello(kEpoch, "silent"), test::hello(kEpoch, "alive")}));
+  gateway.inbox.session_started();
+  ASSERT_TRUE(gateway.write({}));
+  gateway.acks.clear();
+
+  const std::vector<Message> messages{test::record(kEpoch, 1, "alive")};
+  FaultyVfs::fail_at(0, FaultyVfs::Fault::kOnce);
+  ASSERT_FALSE(gateway.write(messages));
+  FaultyVfs::disarm();
+  ASSERT_TRUE(gateway.write(messages));
+  EXPECT_EQ(gateway.acks.size(), 2U) << "both are asked again whether they are there";
+  ASSERT_TRUE(gateway.writer.write({}, UnixMillis{kNow.value + Ingest::kSilenceMax.count()}));
+  EXPECT_FALSE(gateway.store.reader().device("silent")->online);
+  EXPECT_TRUE(gateway.store.reader().device("alive")->online);
+}
+
 // The process dies in the middle of a commit: the next one finds all of it or nothing, and repeats do no
 // harm.
 TEST(WriterWithAFaultyDisk, ACrashAtAnyStepLeavesWholeTransactions) {
