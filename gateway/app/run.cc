@@ -97,10 +97,7 @@ class Gateway {
         consumer_(consumer_options(config), inbox_, stderr_log(config.log_level, "mqtt")),
         writer_(store_, inbox_, writer_options(config),
                 {.acks = [this](std::span<const gateway::AckTo> acks) { consumer_.send(acks); },
-                 .feed =
-                     [this](std::span<const gateway::Event> events) {
-                       server_.publish({events.begin(), events.end()});
-                     }},
+                 .feed = [this](std::span<const gateway::Event> events) { server_.publish(events); }},
                 stderr_log(config.log_level, "store")),
         server_(server_config(config), http::ApiKeys::load(config.http_api_keys),
                 {.log = &store_.reader(),
