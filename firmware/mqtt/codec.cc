@@ -99,6 +99,16 @@ const PropertyRule* read_property(Reader& reader, Property& out) {
 
 constexpr std::string_view kSharePrefix = "$share/";
 
+// U+0001 to U+001F and U+007F to U+009F, in well-formed UTF-8.
+bool has_control_character(Bytes text) {
+  std::uint8_t before = 0;
+  for (const std::uint8_t byte : text) {
+    if (byte < 0x20 || byte == 0x7F || (before == 0xC2 && byte < 0xA0)) return true;
+    before = byte;
+  }
+  return false;
+}
+
 // Which packets from a server may carry a reason code of 0x80 and above (table 2-6).
 enum Carrier : std::uint8_t { kC = 1, kP = 2, kR = 4, kS = 8, kU = 16, kD = 32 };
 constexpr std::array<std::uint8_t, 0xA3 - 0x80> kErrorCarriers{
@@ -186,7 +196,7 @@ bool is_mqtt_string(Bytes bytes) {
 
 bool is_topic_name(std::string_view topic) {
   return !topic.empty() && topic.find_first_of("+#") == std::string_view::npos &&
-         is_mqtt_string(as_bytes(topic));
+         is_mqtt_string(as_bytes(topic)) && !has_control_character(as_bytes(topic));
 }
 
 bool is_shared_filter(std::string_view filter) { return filter.starts_with(kSharePrefix); }

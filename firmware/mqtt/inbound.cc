@@ -226,10 +226,9 @@ ReasonCode Session::apply_connack(Bytes properties) {
       case PropertyId::kServerKeepAlive:
         keep_alive_s = number;
         break;
-      case PropertyId::kAuthMethod:  // we asked for neither (4.12.0-6, 3.1.2-28)
-      case PropertyId::kAuthData:
-      case PropertyId::kResponseInformation:
-        return kProtocol;
+      case PropertyId::kAssignedClientId:  // 3.2.2.3.7: only to a client without one
+        if (!options_.client_id.empty()) return kProtocol;
+        break;
       default:
         break;
     }
@@ -261,7 +260,7 @@ ReasonCode Session::receive_publish(Reader body) {
   message.duplicate = (first & 0x08) != 0;
   if (const ReasonCode wrong = read_message_properties(properties, message); wrong != kOk) return wrong;
   if (topic.empty()) return kProtocol;
-  if (!is_topic_name(topic)) return ReasonCode::kTopicNameInvalid;
+  if (!is_topic_name(topic)) return kMalformed;  // 3.3.2-2
   return accept();
 }
 
@@ -273,8 +272,7 @@ ReasonCode Session::accept() {
   const std::uint8_t ack = qos == Qos::kAtLeastOnce   ? kPubackByte
                            : qos == Qos::kExactlyOnce ? kPubrecByte
                                                       : 0;
-  const auto received = std::span(received_).first(received_count_);
-  if (ack != 0 && std::ranges::find(received, id) != received.end()) {
+  if (ack != 0 && std::ranges::find(received(), id) != received().end()) {
     // A repetition of what was delivered already (4.3.3). As QoS 1 it means that the server has lost track.
     return answer(ack, id, qos == Qos::kExactlyOnce ? kOk : ReasonCode::kPacketIdentifierInUse);
   }
@@ -286,10 +284,12 @@ ReasonCode Session::accept() {
   }
   if (ack != 0) {
     if (!has_reply_room()) return ReasonCode::kMessageRateTooHigh;
-    if (unacked_ == options_.receive_maximum) return ReasonCode::kReceiveMaximumExceeded;
-    if (qos == Qos::kExactlyOnce && received_count_ == kInboundMax)
+    // A message whose PUBACK or PUBCOMP is in the transmit memory no longer counts, even if that has not left
+    // yet: Mosquitto 2.0.11 sends a whole window more for each acknowledgement of its oldest message.
+    const bool full = qos == Qos::kExactlyOnce && received_count_ == memory_.inbound.size();
+    if (full || received_count_ - carried_count_ >= options_.receive_maximum) {
       return ReasonCode::kReceiveMaximumExceeded;
-    ++unacked_;
+    }
   }
   ack_first_byte_ = ack;
   event_state_ = EventState::kWaiting;
@@ -305,9 +305,13 @@ ReasonCode Session::receive_ack(PacketType type, Reader body) {
   if (type == PacketType::kPubrel) {
     return receive_pubrel(id);
   }
-  Request* const request = find_request(id);
-  if (request == nullptr) return receive_unknown_ack(type, id, reason.code);
   const bool failed = is_error(reason.code);
+  Request* const request = find_request(id);
+  if (request == nullptr) {
+    // It answers what we have forgotten. Our answer to PUBREC lets the server forget it, too (4.3.3).
+    if (type != PacketType::kPubrec || failed) return kOk;
+    return answer(kPubrelByte, id, ReasonCode::kPacketIdentifierNotFound);
+  }
   switch (request->state) {
     case RequestState::kPuback:
       if (type != PacketType::kPuback || !request->sent) return kProtocol;
@@ -336,23 +340,13 @@ ReasonCode Session::receive_ack(PacketType type, Reader body) {
   return kOk;
 }
 
-// A PUBREC is answered so that the server can forget it (4.3.3), which makes it send a PUBCOMP that we do not
-// know either. A PUBACK that answers nothing shows that its state is not ours.
-ReasonCode Session::receive_unknown_ack(PacketType type, std::uint16_t id, ReasonCode reason) {
-  if (type == PacketType::kPuback) return kProtocol;
-  if (type == PacketType::kPubcomp || is_error(reason)) return kOk;
-  return answer(kPubrelByte, id, ReasonCode::kPacketIdentifierNotFound);
-}
-
 ReasonCode Session::receive_pubrel(std::uint16_t id) {
-  const auto received = std::span(received_).first(received_count_);
-  const auto found = std::ranges::find(received, id);
-  const bool known = found != received.end();
-  if (known) {
-    *found = received.back();
-    --received_count_;
-  }
-  return answer(kPubcompByte, id, known ? kOk : ReasonCode::kPacketIdentifierNotFound);
+  const auto found = std::ranges::find(received(), id);
+  if (found == received().end()) return answer(kPubcompByte, id, ReasonCode::kPacketIdentifierNotFound);
+  if (found - received().begin() < carried_count_) --carried_count_;
+  std::copy(found + 1, received().end(), found);
+  --received_count_;
+  return answer(kPubcompByte, id, kOk);
 }
 
 // A reply that the protocol demands at once. Only a server that does not keep to the receive maximum can
@@ -370,17 +364,19 @@ ReasonCode Session::receive_suback(Instant now, PacketType type, Reader body) {
   if (const ReasonCode wrong = read_properties(body, type, properties); wrong != kOk) return wrong;
   Request* const request = find_request(id);
   const bool subscribe = type == PacketType::kSuback;
-  if (request == nullptr || request->state != (subscribe ? RequestState::kSuback : RequestState::kUnsuback)) {
-    return kProtocol;
-  }
-  // One filter was asked for, so there is one answer (3.8.4-6, 3.10.4-5).
+  if (id == 0) return kProtocol;
+  if (request == nullptr) return kOk;  // as in receive_ack()
+  if (request->state != (subscribe ? RequestState::kSuback : RequestState::kUnsuback)) return kProtocol;
+  // One filter was asked for, so there is one answer (3.8.4-6, 3.10.4-5), and no QoS above the one asked for.
   const Bytes codes = body.rest();
   if (codes.size() != 1 || !is_reason_of(type, codes[0])) return kProtocol;
+  const auto granted = static_cast<ReasonCode>(codes[0]);
+  if (subscribe && !is_error(granted) && codes[0] > static_cast<std::uint8_t>(request->qos)) return kProtocol;
   remove_request(*request);
   subscribe_deadline_ = count_subscribes() > 0 ? now + options_.ack_timeout : Instant::max();
   Event& event = new_event(subscribe ? EventType::kSubscribed : EventType::kUnsubscribed, properties);
   event.id = id;
-  event.reason = static_cast<ReasonCode>(codes[0]);
+  event.reason = granted;
   return kOk;
 }
 

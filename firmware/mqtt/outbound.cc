@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Packets to the server. They are written whole into the transmit memory, behind each other:
 //
-//   0        packet_start_   transmit_start_         transmit_end_                size
-//   | sent       | sent part | waits for the link         | free        | reserve() |
+//   0        transmit_start_           transmit_end_                 size
+//   | sent         | waits for the link      | free        | reserve() |
 //
 // Requests of the application leave reserve() bytes free, so that what the protocol demands can always be
 // written: PINGREQ, DISCONNECT, and two acknowledgements for each message that the server may have under way:
@@ -114,20 +114,13 @@ void write_connect_body(Writer& writer, const Options& options, std::size_t rece
   if (!options.password.empty()) writer.binary(options.password);
 }
 
-// The size of the packet that starts here.
-std::size_t packet_size(Bytes packet) {
-  Reader reader(packet.subspan(1));
-  const std::size_t remaining = reader.varint();
-  return packet.size() - reader.rest().size() + remaining;
-}
-
 }  // namespace
 
 bool Session::options_are_valid() const {
   const bool resumes = !options_.clean_start || options_.session_expiry_s != 0;
   // An identifier that the server assigns is not kept, so its session could not be resumed.
   if (resumes && (memory_.retransmit.empty() || options_.client_id.empty())) return false;
-  if (options_.receive_maximum == 0 || options_.receive_maximum > kInboundMax) return false;
+  if (options_.receive_maximum == 0) return false;
   const Will* const will = options_.will;
   if (will != nullptr && (!is_valid(will->message) || will->message.payload.size() > 0xFFFF)) return false;
   return is_mqtt_string(as_bytes(options_.client_id)) && is_mqtt_string(as_bytes(options_.user_name)) &&
@@ -147,9 +140,7 @@ std::size_t Session::reserve() const {
   return 2 * kAckSizeMax * options_.receive_maximum + kPingAndDisconnect;
 }
 
-std::size_t Session::transmit_room() const {
-  return memory_.transmit.size() - (transmit_end_ - packet_start_);
-}
+std::size_t Session::transmit_room() const { return memory_.transmit.size() - transmit().size(); }
 
 bool Session::has_reply_room() const { return transmit_room() >= kAckSizeMax + kPingAndDisconnect; }
 
@@ -158,11 +149,9 @@ MutableBytes Session::transmit_tail(std::size_t size) {
   GODWIT_ASSERT(transmit_room() >= size);
   GODWIT_ASSERT(draft_.size == 0 || draft_.stored);
   if (memory_.transmit.size() - transmit_end_ < size) {
-    std::memmove(memory_.transmit.data(), memory_.transmit.data() + packet_start_,
-                 transmit_end_ - packet_start_);
-    transmit_start_ -= packet_start_;
-    transmit_end_ -= packet_start_;
-    packet_start_ = 0;
+    transmit_end_ -= transmit_start_;
+    std::memmove(memory_.transmit.data(), memory_.transmit.data() + transmit_start_, transmit_end_);
+    transmit_start_ = 0;
   }
   return memory_.transmit.subspan(transmit_end_, size);
 }
@@ -176,18 +165,6 @@ void Session::transmitted(Instant now, std::size_t size) {
   if (size == 0) return;
   last_sent_ = now;
   transmit_start_ += size;
-  while (packet_start_ < transmit_start_) {
-    const Bytes packet = memory_.transmit.subspan(packet_start_, transmit_end_ - packet_start_);
-    const std::size_t whole = packet_size(packet);
-    if (packet_start_ + whole > transmit_start_) break;
-    packet_start_ += whole;
-    // The server may send another message once an acknowledgement has left. With a reason code (its size is
-    // then 5) it answered a packet identifier that was unknown or not accepted: receive_publish() did not
-    // count that.
-    const bool ack =
-        packet[0] == first_byte(PacketType::kPuback, 0) || packet[0] == first_byte(PacketType::kPubcomp, 0);
-    if (ack && whole < kAckSizeMax && unacked_ > 0) --unacked_;
-  }
   pump();
 }
 
@@ -413,7 +390,10 @@ std::expected<std::uint16_t, Status> Session::request_packet(Instant now, std::s
   }
   transmit_end_ += size;
   requests_[request_count_++] = {
-      .id = id, .state = options != nullptr ? RequestState::kSuback : RequestState::kUnsuback, .sent = true};
+      .id = id,
+      .state = options != nullptr ? RequestState::kSuback : RequestState::kUnsuback,
+      .sent = true,
+      .qos = options != nullptr ? options->qos : Qos::kAtMostOnce};
   if (subscribe_deadline_ == Instant::max()) subscribe_deadline_ = now + options_.ack_timeout;
   return id;
 }
@@ -511,7 +491,7 @@ void Session::resume_requests(bool session_present) {
     }
     request.sent = false;
   }
-  if (!session_present) received_count_ = 0;
+  if (!session_present) carried_count_ = received_count_ = 0;
 }
 
 // What the end of a connection ends: nobody will answer a SUBSCRIBE, or a PUBLISH that cannot be sent again.

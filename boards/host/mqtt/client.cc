@@ -17,6 +17,7 @@ namespace {
 using mqtt::ReasonCode;
 
 constexpr Millis kGoodbyeTimeout{5'000};
+constexpr std::size_t kInboundMax = 65'535;  // every packet identifier that there is
 constexpr mqtt::Backoff::Options kReconnect{
     .first = Millis{200}, .max = Millis{5'000}, .stable_after = Millis{5'000}};
 
@@ -76,9 +77,11 @@ MqttClient::Buffers::Buffers(std::size_t size)
     : receive(std::make_unique_for_overwrite<std::uint8_t[]>(size)),
       transmit(std::make_unique_for_overwrite<std::uint8_t[]>(size)),
       retransmit(std::make_unique_for_overwrite<std::uint8_t[]>(size)),
+      inbound(std::make_unique_for_overwrite<std::uint16_t[]>(kInboundMax)),
       memory{.receive = {receive.get(), size},
              .transmit = {transmit.get(), size},
-             .retransmit = {retransmit.get(), size}} {}
+             .retransmit = {retransmit.get(), size},
+             .inbound = {inbound.get(), kInboundMax}} {}
 
 MqttClient::MqttClient(Options options)
     : options_(std::move(options)),

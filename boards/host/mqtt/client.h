@@ -48,12 +48,13 @@ class MqttClient {
   [[nodiscard]] bool interrupted() const { return interrupted_; }
 
  private:
-  // Keeps three buffers alive for the session; not initialised, so untouched pages cost nothing.
+  // Keeps the buffers alive for the session; not initialised, so untouched pages cost nothing.
   struct Buffers {
     explicit Buffers(std::size_t size);
     std::unique_ptr<std::uint8_t[]> receive;
     std::unique_ptr<std::uint8_t[]> transmit;
     std::unique_ptr<std::uint8_t[]> retransmit;
+    std::unique_ptr<std::uint16_t[]> inbound;
     mqtt::Memory memory;
   };
 

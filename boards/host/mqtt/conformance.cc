@@ -38,20 +38,16 @@ std::optional<Order> parse(const std::string& line) {
   std::string clean;
   std::string action;
   if (!(words >> order.port >> version >> clean) || order.port == 0) return std::nullopt;
-  order.version_5 = version == "5" || version == "5.0";
-  if (!order.version_5 && version != "4" && version != "3.1.1" && version != "3") return std::nullopt;
-  order.clean_start = clean == "1" || clean == "true";
-  if (!order.clean_start && clean != "0" && clean != "false") return std::nullopt;
+  order.version_5 = version == "5" || version == "5.0" || version == "mqttv5";
+  const std::string clean_names[] = {"0", "1", "false", "true", "False", "True"};
+  const auto* const clean_name = std::ranges::find(clean_names, clean);
+  if (clean_name == std::end(clean_names)) return std::nullopt;
+  order.clean_start = (clean_name - std::begin(clean_names)) % 2 == 1;
   if (!(words >> action)) return order;
-  if (action == "publish-1") {
-    order.action = Action::kPublish1;
-  } else if (action == "publish-2") {
-    order.action = Action::kPublish2;
-  } else if (action == "unsubscribe") {
-    order.action = Action::kUnsubscribe;
-  } else {
-    return std::nullopt;
-  }
+  const std::string action_names[] = {"none", "publish-1", "publish-2", "unsubscribe"};  // as in Action
+  const auto* const action_name = std::ranges::find(action_names, action);
+  if (action_name == std::end(action_names) || words >> action) return std::nullopt;
+  order.action = static_cast<Action>(action_name - std::begin(action_names));
   return order;
 }
 
@@ -62,20 +58,26 @@ class Conversation {
         epoll_(::epoll_create1(EPOLL_CLOEXEC)),
         link_(epoll_.get(), this, {.host = "127.0.0.1", .port = order.port}),
         session_(
-            {.receive = receive_, .transmit = transmit_, .retransmit = retransmit_},
+            {.receive = receive_, .transmit = transmit_, .retransmit = retransmit_, .inbound = inbound_},
             {.client_id = "fuzzish", .clean_start = order.clean_start, .session_expiry_s = kSessionExpiryS}) {
   }
 
   // Until the connection is over; how it ended.
   std::string run() {
+    over_at_ = clock_.now() + kDurationMax;
     link_.open(clock_.now());
     while (link_.advance(clock_.now()) == Status::kBusy) wait(link_.deadline());
     if (!link_.is_open()) return "no connection: " + link_.error();
     if (session_.link_up(clock_.now()) != Status::kOk) return "internal error";
     while (link_.is_open() && !(session_.should_close() && session_.transmit().empty())) {
       session_.handle_timeout(clock_.now());
+      if (clock_.now() >= over_at_) {
+        session_.disconnect(clock_.now());
+        over_at_ = Instant::max();
+      }
       send();
-      if (!receive() && link_.is_open() && !session_.should_close()) wait(session_.next_deadline());
+      const bool over = session_.should_close() && session_.transmit().empty();
+      if (!receive() && link_.is_open() && !over) wait(session_.next_deadline());
     }
     if (link_.is_open()) linger();
     session_.link_down(clock_.now());
@@ -86,6 +88,7 @@ class Conversation {
  private:
   static constexpr std::uint32_t kSessionExpiryS = 60;
   static constexpr Millis kLingerTimeout{1'000};
+  static constexpr Millis kDurationMax{300'000};  // of a server that is well-behaved and never ends
 
   // True: there may be more.
   bool receive() {
@@ -96,22 +99,23 @@ class Conversation {
     while (!bytes.empty() && !session_.should_close() && link_.is_open()) {
       const std::size_t taken = session_.handle_bytes(clock_.now(), bytes);
       bytes = bytes.subspan(taken);
-      const bool events = take_events();
-      const std::size_t unsent = session_.transmit().size();
+      take_events();
       send();
-      if (taken == 0 && !events && session_.transmit().size() == unsent) wait(session_.next_deadline());
     }
     take_events();
     return true;
   }
 
-  bool take_events() {
-    bool any = false;
+  void take_events() {
     while (const auto event = session_.poll_event()) {
-      any = true;
       switch (event->type) {
         case mqtt::EventType::kConnected:
-          act();
+          // A new connection every time, so there is no session on our side that could be present (3.2.2-5).
+          if (event->session_present) {
+            session_.disconnect(clock_.now(), mqtt::ReasonCode::kProtocolError);
+          } else {
+            act();
+          }
           break;
         case mqtt::EventType::kRefused:
           end("refused by the server: " + describe(event->reason));
@@ -128,7 +132,6 @@ class Conversation {
           break;
       }
     }
-    return any;
   }
 
   void end(std::string outcome) {
@@ -179,19 +182,21 @@ class Conversation {
   }
 
   void wait(std::optional<Instant> until) {
-    const Millis time =
-        until ? std::clamp(Millis(*until - clock_.now()), Millis{0}, Millis{60'000}) : Millis{60'000};
+    const Instant wake = std::min(until.value_or(over_at_), over_at_);
+    const Millis time = std::clamp(Millis(wake - clock_.now()), Millis{0}, Millis{60'000});
     pollfd source{epoll_.get(), POLLIN, 0};
     ::poll(&source, 1, static_cast<int>(time.count()));
   }
 
   Order order_;
   HostClock clock_;
+  Instant over_at_{};
   UniqueFd epoll_;
   HostLink link_;
   std::array<std::uint8_t, 64 * 1024> receive_;
   std::array<std::uint8_t, 64 * 1024> transmit_;
   std::array<std::uint8_t, 4 * 1024> retransmit_;
+  std::array<std::uint16_t, 16> inbound_;
   mqtt::Session session_;
   std::string outcome_;
 };

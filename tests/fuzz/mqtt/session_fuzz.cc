@@ -27,7 +27,8 @@ class Run {
     const std::size_t receive_size = (setup & 8) != 0 ? receive_.size() : 40;
     session_.emplace(Memory{.receive = MutableBytes(receive_).first(receive_size),
                             .transmit = MutableBytes(transmit_).first(transmit_size),
-                            .retransmit = keeps ? MutableBytes(retransmit_) : MutableBytes{}},
+                            .retransmit = keeps ? MutableBytes(retransmit_) : MutableBytes{},
+                            .inbound = std::span(inbound_).first((setup & 16) != 0 ? 3 : inbound_.size())},
                      options);
   }
 
@@ -157,6 +158,7 @@ class Run {
   std::array<std::uint8_t, 200> receive_{};
   std::array<std::uint8_t, 400> transmit_{};
   std::array<std::uint8_t, 120> retransmit_{};
+  std::array<std::uint16_t, 32> inbound_{};
   std::optional<Session> session_;
 };
 

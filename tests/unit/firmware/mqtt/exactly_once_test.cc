@@ -17,7 +17,7 @@ constexpr std::size_t kNever = 1'000'000;
 
 class Exchange {
  public:
-  Exchange() : receive_(64), transmit_(200), retransmit_(128), session_(memory(), options()) {
+  Exchange() : receive_(64), transmit_(200), retransmit_(128), inbound_(16), session_(memory(), options()) {
     for (const char* payload : {"s1", "s2", "s3"}) server_.queue(Qos::kExactlyOnce, payload);
     for (const char* payload : {"u1", "u2"}) server_.queue(Qos::kAtLeastOnce, payload);
   }
@@ -50,7 +50,9 @@ class Exchange {
   }
 
  private:
-  Memory memory() { return {.receive = receive_, .transmit = transmit_, .retransmit = retransmit_}; }
+  Memory memory() {
+    return {.receive = receive_, .transmit = transmit_, .retransmit = retransmit_, .inbound = inbound_};
+  }
   static Options options() {
     return {
         .client_id = "dev", .user_name = {}, .password = {}, .session_expiry_s = 60, .user_properties = {}};
@@ -129,6 +131,7 @@ class Exchange {
   std::vector<std::uint8_t> receive_;
   std::vector<std::uint8_t> transmit_;
   std::vector<std::uint8_t> retransmit_;
+  std::vector<std::uint16_t> inbound_;
   Session session_;
   ModelServer server_;
   Instant now_{};

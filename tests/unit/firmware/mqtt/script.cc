@@ -68,7 +68,9 @@ Peer::Peer(const Options& options, const Sizes& sizes)
     : receive_(sizes.receive),
       transmit_(sizes.transmit),
       retransmit_(sizes.retransmit),
-      session_({.receive = receive_, .transmit = transmit_, .retransmit = retransmit_}, options) {}
+      inbound_(sizes.inbound),
+      session_({.receive = receive_, .transmit = transmit_, .retransmit = retransmit_, .inbound = inbound_},
+               options) {}
 
 void Peer::link_up() {
   EXPECT_EQ(session_.link_up(now), Status::kOk);

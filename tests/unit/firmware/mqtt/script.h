@@ -26,6 +26,7 @@ class Peer {
     std::size_t receive = 256;
     std::size_t transmit = 512;
     std::size_t retransmit = 1024;
+    std::size_t inbound = 16;
   };
   explicit Peer(const Options& options, const Sizes& sizes);
 
@@ -46,6 +47,7 @@ class Peer {
   std::vector<std::uint8_t> receive_;
   std::vector<std::uint8_t> transmit_;
   std::vector<std::uint8_t> retransmit_;
+  std::vector<std::uint16_t> inbound_;
   Session session_;
 };
 
