@@ -9,6 +9,7 @@
 
 #include "proto/base/ids.h"
 #include "proto/base/time.h"
+#include "proto/codec/messages.h"
 
 namespace godwit::gateway {
 
@@ -24,8 +25,8 @@ enum class EventType : std::uint8_t {
   kTelemetry = 1,      // a record: `batch`
   kLoss = 2,           // records seq .. seq + count - 1 will never come: `loss_reason`
   kEpoch = 3,          // a device was seen for the first time, or with a freshly formatted outbox
-  kDeviceOnline = 4,   // hello
-  kDeviceOffline = 5,  // last will
+  kDeviceOnline = 4,   // its hello, or any other message of a device that was not online
+  kDeviceOffline = 5,  // its last will, or silence after the gateway's session with the broker (re)started
 };
 
 // The `seq` of live samples: they have no place in a stream.
@@ -52,11 +53,11 @@ struct Event {
   EventType type = EventType::kTelemetry;
   std::string device;
   UnixMillis received_at;
-  Epoch epoch;                    // of live samples, online and offline: the device's current one
-  Seq seq;                        // kTelemetry, kLoss
-  std::uint64_t count = 1;        // kLoss
-  std::uint32_t loss_reason = 0;  // kLoss: godwit_v1_LossReason
-  std::string batch;              // kTelemetry: an encoded godwit.v1.Batch, as the device stored it
+  Epoch epoch;              // of live samples, online and offline: the device's current one
+  Seq seq;                  // kTelemetry, kLoss
+  std::uint64_t count = 1;  // kLoss
+  codec::LossReason loss_reason = codec::LossReason::kUnspecified;  // kLoss
+  std::string batch;  // kTelemetry: an encoded godwit.v1.Batch, as the device stored it
 };
 
 }  // namespace godwit::gateway

@@ -8,6 +8,7 @@
 #include <cstddef>
 
 #include "gateway/domain/batch.h"
+#include "gateway/domain/hex.h"
 #include "proto/base/assert.h"
 #include "proto/base/bytes.h"
 #include "proto/codec/messages.h"
@@ -35,11 +36,6 @@ void append_integer(std::string& out, Integer value, std::size_t width = 1) {
   out.append(text.data(), size);
 }
 
-void append_hex(std::string& out, std::uint64_t value, std::size_t digits) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  for (std::size_t i = digits; i-- > 0;) out.push_back(kDigits[(value >> (4 * i)) & 0xFU]);
-}
-
 // RFC 4648, section 4, with padding.
 void append_base64(std::string& out, Bytes bytes) {
   constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -53,8 +49,8 @@ void append_base64(std::string& out, Bytes bytes) {
   }
 }
 
-std::string_view loss_reason_name(std::uint32_t reason) {
-  switch (static_cast<codec::LossReason>(reason)) {
+std::string_view loss_reason_name(codec::LossReason reason) {
+  switch (reason) {
     case codec::LossReason::kDroppedFull:
       return "dropped_full";
     case codec::LossReason::kCorrupt:

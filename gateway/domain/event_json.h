@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The one mapping of events to JSON, for REST, SSE and whatever follows. Append-only writers: no tree, no
 // floating point (a decimal is exactly raw * 10^exponent). Values; safe from any thread. The format:
-// docs/reference or README.
+// docs/reference/events.md.
 #pragma once
 
 #include <cstdint>
@@ -17,6 +17,7 @@
 namespace godwit::gateway {
 
 // "telemetry", "loss", "epoch", "device.online", "device.offline": JSON `type` and SSE `event:`.
+// Precondition: one of the enumerators.
 [[nodiscard]] std::string_view type_name(EventType type);
 // nullopt: no type of this name.
 [[nodiscard]] std::optional<EventType> event_type(std::string_view name);
@@ -29,8 +30,8 @@ void append_json(std::string& out, const Event& event, const BatchContext& conte
 void append_json_string(std::string& out, std::string_view text);
 // raw * 10^exponent as a JSON number, without trailing zeros after the point.
 void append_decimal(std::string& out, std::int64_t raw, int exponent);
-// 2026-01-01T00:00:00.000Z, without quotes. Any value; years outside 0 to 9999 get a sign (ISO 8601
-// expanded).
+// 2026-01-01T00:00:00.000Z, without quotes. Any value: times before the year 0 or after 9999 are shown as
+// the first or last millisecond of that range, since RFC 3339 knows no others.
 void append_time(std::string& out, UnixMillis time);
 // 16 lower-case hexadecimal digits, without quotes: how an epoch is shown everywhere.
 void append_epoch(std::string& out, Epoch epoch);

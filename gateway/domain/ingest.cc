@@ -90,13 +90,12 @@ Status Ingest::handle_hello(const Message& message) {
   StreamState& current = stream(device, hello->epoch, message.received_at);
   answer(device, current);
   const bool restarted = device.boot != hello->boot;
-  const auto reset_reason = static_cast<std::uint32_t>(hello->reset_reason);
   if (restarted || device.firmware != hello->firmware || device.board != hello->board ||
-      device.reset_reason != reset_reason) {
+      device.reset_reason != hello->reset_reason) {
     device.firmware = hello->firmware;
     device.board = hello->board;
     device.boot = hello->boot;
-    device.reset_reason = reset_reason;
+    device.reset_reason = hello->reset_reason;
     device.changed = true;
   }
   if (restarted) device.online = false;  // it was away, even if its last will never came
@@ -161,7 +160,7 @@ Status Ingest::handle_record(const Message& message) {
     Event& event = append(device, EventType::kLoss, record->epoch, now);
     event.seq = first;
     event.count = end - first;
-    event.loss_reason = static_cast<std::uint32_t>(record->loss->reason);
+    event.loss_reason = record->loss->reason;
     current.lost += event.count;
     ++counters_.losses;
     counters_.lost_records += event.count;

@@ -36,10 +36,12 @@ namespace godwit::gateway {
 
 // What any client can make grow, and what happens at the limit.
 struct IngestLimits {
-  std::size_t devices_max = 100'000;  // a new device beyond is ignored: no ack, so it keeps its records
-  std::size_t epochs_per_device_max =
-      32;  // the oldest epoch is forgotten: a formatted outbox does not come back
-  std::size_t tables_per_device_max = 256;  // a new table beyond is not kept: its records are, as raw bytes
+  // A new device beyond is ignored: no ack, so it keeps its records.
+  std::size_t devices_max = 100'000;
+  // The oldest epoch is forgotten: a formatted outbox does not come back.
+  std::size_t epochs_per_device_max = 32;
+  // A new table beyond is not kept: its records are, as raw bytes.
+  std::size_t tables_per_device_max = 256;
 };
 
 // One epoch of a device.
@@ -69,7 +71,7 @@ struct DeviceState {
   std::string firmware;
   std::string board;
   std::uint32_t boot = 0;
-  std::uint32_t reset_reason = 0;    // godwit_v1_ResetReason
+  codec::ResetReason reset_reason = codec::ResetReason::kUnspecified;
   std::vector<StreamState> streams;  // oldest epoch first; the last one is current
   std::vector<TableState> tables;
 

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "gateway/domain/event.h"
+#include "proto/codec/messages.h"
 
 namespace godwit::gateway {
 
@@ -36,7 +37,7 @@ struct DeviceInfo {
   std::string firmware;
   std::string board;
   std::uint32_t boot = 0;
-  std::uint32_t reset_reason = 0;   // godwit_v1_ResetReason
+  codec::ResetReason reset_reason = codec::ResetReason::kUnspecified;
   std::vector<StreamInfo> streams;  // oldest epoch first
 };
 

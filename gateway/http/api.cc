@@ -8,10 +8,13 @@
 
 #include "gateway/domain/batch.h"
 #include "gateway/domain/event_json.h"
+#include "gateway/domain/hex.h"
 #include "gateway/http/api_keys.h"
 #include "gateway/http/json.h"
 #include "gateway/http/parameters.h"
+#include "proto/base/bytes.h"
 #include "proto/base/ids.h"
+#include "proto/codec/messages.h"
 
 namespace godwit::http {
 namespace {
@@ -33,19 +36,20 @@ std::string epoch_text(Epoch epoch) {
   return text;
 }
 
-const char* reset_reason_name(std::uint32_t reason) {  // godwit.v1.ResetReason
+const char* reset_reason_name(codec::ResetReason reason) {
   switch (reason) {
-    case 1:
+    case codec::ResetReason::kPowerOn:
       return "power_on";
-    case 2:
+    case codec::ResetReason::kSoftware:
       return "software";
-    case 3:
+    case codec::ResetReason::kWatchdog:
       return "watchdog";
-    case 4:
+    case codec::ResetReason::kFault:
       return "fault";
-    default:
-      return "unknown";
+    case codec::ResetReason::kUnspecified:
+      break;
   }
+  return "unspecified";
 }
 
 Response json_response(std::string body) {
@@ -60,7 +64,7 @@ Response json_response(std::string body) {
 Response versioned(std::string body) {
   const auto digest = sha256(body);
   Response response = json_response(std::move(body));
-  response.headers.emplace_back("ETag", '"' + to_hex(digest.data(), 16) + '"');
+  response.headers.emplace_back("ETag", '"' + gateway::to_hex(Bytes(digest).first(16)) + '"');
   return response;
 }
 

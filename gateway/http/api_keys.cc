@@ -54,17 +54,6 @@ std::array<std::uint8_t, 32> sha256(std::string_view text) {
   return digest;
 }
 
-std::string to_hex(const std::uint8_t* bytes, std::size_t size) {
-  static constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string text;
-  text.reserve(2 * size);
-  for (std::size_t i = 0; i < size; ++i) {
-    text += kDigits[bytes[i] >> 4];
-    text += kDigits[bytes[i] & 0xf];
-  }
-  return text;
-}
-
 ApiKeys ApiKeys::parse(std::string_view text, std::string_view origin) {
   ApiKeys keys;
   std::istringstream lines{std::string(text)};

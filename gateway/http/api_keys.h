@@ -38,6 +38,5 @@ class ApiKeys {
 };
 
 [[nodiscard]] std::array<std::uint8_t, 32> sha256(std::string_view text);
-[[nodiscard]] std::string to_hex(const std::uint8_t* bytes, std::size_t size);
 
 }  // namespace godwit::http

@@ -11,6 +11,7 @@
 #include <optional>
 #include <stdexcept>
 
+#include "gateway/domain/hex.h"
 #include "gateway/http/api.h"
 
 namespace godwit::http {
@@ -22,7 +23,7 @@ std::string random_id() {
   std::array<std::uint8_t, 16> bytes{};
   if (RAND_bytes(bytes.data(), static_cast<int>(bytes.size())) != 1)
     throw std::runtime_error("no randomness");
-  return to_hex(bytes.data(), bytes.size());
+  return gateway::to_hex(bytes);
 }
 
 bool is_lower_hex(std::string_view text) {
@@ -197,10 +198,10 @@ std::expected<void, Problem> Service::admit(const Request& request, Access acces
   }
   if (access == Access::kOpen || key != nullptr) return {};
   Problem problem{.kind = ProblemKind::kUnauthorized};
-  problem.detail = authorization
-                       ? "This API key is not known to the gateway. Its file of keys is read at the start."
-                       : "Send 'Authorization: Bearer KEY' with the API key in the file api-key of the folder "
-                         "that `godwit-gateway init` made.";
+  problem.detail =
+      authorization ? "This API key is not known to the gateway. Its file of keys is read at the start."
+                    : "Send 'Authorization: Bearer KEY' with the API key in the file api-key of the folder "
+                      "that `godwit-gateway init` made.";
   problem.headers.emplace_back("WWW-Authenticate", authorization
                                                        ? "Bearer realm=\"godwit\", error=\"invalid_token\""
                                                        : "Bearer realm=\"godwit\"");

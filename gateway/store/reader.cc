@@ -2,6 +2,8 @@
 #include "gateway/store/reader.h"
 
 #include <cstdint>
+#include <string>
+#include <utility>
 
 #include "gateway/store/database.h"
 #include "gateway/store/sqlite.h"
@@ -40,7 +42,7 @@ Event event_of(const Query& row) {
   event.epoch = {row.bits(4)};
   event.seq = {row.bits(5)};
   if (event.type == EventType::kLoss) event.count = row.bits(6);
-  event.loss_reason = row.word(7);
+  event.loss_reason = static_cast<codec::LossReason>(row.word(7));
   event.batch = row.text(8);
   return event;
 }
@@ -95,7 +97,7 @@ struct Reader::Session {
     info.firmware = row.text(4);
     info.board = row.text(5);
     info.boot = row.word(6);
-    info.reset_reason = row.word(7);
+    info.reset_reason = static_cast<codec::ResetReason>(row.word(7));
     Query stream(streams, row.integer(8));
     while (stream.next()) {
       info.streams.push_back({.epoch = {stream.bits(0)},

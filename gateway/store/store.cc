@@ -87,7 +87,7 @@ void Store::Impl::write_event(Event& event) {
   std::optional<std::uint64_t> loss_reason;
   if (event.type == EventType::kLoss) {
     count = event.count;
-    loss_reason = event.loss_reason;
+    loss_reason = static_cast<std::uint64_t>(event.loss_reason);
   }
   run(put_event, static_cast<int>(event.type), key_of(event.device), event.received_at.value,
       event.epoch.value, event.seq.value, count, loss_reason, as_bytes(event.batch));
@@ -122,7 +122,7 @@ void Store::Impl::write(Changes& changes) {
     if (!device->changed) continue;
     run(put_device, device->id.view(), device->online, device->first_seen.value,
         std::string_view(device->firmware), std::string_view(device->board), device->boot,
-        device->reset_reason);
+        static_cast<std::uint32_t>(device->reset_reason));
   }
   for (Event& event : changes.events) write_event(event);
   for (const Changes::Forgotten& stream : changes.forgotten) {
@@ -156,7 +156,7 @@ std::vector<DeviceState> Store::load() {
     device.firmware = row.text(4);
     device.board = row.text(5);
     device.boot = row.word(6);
-    device.reset_reason = row.word(7);
+    device.reset_reason = static_cast<codec::ResetReason>(row.word(7));
   }
   const Statement streams(connection,
                           "SELECT device, epoch, next_seq, records, lost FROM streams ORDER BY key");

@@ -110,8 +110,10 @@ TEST(EventJson, ShowsLossWithItsReason) {
   Event event = telemetry("");
   event.type = EventType::kLoss;
   event.count = 17;
-  for (const auto& [reason, name] :
-       {std::pair{1U, "dropped_full"}, {2U, "corrupt"}, {3U, "not_held"}, {9U, "unspecified"}}) {
+  for (const auto& [reason, name] : {std::pair{codec::LossReason::kDroppedFull, "dropped_full"},
+                                     {codec::LossReason::kCorrupt, "corrupt"},
+                                     {codec::LossReason::kNotHeld, "not_held"},
+                                     {codec::LossReason::kUnspecified, "unspecified"}}) {
     event.loss_reason = reason;
     EXPECT_EQ(json(event),
               R"({"offset":123,"type":"loss","device":"d1","received_at":"2026-01-01T00:00:00.001Z",)"

@@ -130,7 +130,7 @@ class FakeLog : public gateway::LogReader {
               .firmware = "1.0",
               .board = "host",
               .boot = 3,
-              .reset_reason = 1,
+              .reset_reason = codec::ResetReason::kPowerOn,
               .streams = {{kEpoch, kFirstSeq, 0, 0}}};
     info.last_seen = event.received_at;
     event.seq = info.streams[0].next_seq;

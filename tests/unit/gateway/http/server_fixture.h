@@ -11,6 +11,7 @@
 #include <string>
 #include <thread>
 
+#include "gateway/domain/hex.h"
 #include "gateway/http/server.h"
 #include "tests/support/test_pki.h"
 #include "tests/unit/gateway/http/fake_log.h"
@@ -39,13 +40,13 @@ class ServerTest : public testing::Test {
   void start(const Limits& limits = {}, Sources sources = {}) {
     sources.log = &log_;
     const auto digest = sha256(kKey);
-    server_ = std::make_unique<Server>(
-        ServerConfig{.address = "127.0.0.1",
-                     .port = 0,
-                     .certificate_file = (directory_ / "cert.pem").string(),
-                     .private_key_file = (directory_ / "key.pem").string(),
-                     .limits = limits},
-        ApiKeys::parse("test viewer " + to_hex(digest.data(), digest.size()), "test"), std::move(sources));
+    server_ = std::make_unique<Server>(ServerConfig{.address = "127.0.0.1",
+                                                    .port = 0,
+                                                    .certificate_file = (directory_ / "cert.pem").string(),
+                                                    .private_key_file = (directory_ / "key.pem").string(),
+                                                    .limits = limits},
+                                       ApiKeys::parse("test viewer " + gateway::to_hex(digest), "test"),
+                                       std::move(sources));
     server_->start();
   }
 

@@ -192,7 +192,7 @@ TEST(Store, EventsComeBackAsTheyWentIn) {
   EXPECT_EQ(events[3].type, EventType::kLoss);
   EXPECT_EQ(events[3].seq, Seq{2});
   EXPECT_EQ(events[3].count, 5U);
-  EXPECT_EQ(events[3].loss_reason, static_cast<std::uint32_t>(codec::LossReason::kDroppedFull));
+  EXPECT_EQ(events[3].loss_reason, codec::LossReason::kDroppedFull);
 }
 
 TEST(Store, AnEpochKeepsAllItsBits) {
