@@ -33,10 +33,20 @@ std::uint32_t mask_of(const std::vector<EventType>& types) {
 }
 constexpr std::uint32_t kTelemetryBit = 1U << static_cast<unsigned>(EventType::kTelemetry);
 
+EventType type_of(const Query& row) {
+  const std::int64_t type = row.integer(1);
+  if (type >= static_cast<int>(EventType::kTelemetry) &&
+      type <= static_cast<int>(EventType::kDeviceOffline)) {
+    return static_cast<EventType>(type);
+  }
+  throw StoreError("the database is damaged: its event " + std::to_string(row.integer(0)) + " is of type " +
+                   std::to_string(type) + ", which does not exist");
+}
+
 Event event_of(const Query& row) {
   Event event;
   event.offset = {row.integer(0)};
-  event.type = static_cast<EventType>(row.integer(1));
+  event.type = type_of(row);
   event.device = row.text(2);
   event.received_at = {row.integer(3)};
   event.epoch = {row.bits(4)};

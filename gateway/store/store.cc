@@ -78,7 +78,8 @@ std::int64_t Store::Impl::key_of(std::string_view device) {
   const auto known = keys.find(std::string(device));
   if (known != keys.end()) return known->second;
   Query row(find_key, device);
-  GODWIT_ASSERT(row.next());  // a device is written before anything that names it
+  const bool found = row.next();
+  GODWIT_ASSERT(found);  // a device is written before anything that names it
   return keys.emplace(device, row.integer(0)).first->second;
 }
 
@@ -158,10 +159,16 @@ std::vector<DeviceState> Store::load() {
     device.boot = row.word(6);
     device.reset_reason = static_cast<codec::ResetReason>(row.word(7));
   }
+  const auto device_of = [&](std::int64_t key) -> DeviceState& {
+    const auto known = index_of.find(key);
+    if (known != index_of.end()) return devices[known->second];
+    throw StoreError("the database is damaged: it has a stream or table of device " + std::to_string(key) +
+                     ", but no such device");
+  };
   const Statement streams(connection,
                           "SELECT device, epoch, next_seq, records, lost FROM streams ORDER BY key");
   for (Query row(streams); row.next();) {
-    StreamState& stream = devices[index_of.at(row.integer(0))].streams.emplace_back();
+    StreamState& stream = device_of(row.integer(0)).streams.emplace_back();
     stream.epoch = {row.bits(1)};
     stream.expected = {row.bits(2)};
     stream.records = row.bits(3);
@@ -169,7 +176,7 @@ std::vector<DeviceState> Store::load() {
   }
   const Statement tables(connection, "SELECT device, hash FROM tables");
   for (Query row(tables); row.next();) {
-    devices[index_of.at(row.integer(0))].tables.emplace_back().hash = row.word(1);
+    device_of(row.integer(0)).tables.emplace_back().hash = row.word(1);
   }
   return devices;
 }

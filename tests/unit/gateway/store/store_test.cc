@@ -156,6 +156,39 @@ TEST(Store, KeepsEachCommitOverAReopen) {
   }
 }
 
+// The file is sound and its rows are not: an error that names them, never a crash.
+TEST(Store, SaysWhatIsDamagedWhenAnEventIsOfNoKnownType) {
+  for (const char* type : {"0", "6", "31"}) {
+    const TempDir dir;
+    Store store(dir.path());
+    Feeder(store).commit({test::hello()});
+    execute(database(dir), (std::string("UPDATE log SET type = ") + type + " WHERE offset = 2").c_str());
+    try {
+      (void)all_events(store);
+      ADD_FAILURE() << "an event of type " << type << " was read";
+    } catch (const StoreError& error) {
+      EXPECT_STREQ(error.what(), (std::string("the database is damaged: its event 2 is of type ") + type +
+                                  ", which does not exist")
+                                     .c_str());
+    }
+  }
+}
+
+TEST(Store, SaysWhatIsDamagedWhenAStreamOrTableIsOfNoDevice) {
+  for (const char* table : {"streams", "tables"}) {
+    const TempDir dir;
+    Store store(dir.path());
+    Feeder(store).commit({test::hello()});
+    execute(database(dir), (std::string("UPDATE ") + table + " SET device = 77").c_str());
+    try {
+      (void)store.load();
+      ADD_FAILURE() << table << " of a device that is not there was loaded";
+    } catch (const StoreError& error) {
+      EXPECT_NE(std::string_view(error.what()).find("device 77"), std::string_view::npos) << error.what();
+    }
+  }
+}
+
 TEST(Store, SetsOffsetsThatNeverComeBack) {
   const TempDir dir;
   LogOffset last;
