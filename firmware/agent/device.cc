@@ -13,6 +13,15 @@ using ports::LogLevel;
 // A clock that is set again within this is a correction, not news for the gateway.
 constexpr std::int64_t kBootTimeTolerance_ms = 1'000;
 
+// What the numbers of a hello may need more, when they have grown, than when the device starts.
+constexpr std::size_t kHelloGrowthMax = 96;
+
+// The gateway takes no other text in a hello.
+bool is_label(std::string_view text) {
+  return text.size() <= codec::kVersionSizeMax &&
+         std::ranges::all_of(text, [](char c) { return c >= ' ' && c <= '~'; });
+}
+
 mqtt::Options session_options(const Config& config, const mqtt::Will& will) {
   // No session on the broker: what counts is in the outbox, and the gateway says where to go on.
   return {.client_id = config.id.view(),
@@ -43,6 +52,7 @@ Device::Device(const Config& config, const Ports& ports)
 
 Status Device::start(Instant now) {
   if (config_.tables.empty() || config_.tables.size() > kTablesMax) return Status::kInvalidArgument;
+  if (!is_label(config_.firmware) || !is_label(config_.board)) return Status::kInvalidArgument;
   for (const telemetry::Table& table : config_.tables) {
     if (const Status status = telemetry::Recorder::check(table); status != Status::kOk) return status;
   }
@@ -50,11 +60,14 @@ Status Device::start(Instant now) {
   if (outbox_.record_size_max() < kBatchSizeMax) return Status::kInvalidArgument;
   for (std::size_t i = 0; i < config_.tables.size(); ++i)
     recorders_[i].emplace(config_.tables[i], batches_[i]);
+  if (hello_size() + kHelloGrowthMax > kHelloSizeMax) return Status::kInvalidArgument;
+  uplink_.start();
   connect_at_ = now;
   return Status::kOk;
 }
 
 void Device::set_unix_time(Instant now, UnixMillis unix_time) {
+  if (unix_time.value < 0 || unix_time.value > codec::kTimeMax.count()) return;
   const UnixMillis boot_time{unix_time.value - now.time_since_epoch().count()};
   const bool news = !boot_time_ || boot_time.value - boot_time_->value > kBootTimeTolerance_ms ||
                     boot_time_->value - boot_time.value > kBootTimeTolerance_ms;
@@ -75,6 +88,7 @@ void Device::link_up(Instant now) {
 
 void Device::link_down(Instant now) {
   if (link_ == Link::kUp) {
+    link_ = Link::kDown;
     session_.link_down(now);
     uplink_.session_closed();
     backoff_.link_down(now);
@@ -165,12 +179,13 @@ Stats Device::stats() const {
   return stats;
 }
 
-std::expected<std::size_t, Status> Device::encode_hello(MutableBytes out) {
+template <typename Use>
+auto Device::with_hello(Use use) const {
   std::array<const codec::ChannelTable*, kTablesMax> tables{};
   std::uint64_t missed = 0;
   for (std::size_t i = 0; i < config_.tables.size(); ++i) {
     tables[i] = &config_.tables[i].contract;
-    missed += recorder(i).missed_samples();
+    missed += recorders_[i]->missed_samples();
   }
   const outbox::Stats& stats = outbox_.stats();
   const codec::Hello hello{.epoch = outbox_.epoch(),
@@ -185,7 +200,18 @@ std::expected<std::size_t, Status> Device::encode_hello(MutableBytes out) {
                            .refused_records = stats.refused_records,
                            .corrupt_records = stats.corrupt_records,
                            .missed_samples = missed};
-  return codec::encode(hello, std::span(tables).first(config_.tables.size()), out);
+  return use(hello, std::span<const codec::ChannelTable* const>(tables).first(config_.tables.size()));
+}
+
+std::size_t Device::hello_size() {
+  return with_hello([](const auto& hello, auto tables) { return codec::encoded_size(hello, tables); });
+}
+
+Status Device::write_hello(MutableBytes out) {
+  return with_hello([out](const auto& hello, auto tables) {
+    const auto size = codec::encode(hello, tables, out);
+    return size && *size == out.size() ? Status::kOk : Status::kState;
+  });
 }
 
 std::uint32_t Device::random() {
@@ -252,6 +278,11 @@ void Device::close_batch(std::size_t table, Instant now) {
 void Device::drain(Instant now) {
   while (auto event = session_.poll_event()) handle_event(now, *event);
   uplink_.pump(now);
+  if (uplink_.link_is_dead()) {
+    ports_.log.write(LogLevel::kWarning, "broker_silent", {});
+    session_.disconnect(now, mqtt::ReasonCode::kUnspecifiedError);
+    uplink_.session_closed();
+  }
   stop_when_delivered(now);
 }
 

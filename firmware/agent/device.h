@@ -37,11 +37,12 @@ enum class LinkRequest : std::uint8_t {
 
 struct Config {
   DeviceId id;
-  std::string_view firmware;  // version, at most 32 bytes; text is borrowed
-  std::string_view board;     // at most 32 bytes
+  std::string_view firmware;  // version, at most 32 printable ASCII characters; text is borrowed
+  std::string_view board;     // as firmware
   std::uint32_t boot = 1;     // counts the starts of this board, from 1
   codec::ResetReason reset_reason = codec::ResetReason::kUnspecified;
-  std::span<const telemetry::Table> tables;  // 1 to kTablesMax; borrowed
+  std::span<const telemetry::Table>
+      tables;  // 1 to kTablesMax; borrowed. Together at most kHelloSizeMax, encoded
   outbox::FullPolicy full_policy = outbox::FullPolicy::kDropOldest;
   std::uint16_t keep_alive_s = 60;
   mqtt::Backoff::Options reconnect{};
@@ -66,6 +67,7 @@ class Device final : private Uplink::Owner {
  public:
   static constexpr Millis kGoodbyeMax{3'000};
   static constexpr std::size_t kTablesMax = 2;
+  static constexpr std::size_t kHelloSizeMax = 1'800;  // bytes of all tables and the numbers of a hello
   static constexpr std::size_t kBatchSizeMax = 512;  // bytes of a record; bounds what a reset can lose of RAM
 
   Device(const Config& config, const Ports& ports);
@@ -76,7 +78,8 @@ class Device final : private Uplink::Owner {
   // configuration breaks a rule. Otherwise as Outbox::mount().
   Status start(Instant now);
 
-  // The clock was set, or corrected: `unix_time` is the time at `now`.
+  // The clock was set, or corrected: `unix_time` is the time at `now`. No effect: a time that no clock shows
+  // (before 1970 or after codec::kTimeMax).
   void set_unix_time(Instant now, UnixMillis unix_time);
 
   void link_up(Instant now);
@@ -106,11 +109,15 @@ class Device final : private Uplink::Owner {
  private:
   enum class Link : std::uint8_t { kDown, kConnecting, kUp, kStopped };
 
-  std::expected<std::size_t, Status> encode_hello(MutableBytes out) override;
+  std::size_t hello_size() override;
+  Status write_hello(MutableBytes out) override;
   std::uint32_t random() override;
 
   // Of a table that start() has set up.
   telemetry::Recorder& recorder(std::size_t table);
+  // The present hello, handed to `use` together with the tables.
+  template <typename Use>
+  auto with_hello(Use use) const;
   [[nodiscard]] telemetry::Stamp stamp(Instant now) const;
   void sample_due(Instant now);
   void sample(std::size_t table, Instant now);

@@ -35,17 +35,19 @@ void Uplink::session_opened(Instant now) { greet(now); }
 void Uplink::session_closed() {
   state_ = State::kClosed;
   hello_due_ = false;
+  silent_hellos_ = 0;
   deadline_.reset();
 }
 
 void Uplink::hello_changed(Instant now) {
-  if (state_ == State::kSending) greet(now);
+  if (state_ == State::kSending || state_ == State::kGreeting) greet(now);
 }
 
 // The answer to a hello says where to go on, so there is no other way of resending.
 void Uplink::greet(Instant now) {
   state_ = State::kGreeting;
   hello_due_ = true;
+  hello_arrived_ = false;
   deadline_ = now + kAnswerTimeout;
 }
 
@@ -57,34 +59,41 @@ void Uplink::wait(Instant now) {
 
 void Uplink::handle_ack(Instant now, const codec::Ack& ack) {
   if (state_ == State::kClosed || ack.epoch != outbox_.epoch()) return;
-  if (ack.next_seq > outbox_.next_seq()) {
-    // The gateway holds records under our epoch that this log never made: its flash was replaced by an older
-    // copy. Under a new epoch nothing that we hold can be taken for a repeat.
-    log_.write(ports::LogLevel::kWarning, "epoch_conflict",
-               {{.key = "gateway_expects", .number = static_cast<std::int64_t>(ack.next_seq.value)},
-                {.key = "next_seq", .number = static_cast<std::int64_t>(outbox_.next_seq().value)}});
-    if (outbox_.begin_epoch() != Status::kOk) return wait(now);
-    return greet(now);
-  }
+  if (ack.next_seq > shared_) return begin_epoch(now, ack.next_seq);
+  // An answer is all it takes to prove the gateway there: start from the shortest delay again.
   backoff_.link_useful(now);
-  backoff_.link_down(
-      now);  // an answer is all it takes to prove the gateway there: start from the shortest delay
+  backoff_.link_down(now);
   const bool resume = state_ != State::kSending || ack.rewind;
   if (ack.next_seq > acked_) deadline_ = now + kAnswerTimeout;
   if (resume || ack.next_seq > acked_) acked_ = ack.next_seq;
   send_ = resume ? acked_ : std::max(send_, acked_);
-  // Fails only above next_seq(), which is excluded, or when an older sector cannot be erased: tried again
-  // later.
-  ignore(outbox_.ack(acked_));
-  state_ = State::kSending;
-  hello_due_ = false;
+  ignore(outbox_.ack(acked_));  // fails only above next_seq()
+  // A hello that found no room yet has something to tell that this answer cannot know.
+  state_ = hello_due_ ? State::kGreeting : State::kSending;
   if (ack.send_hello) return greet(now);
-  if (send_ == acked_) deadline_.reset();
+  if (state_ == State::kSending && send_ == acked_) deadline_.reset();
+}
+
+// The gateway holds records of our epoch that this log does not know: its flash lost some, or was replaced by
+// an older copy. Records made since the mount may have been given the same numbers, and would be taken for
+// repeats, so they get a new epoch; what was there at the mount the gateway has.
+void Uplink::begin_epoch(Instant now, Seq expected) {
+  log_.write(ports::LogLevel::kWarning, "epoch_conflict",
+             {{.key = "gateway_expects", .number = static_cast<std::int64_t>(expected.value)},
+              {.key = "known_to_both", .number = static_cast<std::int64_t>(shared_.value)}});
+  ignore(outbox_.ack(shared_));  // never above next_seq()
+  if (outbox_.begin_epoch() != Status::kOk) return wait(now);
+  shared_ = kFirstSeq;
+  greet(now);
 }
 
 void Uplink::handle_published(Instant now, std::uint16_t id, mqtt::ReasonCode reason) {
-  if (state_ == State::kClosed || reason == mqtt::ReasonCode::kSuccess) return;
-  if (state_ == State::kWaiting) return;
+  if (state_ == State::kClosed) return;
+  if (id == hello_id_) {
+    hello_arrived_ = true;
+    silent_hellos_ = 0;
+  }
+  if (reason == mqtt::ReasonCode::kSuccess || state_ == State::kWaiting) return;
   if (state_ == State::kGreeting && id != hello_id_) return;  // of a record before: the hello settles it
   if (mqtt::is_error(reason)) {
     log_.write(ports::LogLevel::kWarning, "publish_refused",
@@ -95,8 +104,9 @@ void Uplink::handle_published(Instant now, std::uint16_t id, mqtt::ReasonCode re
 
 void Uplink::handle_timeout(Instant now) {
   if (!deadline_ || now < *deadline_) return;
-  if (state_ == State::kGreeting) return wait(now);
-  greet(now);
+  if (state_ != State::kGreeting) return greet(now);
+  if (!hello_arrived_) ++silent_hellos_;
+  wait(now);
 }
 
 void Uplink::pump(Instant now) {
@@ -107,15 +117,19 @@ void Uplink::pump(Instant now) {
 }
 
 bool Uplink::send_hello(Instant now) {
-  std::array<std::uint8_t, kHelloSizeMax> hello{};
-  const auto size = owner_.encode_hello(hello);
-  if (!size) {
-    log_.write(ports::LogLevel::kError, "hello_too_large", {{.key = "limit", .number = kHelloSizeMax}});
-    return true;
+  const auto payload = session_.begin_publish(
+      now, {.topic = hello_topic_.view(), .qos = mqtt::Qos::kAtLeastOnce}, owner_.hello_size());
+  if (!payload && payload.error() != Status::kBusy) {
+    log_.write(ports::LogLevel::kError, "hello_not_sent",
+               {{.key = "status", .text = to_string(payload.error())}});
+    return true;  // as if it were lost: tried again later
   }
-  const auto id = session_.publish(
-      now,
-      {.topic = hello_topic_.view(), .payload = Bytes(hello).first(*size), .qos = mqtt::Qos::kAtLeastOnce});
+  if (!payload) return false;
+  if (owner_.write_hello(*payload) != Status::kOk) {
+    session_.cancel_publish();
+    return false;
+  }
+  const auto id = session_.commit_publish();
   if (!id) return false;
   hello_id_ = *id;
   return true;
@@ -124,17 +138,25 @@ bool Uplink::send_hello(Instant now) {
 // False: nothing could be sent now.
 bool Uplink::send_next(Instant now) {
   const auto entry = outbox_.peek(send_);
-  if (!entry) {
-    log_.write(ports::LogLevel::kError, "outbox_unreadable",
-               {{.key = "status", .text = to_string(entry.error())}});
-    return false;
+  Status status = entry ? Status::kOk : entry.error();
+  if (entry) {
+    status = entry->kind == outbox::Entry::Kind::kRecord ? send_record(now, *entry) : send_loss(now, *entry);
   }
-  const Status status =
-      entry->kind == outbox::Entry::Kind::kRecord ? send_record(now, *entry) : send_loss(now, *entry);
-  if (status != Status::kOk) return false;
-  ++published_;
-  if (!deadline_) deadline_ = now + kAnswerTimeout;
-  return true;
+  if (status == Status::kOk) {
+    ++published_;
+    shared_ = std::max(shared_, send_);
+    if (!deadline_) deadline_ = now + kAnswerTimeout;
+    return true;
+  }
+  // No room in the session passes by itself; the rest (flash that cannot be read, a record larger than the
+  // broker takes) an operator has to know. It is tried again after the next hello.
+  if (status != Status::kBusy && !deadline_) {
+    log_.write(ports::LogLevel::kError, "record_not_sent",
+               {{.key = "seq", .number = static_cast<std::int64_t>(send_.value)},
+                {.key = "status", .text = to_string(status)}});
+    deadline_ = now + kAnswerTimeout;
+  }
+  return false;
 }
 
 // The payload goes from flash straight into the packet that TLS will read.

@@ -29,13 +29,15 @@ class Uplink {
   static constexpr std::uint64_t kWindowRecords = mqtt::Session::kOutboundMax;
   static constexpr Millis kAnswerTimeout{5'000};  // for the Ack of a hello, and for progress while sending
 
-  static constexpr std::size_t kHelloSizeMax = 1024;
+  // The link is given up when the broker has not acknowledged so many hellos in a row.
+  static constexpr int kSilentHellosMax = 2;
 
   // What the uplink asks of the device that it is a part of.
   class Owner {
    public:
-    // Encodes the present hello; kFull: it does not fit.
-    virtual std::expected<std::size_t, Status> encode_hello(MutableBytes out) = 0;
+    virtual std::size_t hello_size() = 0;
+    // Writes the present hello, of hello_size() bytes. Fails only if that changed in between.
+    virtual Status write_hello(MutableBytes out) = 0;
     virtual std::uint32_t random() = 0;
 
    protected:
@@ -46,6 +48,8 @@ class Uplink {
   Uplink(const DeviceId& device, outbox::Outbox& outbox, mqtt::Session& session, Owner& owner,
          ports::Log& log);
 
+  // The outbox was mounted: what it holds the gateway may have.
+  void start() { shared_ = outbox_.next_seq(); }
   void session_opened(Instant now);
   void session_closed();
   // Say hello again as soon as possible: what it says has changed.
@@ -58,6 +62,8 @@ class Uplink {
   void pump(Instant now);
 
   [[nodiscard]] std::optional<Instant> next_deadline() const { return deadline_; }
+  // The broker does not answer any more, though the link is up: close it.
+  [[nodiscard]] bool link_is_dead() const { return silent_hellos_ >= kSilentHellosMax; }
   // The gateway has answered in this session and is not known to be gone.
   [[nodiscard]] bool online() const { return state_ == State::kSending; }
   [[nodiscard]] Seq acked_seq() const { return acked_; }
@@ -69,6 +75,7 @@ class Uplink {
   void greet(Instant now);
   void wait(Instant now);
   bool send_hello(Instant now);
+  void begin_epoch(Instant now, Seq expected);
   bool send_next(Instant now);
   Status send_record(Instant now, const outbox::Entry& entry);
   Status send_loss(Instant now, const outbox::Entry& entry);
@@ -82,8 +89,13 @@ class Uplink {
   State state_ = State::kClosed;
   bool hello_due_ = false;
   std::uint16_t hello_id_ = 0;
+  bool hello_arrived_ = false;  // the broker acknowledged the last hello
+  int silent_hellos_ = 0;
   Seq acked_ = kFirstSeq;
   Seq send_ = kFirstSeq;
+  // Below this are the records of this epoch that the gateway can know: those that were in the log when it
+  // was mounted, and those sent since.
+  Seq shared_ = kFirstSeq;
   std::optional<Instant> deadline_;  // of the state: hello again at this time, if nothing happened
   mqtt::Backoff backoff_{{.first = Millis{1'000}, .max = Millis{30'000}, .stable_after = Millis{0}}};
   std::uint64_t published_ = 0;

@@ -282,8 +282,10 @@ std::uint32_t hash(const ChannelTable& table) {
   return crc;
 }
 
-std::expected<std::size_t, Status> encode(const Hello& hello, std::span<const ChannelTable* const> tables,
-                                          MutableBytes out) {
+namespace {
+
+// Borrows from both arguments.
+godwit_v1_Hello to_message(const Hello& hello, const std::span<const ChannelTable* const>& tables) {
   godwit_v1_Hello message{};
   message.epoch = hello.epoch.value;
   message.oldest_seq = hello.oldest_seq.value;
@@ -298,6 +300,22 @@ std::expected<std::size_t, Status> encode(const Hello& hello, std::span<const Ch
   message.corrupt_records = hello.corrupt_records;
   message.missed_samples = hello.missed_samples;
   message.tables = source_of(put_tables, tables);
+  return message;
+}
+
+}  // namespace
+
+std::size_t encoded_size(const Hello& hello, std::span<const ChannelTable* const> tables) {
+  const auto message = to_message(hello, tables);
+  pb_ostream_t counting{};
+  counting.max_size = SIZE_MAX;
+  (void)pb_encode(&counting, godwit_v1_Hello_fields, &message);  // cannot fail: nothing is written
+  return counting.bytes_written;
+}
+
+std::expected<std::size_t, Status> encode(const Hello& hello, std::span<const ChannelTable* const> tables,
+                                          MutableBytes out) {
+  const auto message = to_message(hello, tables);
   return encode_message(godwit_v1_Hello_fields, &message, out);
 }
 

@@ -119,6 +119,9 @@ std::expected<std::size_t, Status> encode_batch_header(const Batch& batch, std::
 std::expected<std::size_t, Status> encode_record_prefix(Epoch epoch, Seq seq, std::size_t batch_size,
                                                         MutableBytes out);
 
+// What encode() would write.
+[[nodiscard]] std::size_t encoded_size(const Hello& hello, std::span<const ChannelTable* const> tables);
+
 std::expected<Ack, Status> decode_ack(Bytes in);
 std::expected<Record, Status> decode_record(Bytes in);
 std::expected<Batch, Status> decode_batch(Bytes in);

@@ -131,9 +131,12 @@ void ModelBroker::handle_packet(std::uint8_t first, std::string_view body) {
   switch (first >> 4) {
     case 1: {  // CONNECT
       ++connects;
-      std::string properties = {'\x22'};
-      properties += u16(topic_alias_maximum);
-      output_ += packet(0x20, std::string(1, '\0') + static_cast<char>(connack_reason) + '\x03' + properties);
+      std::string properties = "\x22" + u16(topic_alias_maximum);
+      if (maximum_packet_size > 0) {
+        properties += "\x27" + u16(maximum_packet_size >> 16) + u16(maximum_packet_size);
+      }
+      output_ += packet(0x20, std::string(1, '\0') + static_cast<char>(connack_reason) +
+                                  static_cast<char>(properties.size()) + properties);
       connected_ = connack_reason == 0;
       closed_ = connack_reason != 0;
       return;
@@ -174,6 +177,7 @@ void ModelBroker::handle_publish(std::uint8_t first, std::string_view body) {
       alias = topic;
     }
   }
+  if (silent) return;
   if (qos == 1) output_ += packet(0x40, u16(id) + (gateway_present ? std::string() : std::string("\x10")));
   if (!gateway_present || drop_records) return;
   const std::string answer = gateway_.handle(topic, body);

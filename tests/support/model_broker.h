@@ -45,6 +45,8 @@ class ModelBroker {
   bool gateway_present = true;  // false: PUBACK "no matching subscribers", as mosquitto answers then
   bool commit_acks = true;      // false: the gateway commits but its acks are lost
   bool drop_records = false;    // the broker acknowledges and forgets, as a killed one does
+  bool silent = false;          // takes everything and answers nothing but pings
+  std::uint32_t maximum_packet_size = 0;  // 0: none stated
   std::uint8_t connack_reason = 0;
   std::uint16_t topic_alias_maximum = 8;
   std::vector<std::pair<std::string, std::string>> live;  // topic, payload of what was not for the log

@@ -62,6 +62,7 @@ class DeviceRig {
       {{.name = "a", .unit = "Cel", .exponent = -2}, {.name = "b", .unit = "%"}}};
   std::vector<telemetry::Table> tables{
       {.contract = {.name = "t", .period = Millis{1'000}, .channels = kChannels}, .rows_max = 4}};
+  std::string firmware = "1.0";
   outbox::FullPolicy full_policy = outbox::FullPolicy::kDropOldest;
 
   // Starts, or starts again after power_cut().
@@ -69,7 +70,7 @@ class DeviceRig {
     ++boots_;
     device =
         std::make_unique<Device>(Config{.id = *DeviceId::parse("pump-3"),
-                                        .firmware = "1.0",
+                                        .firmware = firmware,
                                         .board = "rig",
                                         .boot = boots_,
                                         .tables = tables,

@@ -202,6 +202,52 @@ TEST(Device, StartsANewEpochWhenTheGatewayKnowsRecordsItNeverMade) {
   EXPECT_NE(std::ranges::find(rig.log.events, "epoch_conflict"), rig.log.events.end());
 }
 
+// The times of all rows that the gateway holds, in the order of its log.
+std::vector<std::int64_t> row_times(const DeviceRig& rig) {
+  std::vector<std::int64_t> times;
+  for (const ModelItem& item : rig.gateway.log) {
+    if (item.lost > 0) continue;
+    const auto batch = codec::decode_batch(as_bytes(item.batch));
+    for (std::uint32_t i = 0; batch && i < batch->rows; ++i)
+      times.push_back(batch->boot_time.count() + 1'000 * i);
+  }
+  return times;
+}
+
+TEST(Device, LosesNothingNewWhenTheEndOfItsLogIsDestroyed) {
+  // The gateway has all of it; then bytes at the end of the log rot, more and more of them.
+  for (std::size_t destroyed = 1; destroyed < 400; destroyed += 7) {
+    SCOPED_TRACE(destroyed);
+    DeviceRig rig;
+    ASSERT_EQ(rig.boot(), Status::kOk);
+    rig.run_for(Millis{60'000});
+    ASSERT_EQ(rig.device->acked_seq(), rig.device->outbox().next_seq());
+    rig.power_cut();
+    auto image = rig.flash.image();
+    std::size_t end = image.size();
+    while (image[end - 1] == 0xFF) --end;
+    for (std::size_t i = end - destroyed; i < end; ++i) image[i] ^= 0x18;
+    rig.flash.load(image);
+
+    rig.link_allowed = false;
+    ASSERT_EQ(rig.boot(), Status::kOk);
+    const std::size_t known = rig.gateway.log.size();
+    rig.run_for(Millis{40'000});
+    const std::uint64_t recorded = rig.device->stats().recorded;
+    ASSERT_GE(recorded, 9U);
+    rig.link_allowed = true;
+    rig.run_for(Millis{300'000});
+
+    std::uint64_t delivered = 0;
+    for (std::size_t i = known; i < rig.gateway.log.size(); ++i)
+      delivered += rig.gateway.log[i].lost > 0 ? 0U : 1U;
+    EXPECT_EQ(delivered, rig.device->stats().recorded) << "each record made since, once";
+    auto times = row_times(rig);
+    EXPECT_TRUE(std::ranges::is_sorted(times));
+    EXPECT_EQ(std::ranges::adjacent_find(times), times.end()) << "no sample twice";
+  }
+}
+
 TEST(Device, ExplainsWhatAFullOutboxDropped) {
   DeviceRig rig({1024, 4, 8});
   rig.tables[0].rows_max = 16;
@@ -235,6 +281,43 @@ TEST(Device, SaysHelloAgainWhenAskedAndWhenItLearnsTheTime) {
   const auto last = codec::decode_batch(as_bytes(rig.gateway.log.back().batch));
   ASSERT_TRUE(last.has_value());
   EXPECT_TRUE(last->unix_time.has_value());
+}
+
+TEST(Device, SaysHelloAgainWhenItLearnsTheTimeBeforeTheFirstAnswer) {
+  DeviceRig rig;
+  rig.broker.commit_acks = false;
+  ASSERT_EQ(rig.boot(), Status::kOk);
+  rig.run_for(Millis{1'000});
+  EXPECT_EQ(rig.gateway.hellos, 1U);
+  rig.device->set_unix_time(rig.now, {1'700'000'000'000});
+  rig.settle();
+  EXPECT_EQ(rig.gateway.hellos, 2U);
+}
+
+TEST(Device, ReconnectsWhenTheBrokerFallsSilent) {
+  DeviceRig rig;
+  ASSERT_EQ(rig.boot(), Status::kOk);
+  rig.run_for(Millis{10'000});
+  rig.broker.silent = true;
+  rig.run_for(Millis{40'000});
+  EXPECT_GT(rig.link_attempts, 1U) << "long before keep-alive would tell";
+  EXPECT_NE(std::ranges::find(rig.log.events, "broker_silent"), rig.log.events.end());
+  rig.broker.silent = false;
+  rig.run_for(Millis{200'000});
+  expect_complete(rig);
+}
+
+TEST(Device, SaysSoWhenTheBrokerTakesNoPacketOfItsSize) {
+  DeviceRig rig;
+  rig.broker.maximum_packet_size = 60;
+  ASSERT_EQ(rig.boot(), Status::kOk);
+  rig.run_for(Millis{30'000});
+  EXPECT_NE(std::ranges::find(rig.log.events, "hello_not_sent"), rig.log.events.end());
+  EXPECT_LT(rig.log.events.size(), 30U);
+  rig.broker.maximum_packet_size = 0;
+  rig.cut_link();
+  rig.run_for(Millis{200'000});
+  expect_complete(rig);
 }
 
 TEST(Device, BacksOffWhenItIsConnectedAndThenKicked) {
@@ -307,6 +390,17 @@ TEST(Device, StopDoesNotWaitForAGatewayThatIsNotThere) {
   EXPECT_EQ(rig.broker.wills, 0U);
 }
 
+TEST(Device, StopIsDoneWhenTheLinkIsLostMeanwhile) {
+  DeviceRig rig;
+  ASSERT_EQ(rig.boot(), Status::kOk);
+  rig.run_for(Millis{5'500});
+  rig.broker.drop_records = true;
+  rig.device->stop(rig.now);
+  rig.settle();
+  rig.cut_link();
+  EXPECT_EQ(rig.device->link_request(), LinkRequest::kClose);
+}
+
 TEST(Device, StopWithoutALinkIsImmediate) {
   DeviceRig rig;
   rig.link_allowed = false;
@@ -333,8 +427,30 @@ TEST(Device, RefusesAConfigurationThatCannotWork) {
   DeviceRig none;
   none.tables.clear();
   EXPECT_EQ(none.boot(), Status::kInvalidArgument);
+  DeviceRig long_version;
+  long_version.firmware = "a version of more than thirty-two characters";
+  EXPECT_EQ(long_version.boot(), Status::kInvalidArgument);
   DeviceRig tiny({256, 4, 8});
   EXPECT_EQ(tiny.boot(), Status::kInvalidArgument) << "a batch of 512 bytes does not fit a sector";
+}
+
+TEST(Device, TakesTwoFullTablesUnlessTheirTextIsTooLongForAHello) {
+  std::array<std::string, codec::kChannelsMax> names;
+  std::array<codec::Channel, codec::kChannelsMax> channels;
+  const auto boot_with = [&](const std::string& name, std::string_view unit) {
+    for (std::size_t i = 0; i < channels.size(); ++i) {
+      names[i] = name + std::to_string(i);
+      channels[i] = {.name = names[i], .unit = unit, .exponent = -2, .min = INT64_MIN, .max = INT64_MAX};
+    }
+    DeviceRig rig;
+    rig.tables = {{.contract = {.name = "t", .period = Millis{1'000}, .channels = channels}},
+                  {.contract = {.name = "u", .period = Millis{1'000}, .channels = channels}}};
+    const Status status = rig.boot();
+    if (status == Status::kOk) rig.run_for(Millis{30'000});
+    return std::pair(status, rig.device->online());
+  };
+  EXPECT_EQ(boot_with("temperature", "Cel"), std::pair(Status::kOk, true));
+  EXPECT_EQ(boot_with("a_name_of_22_character", "a_long_unit_").first, Status::kInvalidArgument);
 }
 
 TEST(Device, TwoDevicesDoNotShareAnything) {
