@@ -39,10 +39,14 @@ class Feed {
  public:
   // `context` must outlive the feed.
   Feed(boost::asio::io_context& io, const gateway::BatchContext& context, const Limits& limits);
+  ~Feed() { join(); }
+  Feed(const Feed&) = delete;
+  Feed& operator=(const Feed&) = delete;
 
   // Events after `tail` will be published, in order and without exception; those up to it may be.
   void start(gateway::LogOffset tail);
-  void publish(std::span<const gateway::Event> events);  // any thread; copied
+  // Any one thread at a time, also before start() and after join(). Copied.
+  void publish(std::span<const gateway::Event> events);
   // No more wake-ups. Call on the server's thread, and join() when it has ended.
   void stop();
   void join();

@@ -8,7 +8,6 @@
 #include <array>
 #include <atomic>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
 #include <csignal>
@@ -87,7 +86,9 @@ class Server::Impl {
     listen();
     feed_.start(sources_.log->last_offset());
     started_ = true;
-    asio::co_spawn(io_, accept_all(), asio::detached);
+    asio::co_spawn(io_, accept_all(), [this](const std::exception_ptr& failure) {
+      if (failure) report(failure);
+    });
     const SignalsBlocked blocked;
     thread_ = std::jthread([this] { run(); });
   }
@@ -95,7 +96,8 @@ class Server::Impl {
   [[nodiscard]] std::uint16_t port() const { return port_; }
 
   void publish(std::span<const gateway::Event> events) {
-    if (started_) feed_.publish(events);
+    feed_.publish(
+        events);  // always: start() has asked the log for its end before the server counts as started
   }
 
   void stop() {
@@ -130,7 +132,7 @@ class Server::Impl {
   }
 
   void log(gateway::LogLevel level, std::string_view text) const {
-    if (sources_.log_sink) sources_.log_sink(level, "http: " + std::string(text));
+    if (sources_.log_sink) sources_.log_sink(level, text);
   }
 
   void listen() {
@@ -157,40 +159,54 @@ class Server::Impl {
 
   asio::awaitable<void> accept_all() {
     while (!stopping_) {
-      tcp::socket socket(io_);
-      tcp::endpoint peer;
-      error_code error;
-      co_await acceptor_.async_accept(socket, peer, asio::redirect_error(asio::use_awaitable, error));
-      if (stopping_) co_return;
-      if (!error) {
-        admit(std::move(socket), limit_key(peer.address()));
+      std::string failure;
+      try {
+        co_await accept_one();
         continue;
+      } catch (const std::exception& error) {
+        failure = error.what();
       }
-      if (error == asio::error::connection_aborted) continue;
       // Out of descriptors or memory: what is connected goes on, and ends some time.
-      log(gateway::LogLevel::kError, "cannot accept a connection: " + error.message());
+      log(gateway::LogLevel::kError, "cannot accept a connection: " + failure);
       timer_.expires_after(seconds(1));
-      co_await timer_.async_wait(asio::redirect_error(asio::use_awaitable, error));
+      error_code ignored;  // cancelled by begin_stop()
+      co_await timer_.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
     }
   }
 
+  asio::awaitable<void> accept_one() {
+    tcp::socket socket(io_);
+    tcp::endpoint peer;
+    error_code error;
+    co_await acceptor_.async_accept(socket, peer, asio::redirect_error(asio::use_awaitable, error));
+    if (stopping_ || error == asio::error::connection_aborted) co_return;
+    if (error) throw boost::system::system_error(error);
+    admit(std::move(socket), limit_key(peer.address()));
+  }
+
+  // Closes the socket if it is one too many, or if it throws.
   void admit(tcp::socket socket, const std::string& address) {
     if (connections_.size() >= config_.limits.connections_max ||
         per_address_[address] >= config_.limits.connections_per_address_max) {
       if (per_address_[address] == 0) per_address_.erase(address);
       ++refused_count_;
-      return;  // closes the socket
+      return;
     }
     ++connection_count_;
     limit_kernel_memory(socket, config_.limits);
     const auto connection = std::make_shared<Connection>(
         std::make_shared<TlsStream>(std::move(socket), context_.get()), Signal(io_), address);
-    connections_.insert(connection);
     ++per_address_[address];
-    asio::co_spawn(io_, serve(connection), [this, connection](const std::exception_ptr& failure) {
-      if (failure) report(failure);
+    try {
+      connections_.insert(connection);
+      asio::co_spawn(io_, serve(connection), [this, connection](const std::exception_ptr& failure) {
+        if (failure) report(failure);
+        forget(connection);
+      });
+    } catch (...) {
       forget(connection);
-    });
+      throw;
+    }
   }
 
   void report(const std::exception_ptr& failure) const {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <string>
@@ -54,6 +55,9 @@ class FakeLog : public gateway::LogReader {
     broken_ = broken;
   }
 
+  // What happens right after the end of the log has been asked for. Not while others read.
+  void after_last_offset(std::function<void()> action) { after_last_offset_ = std::move(action); }
+
   // While held, no read gets on: a disk that hangs.
   std::unique_lock<std::mutex> hang() { return std::unique_lock(mutex_); }
 
@@ -79,8 +83,11 @@ class FakeLog : public gateway::LogReader {
     return found;
   }
   [[nodiscard]] gateway::LogOffset last_offset() const override {
-    const auto lock = read();
-    return {last_};
+    auto lock = read();
+    const gateway::LogOffset last{last_};
+    lock.unlock();
+    if (after_last_offset_) after_last_offset_();
+    return last;
   }
   [[nodiscard]] gateway::LogOffset first_offset() const override {
     const auto lock = read();
@@ -169,6 +176,7 @@ class FakeLog : public gateway::LogReader {
   std::int64_t first_ = 1;
   std::int64_t last_ = 0;
   bool broken_ = false;
+  std::function<void()> after_last_offset_;
 };
 
 }  // namespace godwit::http

@@ -3,8 +3,12 @@
 #include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <openssl/crypto.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include <atomic>
+#include <cstdlib>
 
 #include "tests/unit/gateway/http/server_fixture.h"
 
@@ -15,6 +19,20 @@ using testing::HasSubstr;
 using testing::Not;
 
 using HttpServer = ServerTest;
+
+// The memory of OpenSSL, in this whole process: a test can let it run out.
+std::atomic<bool> tls_memory_is_out = false;
+
+void* tls_malloc(std::size_t size, const char*, int) {
+  return tls_memory_is_out ? nullptr : std::malloc(size);
+}
+void* tls_realloc(void* memory, std::size_t size, const char*, int) {
+  return tls_memory_is_out ? nullptr : std::realloc(memory, size);
+}
+void tls_free(void* memory, const char*, int) { std::free(memory); }
+
+// OpenSSL takes them only before its first allocation.
+const bool tls_memory_is_ours = CRYPTO_set_mem_functions(tls_malloc, tls_realloc, tls_free) == 1;
 
 TEST_F(HttpServer, AnswersARequestHoweverItsBytesArrive) {
   log_.append("pump", 1);
@@ -227,6 +245,25 @@ TEST_F(HttpServer, RefusesConnectionsAboveTheLimits) {
       return false;
     }
   })) << "a place becomes free when its connection has ended";
+}
+
+TEST_F(HttpServer, GoesOnWhenThereIsNoMemoryForAConnection) {
+  ASSERT_TRUE(tls_memory_is_ours);
+  std::atomic<int> reports = 0;
+  start({}, {.log = nullptr,
+             .readiness = {},
+             .metrics = {},
+             .log_sink = [&](gateway::LogLevel, std::string_view text) {
+               if (text.starts_with("cannot accept a connection: ")) ++reports;
+             }});
+  TlsClient before = connect();
+  tls_memory_is_out = true;
+  BareSocket refused(server_->port());
+  EXPECT_TRUE(refused.ended());
+  tls_memory_is_out = false;
+  EXPECT_TRUE(eventually([&] { return reports == 1; }));
+  EXPECT_EQ(before.ask(get("/healthz")).status, 200);
+  EXPECT_EQ(connect().ask(get("/healthz")).status, 200);
 }
 
 TEST_F(HttpServer, SpeaksTls12And13AndOnlyProtocolsItHas) {
