@@ -22,6 +22,10 @@ void append_gap(std::string& out, LogOffset from, LogOffset to) {
          ",\"to\":" + last + "}\n\n";
 }
 
+// Where the stream is, as an id without an event: the client's Last-Event-ID from then on, though the filter
+// may have let nothing through.
+std::string position(LogOffset cursor) { return "id: " + std::to_string(cursor.value) + "\n"; }
+
 // nullopt: the log cannot be read now.
 awaitable<std::optional<StreamPage>> read_page(const StreamContext& context, const Subscription& subscription,
                                                Signal& signal) {
@@ -67,7 +71,10 @@ awaitable<Status> run_event_stream(StreamContext context, Subscription subscript
                                    BodyWriter& writer) {
   using std::chrono::steady_clock;
   const Feed::Subscriber subscriber(context.feed, signal);
-  std::string out = "retry: " + std::to_string(context.limits.retry.count()) + "\n\n";
+  // A client that began with "now" and were cut off before its first event would otherwise begin again with
+  // another "now", and miss what came between.
+  std::string out =
+      position(subscription.after) + "retry: " + std::to_string(context.limits.retry.count()) + "\n\n";
   for (;;) {
     if (!out.empty()) {
       const Status status = co_await writer.write(out);
@@ -90,7 +97,7 @@ awaitable<Status> run_event_stream(StreamContext context, Subscription subscript
       if (steady_clock::now() < heartbeat) {
         co_await signal.wait(heartbeat);
       } else {
-        out = ":\n\n";  // a comment: tells client and proxies that the connection lives
+        out = position(subscription.after) + "\n";  // also tells client and proxies that the connection lives
       }
     }
   }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // One event stream: from the log until it has caught up, then from the feed, without a seam. It holds an
-// offset and at most one batch of text. A client that takes nothing for Limits::write_timeout is cut off; it
-// comes back with its last id and has lost nothing.
+// offset and at most one batch of text. The stream begins with that offset as an id, and each heartbeat is
+// one, so that whoever is cut off comes back with its last id and has lost nothing. A client that takes
+// nothing for Limits::write_timeout is cut off.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>

@@ -129,13 +129,15 @@ void SseReader::take_line(std::string_view line) {
   if (line.empty()) {
     if (!current_.data.empty()) {
       const std::lock_guard lock(mutex_);
-      events_.push_back(std::exchange(current_, {}));
+      events_.push_back(current_);
       changed_.notify_all();
     }
+    current_.event.clear();
+    current_.data.clear();  // the id counts on
     return;
   }
   const std::size_t colon = line.find(':');
-  if (colon == 0) return;  // a comment: the heartbeat
+  if (colon == 0) return;  // a comment
   const std::string_view field = line.substr(0, colon);
   std::string_view value = colon == std::string_view::npos ? "" : line.substr(colon + 1);
   if (value.starts_with(' ')) value.remove_prefix(1);

@@ -33,7 +33,7 @@ struct HttpsResponse {
                                       const std::vector<std::string>& headers = {});
 
 struct SseEvent {
-  std::string id;
+  std::string id;  // the newest at the time of the event, also if it came without one
   std::string event;
   std::string data;
 };

@@ -68,18 +68,20 @@ class Feed(threading.Thread):
         connection.request("GET", "/api/v1/events", headers=headers)
         fields = {}
         for line in connection.getresponse():
-            name, _, value = line.decode(errors="replace").rstrip("\r\n").partition(":")
+            name, colon, value = line.decode(errors="replace").rstrip("\r\n").partition(":")
             if name:
                 fields[name] = value.removeprefix(" ")
-            elif not name and "data" in fields and line in (b"\n", b"\r\n"):
+            elif not colon:  # an empty line ends a block; a line that begins with a colon is a comment
                 self._take(fields)
                 fields = {}
 
     def _take(self, fields):
-        event = json.loads(fields["data"])
         with self._lock:
+            self._last_id = fields.get("id", self._last_id)  # also of a block without an event
+            if "data" not in fields:
+                return
+            event = json.loads(fields["data"])
             self._events += 1
-            self._last_id = fields.get("id", self._last_id)
             if fields.get("event") == "telemetry":
                 self._newest.setdefault(event["device"], {}).update(newest_values(event))
 

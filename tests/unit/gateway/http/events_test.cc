@@ -109,14 +109,49 @@ TEST_F(HttpEvents, AnOffsetAheadOfTheLogIsAClearError) {
   EXPECT_THAT(reply.body, HasSubstr("ends at 1"));
 }
 
-TEST_F(HttpEvents, KeepsTheConnectionAliveWithComments) {
+TEST_F(HttpEvents, KeepsTheConnectionAliveWithIds) {
+  log_.append("pump", 1);
   Limits limits;
   limits.heartbeat = milliseconds(20);
   start(limits);
   TlsClient client = follow("");
   std::string text;
-  while (text.find(":\n\n:\n\n") == std::string::npos) text += client.chunk().value();
-  EXPECT_TRUE(text.starts_with("retry: 2000\n\n")) << text;
+  while (text.find("\n\nid: 1\n\nid: 1\n\n") == std::string::npos) text += client.chunk().value();
+  EXPECT_TRUE(text.starts_with("id: 1\nretry: 2000\n\n")) << text;
+}
+
+// A client that has seen no event yet, because its filter lets nothing through, is cut off; an event for it
+// is committed before it is back.
+TEST_F(HttpEvents, AClientCutBeforeItsFirstEventMissesNothing) {
+  log_.append("fan", 1);
+  start();
+  std::string last_id;
+  {
+    TlsClient client = follow("?device=pump");
+    EventReader events(client);
+    ASSERT_TRUE(events.next_block().has_value());
+    last_id = events.last_id();
+    client.cut();
+  }
+  commit("pump", 2);
+  TlsClient again = follow("?device=pump", last_id);
+  commit("pump", 3);
+  EventReader rest(again);
+  EXPECT_THAT(ids(rest, 2), ElementsAre("2", "3"));
+}
+
+TEST_F(HttpEvents, HeartbeatsMoveTheIdPastEventsThatTheFilterHolds) {
+  Limits limits;
+  limits.heartbeat = milliseconds(20);
+  start(limits);
+  TlsClient client = follow("?device=pump");
+  EventReader events(client);
+  for (int i = 1; i <= 3; ++i) commit("fan", i);
+  while (events.last_id() != "3") {
+    const auto block = events.next_block();
+    ASSERT_TRUE(block.has_value());
+    ASSERT_EQ(block->data, "");
+  }
 }
 
 TEST_F(HttpEvents, HundredClientsCutAtRandomSeeEachEventOnceInOrder) {
@@ -217,6 +252,17 @@ TEST_F(HttpEvents, ABurstLargerThanTheFeedIsReadFromTheLog) {
   for (int i = 1; i <= 1000; ++i) burst.push_back(log_.append("pump", i));
   server_->publish(burst);
   for (int i = 1; i <= 1000; ++i) ASSERT_EQ(events.next()->id, std::to_string(i));
+}
+
+TEST_F(HttpEvents, AnEventPublishedDuringTheStartIsNotLost) {
+  log_.append("pump", 1);
+  log_.after_last_offset([&] { commit("pump", 2); });
+  start();
+  log_.after_last_offset({});
+  TlsClient client = follow("", "1");
+  commit("pump", 3);
+  EventReader events(client);
+  EXPECT_THAT(ids(events, 2), ElementsAre("2", "3"));
 }
 
 TEST_F(HttpEvents, AVanishedClientFreesItsPlaceAtOnce) {

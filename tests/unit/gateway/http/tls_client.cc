@@ -164,6 +164,12 @@ std::optional<std::string> TlsClient::chunk() {
 }
 
 std::optional<StreamEvent> EventReader::next() {
+  auto block = next_block();
+  while (block && block->data.empty()) block = next_block();
+  return block;
+}
+
+std::optional<StreamEvent> EventReader::next_block() {
   for (;;) {
     const std::size_t end = text_.find("\n\n");
     if (end == std::string::npos) {
@@ -179,13 +185,12 @@ std::optional<StreamEvent> EventReader::next() {
       const std::size_t line_end = block.find('\n', begin);
       const std::string line = block.substr(begin, line_end - begin);
       begin = line_end + 1;
-      if (line.starts_with(":")) ++comments_;
       if (line.starts_with("retry: ")) ++retries_;
-      if (line.starts_with("id: ")) event.id = line.substr(4);
+      if (line.starts_with("id: ")) last_id_ = event.id = line.substr(4);
       if (line.starts_with("event: ")) event.type = line.substr(7);
       if (line.starts_with("data: ")) event.data = line.substr(6);
     }
-    if (!event.data.empty()) return event;
+    return event;
   }
 }
 

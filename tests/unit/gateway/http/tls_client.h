@@ -74,15 +74,18 @@ struct StreamEvent {
 class EventReader {
  public:
   explicit EventReader(TlsClient& client) : client_(client) {}
-  // The next event; comments and retry are passed over. nullopt: the stream ended in order.
+  // The next event; blocks without data are passed over. nullopt: the stream ended in order.
   std::optional<StreamEvent> next();
-  [[nodiscard]] int comments() const { return comments_; }
+  // The next block, with or without data.
+  std::optional<StreamEvent> next_block();
+  // What a client that connects again sends as Last-Event-ID.
+  [[nodiscard]] const std::string& last_id() const { return last_id_; }
   [[nodiscard]] int retries() const { return retries_; }
 
  private:
   TlsClient& client_;
   std::string text_;
-  int comments_ = 0;
+  std::string last_id_;
   int retries_ = 0;
 };
 
