@@ -52,10 +52,12 @@ const char* reset_reason_name(codec::ResetReason reason) {
   return "unspecified";
 }
 
-Response json_response(std::string body) {
+constexpr const char* kKeepButAsk = "private, no-cache";  // whether it has changed
+constexpr const char* kKeepNever = "no-store";
+
+Response json_response(std::string body, const char* cache = kKeepButAsk) {
   Response response;
-  response.headers.emplace_back("Content-Type", "application/json");
-  response.headers.emplace_back("Cache-Control", "private, no-cache");  // keep it, but ask whether it changed
+  response.headers = {{"Content-Type", "application/json"}, {"Cache-Control", cache}};
   response.body = std::move(body);
   return response;
 }
@@ -110,12 +112,12 @@ Json device_json(const DeviceInfo& device) {
   return json;
 }
 
-// The same request with another cursor, as a Link header says it. All values here are safe in a URL: they
-// have been checked to be ids, names or numbers.
+// The same request with another cursor, as a Link header says it. Path and cursor are safe in a URL: they
+// have been checked to hold ids, or numbers.
 void link_next(Response& response, const Request& request, const std::string& cursor) {
   std::string link = "<" + request.path + "?cursor=" + cursor;
   for (const auto& [name, value] : request.query) {
-    if (name != "cursor" && name != "after") link += "&" + name + "=" + value;
+    if (name != "cursor" && name != "after") link += "&" + name + "=" + percent_encode(value);
   }
   response.headers.emplace_back("Link", link + ">; rel=\"next\"");
 }
@@ -226,6 +228,20 @@ Response events_page(const LogReader& log, const Request& request, LogOffset aft
 // Just before the oldest event there is.
 LogOffset begin_of(const LogReader& log) { return {std::max<std::int64_t>(log.first_offset().value - 1, 0)}; }
 
+// What a client says it has seen: it must not be ahead of the log, or the client would take silence for its
+// end.
+std::expected<LogOffset, Problem> within(const LogReader& log, LogOffset offset, const char* name) {
+  const LogOffset last = log.last_offset();
+  if (offset <= last) return offset;
+  return std::unexpected(Problem{
+      .kind = ProblemKind::kOffsetAhead,
+      .detail = "Offset " + std::to_string(offset.value) + " is ahead of the log, which ends at " +
+                std::to_string(last.value) +
+                ". Was the gateway's database replaced by an older copy? Start anew from the beginning, or "
+                "with after=now.",
+      .parameter = name});
+}
+
 Result list_telemetry(const LogReader& log, const Request& request) {
   if (auto known = check_names(request.query, {"cursor", "limit", "order"}); !known) {
     return std::unexpected(known.error());
@@ -239,8 +255,9 @@ Result list_telemetry(const LogReader& log, const Request& request) {
   if (!cursor) return std::unexpected(cursor.error());
   const auto device = find_device(log, request.path_values.at(0));
   if (!device) return std::unexpected(device.error());
-  const LogOffset after = cursor->has_value() ? **cursor : begin_of(log);
-  return events_page(log, request, after, *limit,
+  const auto after = cursor->has_value() ? within(log, **cursor, "cursor") : begin_of(log);
+  if (!after) return std::unexpected(after.error());
+  return events_page(log, request, *after, *limit,
                      {.device = device->id, .types = {gateway::EventType::kTelemetry}});
 }
 
@@ -252,17 +269,7 @@ std::expected<LogOffset, Problem> start_of(const LogReader& log, std::string_vie
   if (!value)
     return std::unexpected(
         invalid_parameter(name, "It must be an event's id (a number), or, for after, now or begin."));
-  const LogOffset last = log.last_offset();
-  if (*value > last.value) {
-    return std::unexpected(Problem{.kind = ProblemKind::kOffsetAhead,
-                                   .detail = "Offset " + std::to_string(*value) +
-                                             " is ahead of the log, which ends at " +
-                                             std::to_string(last.value) +
-                                             ". Was the gateway's database replaced by an older copy? Start "
-                                             "anew with after=begin or after=now.",
-                                   .parameter = name});
-  }
-  return LogOffset{*value};
+  return within(log, {*value}, name);
 }
 
 Result list_events(const LogReader& log, const Request& request) {
@@ -275,8 +282,9 @@ Result list_events(const LogReader& log, const Request& request) {
   if (!filter) return std::unexpected(filter.error());
   const auto cursor = offset_cursor_of(request.query);
   if (!cursor) return std::unexpected(cursor.error());
-  if (cursor->has_value()) return events_page(log, request, **cursor, *limit, *filter);
-  const auto after = start_of(log, find_parameter(request.query, "after").value_or("begin"), "after");
+  const auto after = cursor->has_value()
+                         ? within(log, **cursor, "cursor")
+                         : start_of(log, find_parameter(request.query, "after").value_or("begin"), "after");
   if (!after) return std::unexpected(after.error());
   return events_page(log, request, *after, *limit, *filter);
 }
@@ -295,7 +303,7 @@ Result follow_events(const LogReader& log, const Request& request) {
   if (!after) return std::unexpected(after.error());
   Response response;
   response.headers = {
-      {"Content-Type", "text/event-stream"}, {"Cache-Control", "no-store"}, {"X-Accel-Buffering", "no"}};
+      {"Content-Type", "text/event-stream"}, {"Cache-Control", kKeepNever}, {"X-Accel-Buffering", "no"}};
   response.events = Subscription{.after = *after, .filter = std::move(*filter)};
   return response;
 }
@@ -313,9 +321,7 @@ Result events(const LogReader& log, const Request& request) {
 
 Result health(const Request& request) {
   if (auto known = check_names(request.query, {}); !known) return std::unexpected(known.error());
-  Response response = json_response(R"({"status":"ok"})");
-  response.headers[1].second = "no-store";
-  return response;
+  return json_response(R"({"status":"ok"})", kKeepNever);
 }
 
 Result readiness(const Sources& sources, const Request& request) {
@@ -330,8 +336,7 @@ Result readiness(const Sources& sources, const Request& request) {
   }
   Json json = Json::object();
   json.set("status", ready ? "ready" : "not_ready").set("checks", std::move(checks));
-  Response response = json_response(json.dump());
-  response.headers[1].second = "no-store";
+  Response response = json_response(json.dump(), kKeepNever);
   if (!ready) {
     response.status = 503;
     response.headers.emplace_back("Retry-After", "5");
@@ -342,7 +347,7 @@ Result readiness(const Sources& sources, const Request& request) {
 Result metrics(const Sources& sources, const Request& request) {
   if (auto known = check_names(request.query, {}); !known) return std::unexpected(known.error());
   Response response;
-  response.headers = {{"Content-Type", "text/plain; version=0.0.4"}, {"Cache-Control", "no-store"}};
+  response.headers = {{"Content-Type", "text/plain; version=0.0.4"}, {"Cache-Control", kKeepNever}};
   response.body = sources.metrics();
   return response;
 }

@@ -12,23 +12,12 @@
 #include <sstream>
 #include <stdexcept>
 
+#include "gateway/http/text.h"
+
 namespace godwit::http {
 namespace {
 
-bool is_name(std::string_view text) {
-  const auto allowed = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
-           c == '_' || c == '-';
-  };
-  return !text.empty() && text.size() <= 64 && std::ranges::all_of(text, allowed);
-}
-
-std::optional<Role> parse_role(std::string_view text) {
-  if (text == "viewer") return Role::kViewer;
-  if (text == "operator") return Role::kOperator;
-  if (text == "admin") return Role::kAdmin;
-  return std::nullopt;
-}
+bool is_role(std::string_view text) { return text == "viewer" || text == "operator" || text == "admin"; }
 
 bool parse_digest(std::string_view hex, std::array<std::uint8_t, 32>& digest) {
   if (hex.size() != 2 * digest.size()) return false;
@@ -64,18 +53,15 @@ ApiKeys ApiKeys::parse(std::string_view text, std::string_view origin) {
     };
     std::istringstream words(line);
     std::string name;
-    std::string role_text;
+    std::string role;
     std::string digest_text;
     std::string extra;
     if (!(words >> name) || name.front() == '#') continue;
-    if (!(words >> role_text >> digest_text) || words >> extra)
-      fail("expected three words: NAME ROLE SHA256");
+    if (!(words >> role >> digest_text) || words >> extra) fail("expected three words: NAME ROLE SHA256");
     ApiKey key;
     if (!is_name(name)) fail("the name must be 1 to 64 characters of A-Z a-z 0-9 . _ -");
     key.name = name;
-    const auto role = parse_role(role_text);
-    if (!role) fail("the role must be viewer, operator or admin");
-    key.role = role.value_or(Role::kViewer);
+    if (!is_role(role)) fail("the role must be viewer, operator or admin");
     if (!parse_digest(digest_text, key.digest)) fail("the digest must be 64 lower-case hexadecimal digits");
     if (std::ranges::any_of(keys.keys_, [&](const ApiKey& known) { return known.name == name; })) {
       fail("this name is there already");
@@ -94,9 +80,7 @@ ApiKeys ApiKeys::load(const std::filesystem::path& file) {
 
 const ApiKey* ApiKeys::find(std::string_view authorization) const {
   static constexpr std::string_view kScheme = "bearer ";  // RFC 9110, 11.1: the scheme's case does not matter
-  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
-  const std::string_view scheme = authorization.substr(0, kScheme.size());
-  if (!std::ranges::equal(scheme, kScheme, {}, lower)) return nullptr;
+  if (!equal_ignoring_case(authorization.substr(0, kScheme.size()), kScheme)) return nullptr;
   authorization.remove_prefix(kScheme.size());
   while (authorization.starts_with(' ')) authorization.remove_prefix(1);
   const auto digest = sha256(authorization);

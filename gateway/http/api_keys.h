@@ -1,24 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // The keys that open the API. The file holds no secret: one key per line, as `NAME ROLE SHA256`, separated by
-// blanks, where SHA256 is the digest, in hexadecimal, of the text that the client sends after "Bearer ".
-// Empty lines and lines that begin with '#' are skipped.
+// blanks, where ROLE is viewer, operator or admin, and SHA256 the digest, in hexadecimal, of the text that
+// the client sends after "Bearer ". Empty lines and lines that begin with '#' are skipped. The role has no
+// effect: all that the API has may be read by any key.
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <filesystem>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace godwit::http {
 
-enum class Role : std::uint8_t { kViewer, kOperator, kAdmin };
-
 struct ApiKey {
   std::string name;  // 1 to 64 characters of [A-Za-z0-9._-], unique in the file
-  Role role = Role::kViewer;
   std::array<std::uint8_t, 32> digest{};
 };
 

@@ -6,6 +6,7 @@
 
 #include "gateway/domain/event_json.h"
 #include "gateway/http/api.h"
+#include "gateway/http/text.h"
 #include "proto/base/ids.h"
 
 namespace godwit::http {
@@ -13,20 +14,6 @@ namespace {
 
 constexpr std::string_view kBadCursor =
     "The cursor is not one that this list has given out. Leave it away to start over.";
-
-std::string_view trim(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
-}
-
-// Takes the text before the next `separator` off the front, trimmed.
-std::string_view take_item(std::string_view& text, char separator) {
-  const std::size_t end = std::min(text.find(separator), text.size());
-  const std::string_view item = trim(text.substr(0, end));
-  text.remove_prefix(std::min(end + 1, text.size()));
-  return item;
-}
 
 // RFC 9110, 12.4.2, in thousandths. What is no quality counts as 1: Accept is a wish, not worth an error.
 int quality_of(std::string_view parameters) {
@@ -48,13 +35,12 @@ int quality_of(std::string_view parameters) {
 
 // How narrowly `range` names `type`: 0 not at all, 1 "*/*", 2 "text/*", 3 exactly.
 int precision_of(std::string_view range, std::string_view type) {
-  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
   if (range == "*/*") return 1;
   if (range.ends_with("/*")) {
     range.remove_suffix(1);
-    return std::ranges::equal(range, type.substr(0, range.size()), {}, lower) ? 2 : 0;
+    return equal_ignoring_case(range, type.substr(0, range.size())) ? 2 : 0;
   }
-  return std::ranges::equal(range, type, {}, lower) ? 3 : 0;
+  return equal_ignoring_case(range, type) ? 3 : 0;
 }
 
 int quality_of_type(std::string_view accept, std::string_view type) {

@@ -13,6 +13,7 @@
 
 #include "gateway/domain/hex.h"
 #include "gateway/http/api.h"
+#include "gateway/http/text.h"
 
 namespace godwit::http {
 namespace {
@@ -49,11 +50,7 @@ std::optional<std::string> trace_id_of(const Headers& headers) {
 // A caller's own id is kept if it is harmless in logs and headers.
 std::optional<std::string> request_id_of(const Headers& headers) {
   const std::string_view text = find_header(headers, "X-Request-Id").value_or("");
-  const auto harmless = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
-           c == '_' || c == '-';
-  };
-  if (text.empty() || text.size() > 64 || !std::ranges::all_of(text, harmless)) return std::nullopt;
+  if (!is_name(text)) return std::nullopt;
   return std::string(text);
 }
 
@@ -74,11 +71,7 @@ void add_common_headers(Response& response, const std::string& request_id) {
 // RFC 9110, 13.1.2: weak comparison.
 bool names_version(std::string_view if_none_match, std::string_view etag) {
   while (!if_none_match.empty()) {
-    const std::size_t end = std::min(if_none_match.find(','), if_none_match.size());
-    std::string_view item = if_none_match.substr(0, end);
-    if_none_match.remove_prefix(std::min(end + 1, if_none_match.size()));
-    while (item.starts_with(' ') || item.starts_with('\t')) item.remove_prefix(1);
-    while (item.ends_with(' ') || item.ends_with('\t')) item.remove_suffix(1);
+    std::string_view item = take_item(if_none_match, ',');
     if (item.starts_with("W/")) item.remove_prefix(2);
     if (item == etag || item == "*") return true;
   }
@@ -101,7 +94,7 @@ Problem unavailable(std::string detail) {
 // The boundary where exceptions end. The log's own text goes to the operator, not to the client.
 Result call(const Handler& handler, const Request& request, const gateway::LogSink& log_sink) {
   const auto report = [&](const std::exception& error) {
-    if (log_sink) log_sink(gateway::LogLevel::kError, "http: " + request.path + ": " + error.what());
+    if (log_sink) log_sink(gateway::LogLevel::kError, request.path + ": " + error.what());
   };
   try {
     return handler(request);

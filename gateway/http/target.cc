@@ -4,6 +4,9 @@
 #include <algorithm>
 #include <optional>
 
+#include "gateway/domain/hex.h"
+#include "gateway/http/text.h"
+
 namespace godwit::http {
 namespace {
 
@@ -98,6 +101,20 @@ std::expected<Target, std::string> parse_target(std::string_view target) {
   auto query = decode_query(target.substr(std::min(question + 1, target.size())));
   if (!query) return std::unexpected(query.error());
   return Target{std::move(*path), std::move(*query)};
+}
+
+std::string percent_encode(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    // RFC 3986, 3.4: these stand for themselves in a query; the comma so that lists stay readable.
+    if (is_letter_or_digit(c) || std::string_view("-._~,").contains(c)) {
+      out += c;
+    } else {
+      out += '%';
+      gateway::append_hex(out, static_cast<unsigned char>(c), 2);
+    }
+  }
+  return out;
 }
 
 }  // namespace godwit::http

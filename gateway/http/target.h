@@ -25,4 +25,7 @@ struct Target {
 // wrong.
 std::expected<Target, std::string> parse_target(std::string_view target);
 
+// `text` as the value of a query parameter: what parse_target() decodes to it.
+[[nodiscard]] std::string percent_encode(std::string_view text);
+
 }  // namespace godwit::http

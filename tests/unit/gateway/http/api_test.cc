@@ -153,6 +153,25 @@ TEST_F(Api, PagesOfEventsKeepTheirFilter) {
   EXPECT_EQ(body("/api/v1/events?after=now", kJson), R"({"items":[],"next_cursor":null})");
 }
 
+TEST_F(Api, TheLinkToTheNextPageIsAUrlThatAsksForTheSame) {
+  for (int i = 1; i <= 3; ++i) log_.append("pump", i);
+  const Result page = ask("/api/v1/events?type=telemetry,+loss&limit=2", kJson);
+  ASSERT_TRUE(page.has_value());
+  const std::string link(find_header(page->headers, "Link").value_or(""));
+  EXPECT_EQ(link, "</api/v1/events?cursor=e2&type=telemetry,%20loss&limit=2>; rel=\"next\"");
+  EXPECT_THAT(body(link.substr(1, link.find('>') - 1), kJson), HasSubstr(R"({"items":[{"offset":3,)"));
+}
+
+TEST_F(Api, ACursorAheadOfTheLogIsAClearError) {
+  for (int i = 1; i <= 2; ++i) log_.append("pump", i);
+  for (const std::string path : {"/api/v1/events", "/api/v1/devices/pump/telemetry"}) {
+    EXPECT_EQ(body(path + "?cursor=e2", kJson), R"({"items":[],"next_cursor":null})") << path;
+    for (const char* ahead : {"e3", "e9223372036854775807"}) {
+      EXPECT_EQ(problem(path + "?cursor=" + ahead, kJson), ProblemKind::kOffsetAhead) << path << ahead;
+    }
+  }
+}
+
 TEST_F(Api, APageSaysWhatWasTrimmed) {
   for (int i = 1; i <= 5; ++i) log_.append("pump", i);
   log_.trim(4);
