@@ -18,8 +18,8 @@ struct Limits {
   std::size_t connections_max = 4096;
   std::size_t connections_per_address_max = 1024;
   milliseconds handshake_timeout = seconds(10);  // accept to the end of the TLS handshake
-  milliseconds first_byte_timeout =
-      seconds(10);                             // end of the handshake to the first byte of the first request
+  // End of the handshake to the first byte of the first request.
+  milliseconds first_byte_timeout = seconds(10);
   milliseconds idle_timeout = seconds(60);     // between requests
   milliseconds request_timeout = seconds(15);  // first byte of a request to its last
   milliseconds write_timeout = seconds(20);    // a response, or 64 KiB of an event stream, must drain within

@@ -90,8 +90,8 @@ TlsStream::Step TlsStream::explain(int result) {
 
 awaitable<Status> TlsStream::handshake(SteadyTime deadline) {
   for (;;) {
-    ERR_clear_error();  // OpenSSL's queue is per thread: another connection's error must not be taken for
-                        // ours
+    // OpenSSL's queue is per thread: another connection's error must not be taken for ours.
+    ERR_clear_error();
     const int result = SSL_do_handshake(ssl_.get());
     if (result == 1) break;
     const Step step = explain(result);

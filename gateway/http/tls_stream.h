@@ -72,8 +72,8 @@ class TlsStream : public std::enable_shared_from_this<TlsStream> {
   boost::asio::ip::tcp::socket socket_;
   boost::asio::steady_timer timer_;
   SteadyTime deadline_ = SteadyTime::max();  // of the wait under way
-  SteadyTime armed_for_ =
-      SteadyTime::max();  // when the timer fires; seldom set anew, it costs more than a wait
+  // When the timer fires; seldom set anew, since that costs more than a wait.
+  SteadyTime armed_for_ = SteadyTime::max();
   struct Free {
     void operator()(ssl_st* ssl) const;
   };
