@@ -153,6 +153,8 @@ class Session {
   [[nodiscard]] std::uint16_t send_quota() const;
   // QoS 1 and 2 messages published and not yet done.
   [[nodiscard]] std::uint16_t in_flight() const;
+  // QoS 2 messages received that the server has not released yet.
+  [[nodiscard]] std::uint16_t unreleased() const { return received_count_; }
   [[nodiscard]] std::uint32_t server_maximum_packet_size() const;
 
  private:

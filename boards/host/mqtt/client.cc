@@ -17,6 +17,7 @@ namespace {
 using mqtt::ReasonCode;
 
 constexpr Millis kGoodbyeTimeout{5'000};
+constexpr Millis kGoodbyeTick{100};          // TLS may hold bytes that poll(2) knows nothing of
 constexpr std::size_t kInboundMax = 65'535;  // every packet identifier that there is
 constexpr mqtt::Backoff::Options kReconnect{
     .first = Millis{200}, .max = Millis{5'000}, .stable_after = Millis{5'000}};
@@ -203,6 +204,8 @@ void MqttClient::transmit(Instant now) {
 // A refusal does not pass by itself, and a broker that never answered is more likely mistyped than cut off.
 void MqttClient::lost(Instant now, Status status) {
   error_ = link_.error();
+  if (!ever_connected_ && error_.starts_with("cannot connect"))
+    error_ += "; is the broker there? See -h and -p";
   if (!ever_connected_ && !options_.link.tls && !error_.starts_with("cannot")) {
     error_ += " before the broker answered: if this is its TLS port, give --cafile";
   }
@@ -216,14 +219,30 @@ void MqttClient::finish() {
   const Instant until = clock_.now() + kGoodbyeTimeout;
   options_.reconnect = false;
   retry_at_.reset();
+  while (session_.connected() && session_.unreleased() > 0 && clock_.now() < until) {
+    while (const auto event = poll_event()) {
+      if (event->type != mqtt::EventType::kMessage) continue;
+      transmit(clock_.now());
+      session_.link_down(clock_.now());  // a DISCONNECT would acknowledge it
+      link_.close();
+      return;
+    }
+    transmit(clock_.now());
+    wait_for_link(kGoodbyeTick);
+    pump();
+  }
   session_.disconnect(clock_.now());
   while (clock_.now() < until && !link_.is_closed()) {
     while (session_.poll_event()) continue;
     pump();
     if (link_.is_closed()) return;
-    pollfd source{epoll_.get(), POLLIN, 0};
-    ::poll(&source, 1, 100);
+    wait_for_link(kGoodbyeTick);
   }
+}
+
+void MqttClient::wait_for_link(Millis time) {
+  pollfd source{epoll_.get(), POLLIN, 0};
+  ::poll(&source, 1, static_cast<int>(time.count()));
 }
 
 }  // namespace godwit::boards

@@ -38,7 +38,9 @@ class MqttClient {
   bool wait(int input_fd = -1);
   [[nodiscard]] bool input_ready() const { return input_ready_; }
   std::optional<mqtt::Event> poll_event();
-  // Says goodbye and waits until the broker has taken it, for 5 s at most.
+  // Lets the broker finish the flows of QoS 2 that it has begun, so that it does not begin them again in a
+  // later run; then says goodbye and waits until that is taken. For 5 s at most. What arrives now is left to
+  // the broker.
   void finish();
 
   [[nodiscard]] mqtt::Session& session() { return session_; }
@@ -63,6 +65,7 @@ class MqttClient {
   void receive(Instant now);
   void transmit(Instant now);
   void offer(Instant now);
+  void wait_for_link(Millis time);
   void lost(Instant now, Status status);
   [[nodiscard]] int timeout_ms(Instant now) const;
 

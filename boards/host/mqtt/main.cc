@@ -11,6 +11,8 @@ namespace {
 
 using godwit::boards::ConnectArguments;
 
+constexpr int kWrongUsage = 2;
+
 void add_connect_options(CLI::App& command, ConnectArguments& to) {
   command.add_option("-h,--host", to.host, "Host name or address of the broker")->capture_default_str();
   command.add_option("-p,--port", to.port, "Port; by default 8883 with --cafile, otherwise 1883");
@@ -43,7 +45,15 @@ void take_help_from_h(CLI::App& app) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{"The MQTT 5 client of the Godwit firmware as a command."};
+  CLI::App app{"The MQTT 5 client of the Godwit firmware as a command.", "godwit-mqtt"};
+  app.footer(
+      "Examples:\n"
+      "  godwit-mqtt sub -h broker -t 'sensors/#' -q 1 -v\n"
+      "  godwit-mqtt pub -h broker -t sensors/door -m open -q 2\n"
+      "  godwit-mqtt pub -h broker --cafile ca.crt --cert me.crt --key me.key -t log -l < file\n"
+      "COMMAND --help tells the options of each.\n\n"
+      "Exit status: 0 all is acknowledged or received, 1 it is not (the reason is on stderr), 2 wrong "
+      "usage.");
   take_help_from_h(app);
   app.require_subcommand(1);
 
@@ -77,7 +87,11 @@ int main(int argc, char** argv) {
       "standard input, one connection to 127.0.0.1");
   take_help_from_h(*conformance);
 
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {  // asking for help is one
+    return app.exit(error) == 0 ? 0 : kWrongUsage;
+  }
   ::signal(SIGPIPE, SIG_IGN);
   if (publish->parsed()) return godwit::boards::publish(connect, pub);
   if (subscribe->parsed()) return godwit::boards::subscribe(connect, sub);

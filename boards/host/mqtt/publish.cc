@@ -7,6 +7,7 @@
 #include <cstdio>
 
 #include "boards/host/mqtt/setup.h"
+#include "firmware/mqtt/codec.h"
 
 namespace godwit::boards {
 namespace {
@@ -110,10 +111,7 @@ class Publisher {
                                                                 .retain = arguments_.retain});
       if (!id && (id.error() == Status::kBusy || id.error() == Status::kState)) return true;
       if (!id) {
-        failure_ =
-            "this message cannot be sent: the topic is not valid, or the broker takes no message of this "
-            "size, "
-            "QoS or retain flag";
+        failure_ = "the broker takes no message of this size, QoS or retain flag";
         return false;
       }
       source_.take();
@@ -132,6 +130,9 @@ class Publisher {
 }  // namespace
 
 int publish(const ConnectArguments& connect, const PublishArguments& arguments) {
+  if (!mqtt::is_topic_name(arguments.topic)) {
+    return complain("-t '" + arguments.topic + "': a topic is not empty and has no wildcards (+ and #)");
+  }
   auto setup = make_setup(connect);
   if (!setup) return complain(setup.error());
   Source source(arguments);

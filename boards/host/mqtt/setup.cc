@@ -36,6 +36,9 @@ std::expected<std::unique_ptr<Setup>, std::string> make_setup(const ConnectArgum
   if (chosen.client_id.empty()) {
     if (chosen.resume) return std::unexpected("--resume needs the client id (-i) of the session");
     chosen.client_id = random_client_id();
+    // There is nothing to go on with, but Mosquitto 2.0.11 writes only sessions without a clean start to its
+    // disk.
+    chosen.resume = true;
   }
   const bool tls = !chosen.ca.empty();
   if (!tls && !(chosen.certificate.empty() && chosen.key.empty())) {

@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "boards/host/mqtt/setup.h"
+#include "firmware/mqtt/codec.h"
 
 namespace godwit::boards {
 namespace {
@@ -74,7 +75,7 @@ class Subscriber {
                                                   {.qos = static_cast<mqtt::Qos>(connect_.qos)});
       if (!id && (id.error() == Status::kBusy || id.error() == Status::kState)) return true;
       if (!id) {
-        failure_ = "not a valid topic filter: " + arguments_.topics[subscribed_];
+        failure_ = "the broker takes no such subscription: " + arguments_.topics[subscribed_];
         return false;
       }
       ++subscribed_;
@@ -94,6 +95,11 @@ class Subscriber {
 }  // namespace
 
 int subscribe(const ConnectArguments& connect, const SubscribeArguments& arguments) {
+  for (const std::string& topic : arguments.topics) {
+    if (mqtt::is_topic_filter(topic)) continue;
+    return complain("-t '" + topic +
+                    "': + stands for one whole level of a topic, # for all the rest at its end");
+  }
   auto setup = make_setup(connect);
   if (!setup) return complain(setup.error());
   // Mosquitto 2.0.11 does not keep to a receive maximum: with each PUBACK or PUBCOMP of its oldest message it
