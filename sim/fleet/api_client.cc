@@ -29,6 +29,7 @@ Easy make_easy(const ApiAccess& access, const std::string& path, Headers& header
   curl_easy_setopt(easy.get(), CURLOPT_URL, (access.base_url + path).c_str());
   curl_easy_setopt(easy.get(), CURLOPT_CAINFO, access.ca_file.c_str());
   curl_easy_setopt(easy.get(), CURLOPT_HTTPHEADER, headers.list);
+  curl_easy_setopt(easy.get(), CURLOPT_NOPROXY, "*");  // a gateway is not on the far side of a proxy
   curl_easy_setopt(easy.get(), CURLOPT_NOSIGNAL, 1L);
   curl_easy_setopt(easy.get(), CURLOPT_CONNECTTIMEOUT_MS, 5'000L);
   return easy;
@@ -83,7 +84,7 @@ void EventFollower::run() {
   }
 }
 
-bool EventFollower::stream() {
+void EventFollower::stream() {
   Headers headers;
   headers.add("Accept: text/event-stream");
   // Without an id nothing has come yet: the end of the log is where this follower begins.
@@ -103,7 +104,7 @@ bool EventFollower::stream() {
       +[](void* self, curl_off_t, curl_off_t, curl_off_t, curl_off_t) -> int {
         return static_cast<EventFollower*>(self)->stopping_ ? 1 : 0;
       });
-  return curl_easy_perform(easy.get()) == CURLE_OK;
+  curl_easy_perform(easy.get());  // ends in any case; run() begins anew
 }
 
 std::size_t EventFollower::on_bytes(char* data, std::size_t size, std::size_t count, void* self) {
@@ -125,10 +126,8 @@ void EventFollower::take(std::string_view bytes) {
 
 void EventFollower::take_line(std::string_view line) {
   if (line.empty()) {
-    if (!event_.data.empty()) {
-      handler_(event_);
-      if (!event_.id.empty()) last_id_ = event_.id;
-    }
+    if (!event_.id.empty()) last_id_ = event_.id;
+    if (!event_.data.empty()) handler_(event_);
     event_ = {};
     return;
   }
@@ -138,7 +137,7 @@ void EventFollower::take_line(std::string_view line) {
   if (value.starts_with(' ')) value.remove_prefix(1);
   if (field == "id") event_.id = value;
   if (field == "event") event_.type = value;
-  if (field == "data") event_.data += value;
+  if (field == "data") event_.data += (event_.data.empty() ? "" : "\n") + std::string(value);
 }
 
 }  // namespace godwit::sim

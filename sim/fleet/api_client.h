@@ -41,7 +41,7 @@ class EventFollower {
 
  private:
   void run();
-  bool stream();
+  void stream();
   void take(std::string_view bytes);
   void take_line(std::string_view line);
   static std::size_t on_bytes(char* data, std::size_t size, std::size_t count, void* self);

@@ -36,7 +36,8 @@ Fleet::Fleet(const FleetOptions& options, Ledger& ledger, ports::Log& log)
   if (trust_.add(boards::pem_bytes(read_pem(ca_file))) != Status::kOk) {
     throw std::runtime_error(ca_file + ": not a PEM certificate");
   }
-  const Member::Shared shared{.tls = tls_, .trust = trust_, .log = log, .epoll_fd = epoll_.get()};
+  const Member::Shared shared{
+      .tls = tls_, .trust = trust_, .log = log, .clock = clock_, .epoll_fd = epoll_.get()};
   for (const std::string& id : options_.ids) {
     const std::string dir = options_.credentials_dir + "/" + id;
     auto identity = std::make_unique<boards::ClientIdentity>();
@@ -144,7 +145,9 @@ void Fleet::poll(Instant now, Instant end) {
 void Fleet::run_member(std::size_t index, Instant now) {
   Member& member = *members_[index];
   const std::uint32_t boots = member.boots();
+  const bool powered = member.device() != nullptr;
   member.run(now);
+  if (powered && member.device() == nullptr) ++fault_counts_["power_cuts"];
   if (const agent::Device* device = member.device()) {
     by_tag_.insert_or_assign(member.tag(), index);
     const outbox::Outbox& outbox = device->outbox();
@@ -192,8 +195,7 @@ void Fleet::inject_fault(std::size_t index, Instant now) {
       ++fault_counts_["half_opens"];
       return member.stall_until(Instant::max());
     default:
-      ++fault_counts_["power_cuts"];
-      return member.arm_power_cut(random_);
+      return member.arm_power_cut(random_);  // counted when it happens
   }
 }
 

@@ -24,7 +24,7 @@ struct FaultRates {
   double drops = 0;       // the connection is reset
   double stalls = 0;      // nothing is read or written for up to 10 s
   double half_opens = 0;  // the peer is silent from now on: only keep-alive can tell
-  double power_cuts = 0;  // the device is gone in mid-write, and back after up to 5 s
+  double power_cuts = 0;  // the device is gone in mid-write, and back after 2 s
   [[nodiscard]] double total() const { return drops + stalls + half_opens + power_cuts; }
 };
 

@@ -5,17 +5,12 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <stdexcept>
 
-namespace godwit::sim {
+#include "boards/host/files.h"
+#include "proto/base/ids.h"
 
-std::string read_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw std::runtime_error(path + ": cannot be read");
-  return {std::istreambuf_iterator<char>(file), {}};
-}
+namespace godwit::sim {
 
 Installation Installation::read(const std::string& dir) {
   const std::string config = dir + "/gateway.toml";
@@ -32,7 +27,9 @@ Installation Installation::read(const std::string& dir) {
   const auto http_port = table["http"]["port"].value_or(std::uint16_t{8443});
   found.api.base_url = "https://127.0.0.1:" + std::to_string(http_port);
   found.api.ca_file = dir + "/ca.crt";
-  found.api.key = read_file(dir + "/api-key");
+  const auto key = boards::read_text_file(dir + "/api-key");
+  if (!key) throw std::runtime_error(key.error());
+  found.api.key = *key;
   while (!found.api.key.empty() && found.api.key.back() == '\n') found.api.key.pop_back();
   found.credentials_dir = dir + "/devices";
   return found;
@@ -44,7 +41,7 @@ std::vector<std::string> issued_devices(const std::string& gateway_dir, const st
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(gateway_dir + "/devices", error)) {
     std::string id = entry.path().filename().string();
-    if (id.starts_with(prefix)) ids.push_back(std::move(id));
+    if (id.starts_with(prefix) && DeviceId::parse(id)) ids.push_back(std::move(id));
   }
   std::ranges::sort(ids);
   if (ids.size() < count) {

@@ -25,7 +25,4 @@ struct Installation {
 std::vector<std::string> issued_devices(const std::string& gateway_dir, const std::string& prefix,
                                         std::size_t count);
 
-// All of a file. Throws std::runtime_error naming it.
-std::string read_file(const std::string& path);
-
 }  // namespace godwit::sim

@@ -71,6 +71,7 @@ void Ledger::extend(const std::string& id, Epoch epoch, Seq next, bool in_doubt)
   const auto now = Clock::now();
   const std::lock_guard lock(mutex_);
   Stream& stream = devices_[id].streams[epoch.value];
+  if (next < stream.next) forgotten_ += stream.next - next;
   for (; stream.next < next; stream.next = stream.next + 1) {
     stream.appended.push_back(now);
     stream.in_doubt.push_back(in_doubt);
@@ -168,6 +169,10 @@ void Ledger::judge_item(const Device& device, const Item& item, std::vector<bool
   if (item.seq == 0) return;
   if (seen.size() < item.seq + item.count) seen.resize(item.seq + item.count);
   const Stream& stream = device.streams.at(item.epoch);
+  if (item.seq + item.count > stream.next.value) {
+    ++report.corrupted;  // the device never made this
+    return;
+  }
   const auto doubtful = [&stream](std::uint64_t seq) {
     return seq <= stream.in_doubt.size() && stream.in_doubt[seq - 1];
   };
@@ -215,6 +220,7 @@ Report Ledger::judge(const Get& get) const {
   report.devices = devices_.size();
   report.sse_events = sse_events_;
   report.sse_gaps = sse_gaps_;
+  report.missing = forgotten_;
   for (const auto& [id, device] : devices_) {
     for (const auto& [epoch, stream] : device.streams) {
       const auto& found = seen[{id, epoch}];

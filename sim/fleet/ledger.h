@@ -8,7 +8,6 @@
 #include <functional>
 #include <map>
 #include <mutex>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -22,17 +21,16 @@ struct Report {
   std::uint64_t devices = 0;
   double seconds = 0;
   std::uint64_t seed = 0;
-  std::uint64_t recorded = 0;  // records that append() confirmed
-  std::uint64_t in_doubt =
-      0;  // records, not confirmed, that a log held after a power cut: stored or lost, both are right
-  std::uint64_t acked = 0;         // of them, records that the devices know to be committed
-  std::uint64_t stored = 0;        // of them, records in the gateway's database
-  std::uint64_t lost = 0;          // of them, explained by loss events
-  std::uint64_t dropped = 0;       // records that devices dropped because their outbox was full
-  std::uint64_t missing = 0;       // neither stored nor explained
+  std::uint64_t recorded = 0;      // records that append() confirmed
+  std::uint64_t acked = 0;         // recorded ones that the devices know to be committed
+  std::uint64_t stored = 0;        // recorded ones in the gateway's database
+  std::uint64_t lost = 0;          // recorded ones that a loss event explains
+  std::uint64_t dropped = 0;       // recorded ones that devices dropped because their outbox was full
+  std::uint64_t missing = 0;       // recorded ones that are neither stored nor explained
+  std::uint64_t in_doubt = 0;      // held after a power cut but never confirmed: may be stored or lost
   std::uint64_t duplicated = 0;    // stored more than once
   std::uint64_t out_of_order = 0;  // stored after a later one
-  std::uint64_t corrupted = 0;     // stored with other values than were sampled
+  std::uint64_t corrupted = 0;     // stored with other values than were sampled, or never recorded at all
   std::uint64_t sse_events = 0;    // telemetry and loss events received
   std::uint64_t sse_gaps = 0;      // records that the feed skipped, repeated or never sent
   std::uint64_t sse_reconnects = 0;
@@ -94,6 +92,7 @@ class Ledger {
   mutable std::mutex mutex_;
   std::map<std::string, Device, std::less<>> devices_;
   std::vector<double> latencies_ms_;
+  std::uint64_t forgotten_ = 0;  // confirmed records that a log did not hold any more after a power cut
   std::uint64_t sse_events_ = 0;
   std::uint64_t sse_gaps_ = 0;
   std::int64_t last_offset_ = 0;

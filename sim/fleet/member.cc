@@ -5,8 +5,6 @@
 #include <array>
 #include <stdexcept>
 
-#include "boards/host/host_clock.h"
-
 namespace godwit::sim {
 namespace {
 
@@ -44,7 +42,8 @@ void Member::boot(Instant now) {
   if (const Status status = device_->start(local(now)); status != Status::kOk) {
     throw std::runtime_error(id_ + ": the device cannot start: " + std::string(to_string(status)));
   }
-  device_->set_unix_time(local(now), boards::host_unix_time());
+  const Millis since = shared_.clock.now() - now;
+  device_->set_unix_time(local(now), UnixMillis{boards::host_unix_time().value - since.count()});
   connection_.emplace(*device_, shared_.log, shared_.epoll_fd,
                       boards::HostLink::Options{
                           .host = options_.broker_host,

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "boards/host/connection.h"
+#include "boards/host/host_clock.h"
 #include "boards/host/host_entropy.h"
 #include "firmware/agent/device.h"
 #include "sim/flash/sim_flash.h"
@@ -36,6 +37,7 @@ class Member {
     boards::TlsContext& tls;
     const boards::TrustAnchors& trust;
     ports::Log& log;
+    const boards::HostClock& clock;
     int epoll_fd;
   };
 

@@ -157,6 +157,17 @@ TEST_F(Judge, MissesRecordsInDoubtThatAreNeitherStoredNorExplained) {
   EXPECT_EQ(judge({telemetry(1)}).missing, 1U);
 }
 
+TEST_F(Judge, FindsALogThatForgotConfirmedRecords) {
+  record(3);
+  ledger_.recovered("d1", {kEpoch}, Seq{3});
+  EXPECT_FALSE(judge({telemetry(1), telemetry(2), telemetry(3)}).promise_held());
+}
+
+TEST_F(Judge, FindsARecordThatNobodyMade) {
+  record(1);
+  EXPECT_FALSE(judge({telemetry(1), telemetry(2)}).promise_held());
+}
+
 TEST_F(Judge, ReadsAllPages) {
   record(2);
   feed(telemetry(1));
