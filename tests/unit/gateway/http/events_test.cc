@@ -116,8 +116,8 @@ TEST_F(HttpEvents, KeepsTheConnectionAliveWithIds) {
   start(limits);
   TlsClient client = follow("");
   std::string text;
-  while (text.find("\n\nid: 1\n\nid: 1\n\n") == std::string::npos) text += client.chunk().value();
-  EXPECT_TRUE(text.starts_with("id: 1\nretry: 2000\n\n")) << text;
+  for (int i = 0; i < 3; ++i) text += client.chunk().value();
+  EXPECT_EQ(text, "id: 1\nretry: 2000\n\nid: 1\n\nid: 1\n\n");
 }
 
 // A client that has seen no event yet, because its filter lets nothing through, is cut off; an event for it
@@ -137,7 +137,8 @@ TEST_F(HttpEvents, AClientCutBeforeItsFirstEventMissesNothing) {
   TlsClient again = follow("?device=pump", last_id);
   commit("pump", 3);
   EventReader rest(again);
-  EXPECT_THAT(ids(rest, 2), ElementsAre("2", "3"));
+  ASSERT_THAT(ids(rest, 1), ElementsAre("2"));
+  EXPECT_THAT(ids(rest, 1), ElementsAre("3"));
 }
 
 TEST_F(HttpEvents, HeartbeatsMoveTheIdPastEventsThatTheFilterHolds) {
@@ -147,11 +148,12 @@ TEST_F(HttpEvents, HeartbeatsMoveTheIdPastEventsThatTheFilterHolds) {
   TlsClient client = follow("?device=pump");
   EventReader events(client);
   for (int i = 1; i <= 3; ++i) commit("fan", i);
-  while (events.last_id() != "3") {
+  for (int i = 0; i < 200 && events.last_id() != "3"; ++i) {
     const auto block = events.next_block();
     ASSERT_TRUE(block.has_value());
     ASSERT_EQ(block->data, "");
   }
+  EXPECT_EQ(events.last_id(), "3");
 }
 
 TEST_F(HttpEvents, HundredClientsCutAtRandomSeeEachEventOnceInOrder) {
@@ -262,7 +264,8 @@ TEST_F(HttpEvents, AnEventPublishedDuringTheStartIsNotLost) {
   TlsClient client = follow("", "1");
   commit("pump", 3);
   EventReader events(client);
-  EXPECT_THAT(ids(events, 2), ElementsAre("2", "3"));
+  ASSERT_THAT(ids(events, 1), ElementsAre("2"));
+  EXPECT_THAT(ids(events, 1), ElementsAre("3"));
 }
 
 TEST_F(HttpEvents, AVanishedClientFreesItsPlaceAtOnce) {
