@@ -96,8 +96,8 @@ class Server::Impl {
   [[nodiscard]] std::uint16_t port() const { return port_; }
 
   void publish(std::span<const gateway::Event> events) {
-    feed_.publish(
-        events);  // always: start() has asked the log for its end before the server counts as started
+    // Always: start() asks the log for its end before the server counts as started.
+    feed_.publish(events);
   }
 
   void stop() {
