@@ -182,7 +182,7 @@ TEST_F(Sim, ReplaysARecordingValueByValue) {
     if (event.seq == 0) continue;
     for (const auto& [n, values] : rows_of(event.json, csv.columns)) {
       ++row_count;
-      const auto matches = [&, n = n, &values = values](std::size_t start) {
+      const auto matches = [&](std::size_t start) {
         return csv.rows[(start + n) % csv.rows.size()] == values;
       };
       const auto [at, first] = starts.try_emplace(event.device);
