@@ -217,8 +217,10 @@ user {user}
 # Small messages must not wait for one another (13,000 against 110,000 messages a second).
 set_tcp_nodelay true
 max_inflight_messages 1000
-# Limits to what the broker holds for one client. What is beyond them the devices send again.
-max_queued_messages 20000
+# Limit to what the broker holds for one client. What is beyond it the devices send again. In bytes: messages that
+# the gateway has received count as long as the broker has not read their acknowledgements, and under full load it
+# reads those of one client more slowly than the messages of many.
+max_queued_messages 1000000
 max_queued_bytes 67108864
 max_packet_size 65536
 persistent_client_expiration 1d
