@@ -60,4 +60,14 @@ struct Event {
   std::string batch;  // kTelemetry: an encoded godwit.v1.Batch, as the device stored it
 };
 
+// What a device counted, as of its last hello.
+struct DeviceCounters {
+  std::uint64_t dropped_records =
+      0;  // since its log was formatted: the outbox was full and gave up the oldest
+  std::uint64_t refused_records = 0;  // since its boot, as the rest: the outbox was full and told to refuse
+  std::uint64_t corrupt_records = 0;  // found damaged
+  std::uint64_t missed_samples = 0;   // an instant passed unsampled
+  friend bool operator==(const DeviceCounters&, const DeviceCounters&) = default;
+};
+
 }  // namespace godwit::gateway

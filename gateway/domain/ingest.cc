@@ -90,12 +90,18 @@ Status Ingest::handle_hello(const Message& message) {
   StreamState& current = stream(device, hello->epoch, message.received_at);
   answer(device, current);
   const bool restarted = device.boot != hello->boot;
+  const DeviceCounters counters{.dropped_records = hello->dropped_records,
+                                .refused_records = hello->refused_records,
+                                .corrupt_records = hello->corrupt_records,
+                                .missed_samples = hello->missed_samples};
   if (restarted || device.firmware != hello->firmware || device.board != hello->board ||
-      device.reset_reason != hello->reset_reason) {
+      device.reset_reason != hello->reset_reason || device.counters != counters) {
     device.firmware = hello->firmware;
     device.board = hello->board;
     device.boot = hello->boot;
     device.reset_reason = hello->reset_reason;
+    device.counters = counters;
+    touch(device);
     device.changed = true;
   }
   if (restarted) device.online = false;  // it was away, even if its last will never came

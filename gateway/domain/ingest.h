@@ -72,6 +72,7 @@ struct DeviceState {
   std::string board;
   std::uint32_t boot = 0;
   codec::ResetReason reset_reason = codec::ResetReason::kUnspecified;
+  DeviceCounters counters;
   std::vector<StreamState> streams;  // oldest epoch first; the last one is current
   std::vector<TableState> tables;
 

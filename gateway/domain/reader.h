@@ -38,6 +38,7 @@ struct DeviceInfo {
   std::string board;
   std::uint32_t boot = 0;
   codec::ResetReason reset_reason = codec::ResetReason::kUnspecified;
+  DeviceCounters counters;
   std::vector<StreamInfo> streams;  // oldest epoch first
 };
 

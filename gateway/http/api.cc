@@ -108,6 +108,10 @@ Json device_json(const DeviceInfo& device) {
       .set("board", device.board)
       .set("boot", device.boot)
       .set("reset_reason", reset_reason_name(device.reset_reason))
+      .set("dropped_records", device.counters.dropped_records)
+      .set("refused_records", device.counters.refused_records)
+      .set("corrupt_records", device.counters.corrupt_records)
+      .set("missed_samples", device.counters.missed_samples)
       .set("streams", std::move(streams));
   return json;
 }

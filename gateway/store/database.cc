@@ -28,7 +28,11 @@ CREATE TABLE devices (
   firmware     TEXT NOT NULL,
   board        TEXT NOT NULL,
   boot         INTEGER NOT NULL,
-  reset_reason INTEGER NOT NULL
+  reset_reason INTEGER NOT NULL,
+  dropped      INTEGER NOT NULL,  -- DeviceCounters
+  refused      INTEGER NOT NULL,
+  corrupt      INTEGER NOT NULL,
+  missed       INTEGER NOT NULL
 ) STRICT;
 
 -- AUTOINCREMENT: an offset is never given again, whatever is trimmed.

@@ -22,7 +22,7 @@ std::string events_from(std::string_view source, std::string_view rest) {
 constexpr const char* kDevices =
     "SELECT id, online, first_seen,"
     " (SELECT received_at FROM log WHERE log.device = devices.key ORDER BY log.offset DESC LIMIT 1),"
-    " firmware, board, boot, reset_reason, key FROM devices ";
+    " firmware, board, boot, reset_reason, key, dropped, refused, corrupt, missed FROM devices ";
 
 // One bit for each type; what SQL tests with (1 << type).
 std::uint32_t mask_of(const std::vector<EventType>& types) {
@@ -108,6 +108,10 @@ struct Reader::Session {
     info.board = row.text(5);
     info.boot = row.word(6);
     info.reset_reason = static_cast<codec::ResetReason>(row.word(7));
+    info.counters = {.dropped_records = row.bits(9),
+                     .refused_records = row.bits(10),
+                     .corrupt_records = row.bits(11),
+                     .missed_samples = row.bits(12)};
     Query stream(streams, row.integer(8));
     while (stream.next()) {
       info.streams.push_back({.epoch = {stream.bits(0)},

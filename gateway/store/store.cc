@@ -49,10 +49,13 @@ struct Store::Impl {
   Statement begin{connection, "BEGIN IMMEDIATE"};
   Statement commit{connection, "COMMIT"};
   Statement find_key{connection, "SELECT key FROM devices WHERE id = ?1"};
-  Statement put_device{connection,
-                       "INSERT INTO devices (id, online, first_seen, firmware, board, boot, reset_reason)"
-                       " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (id) DO UPDATE SET online = ?2,"
-                       " first_seen = ?3, firmware = ?4, board = ?5, boot = ?6, reset_reason = ?7"};
+  Statement put_device{
+      connection,
+      "INSERT INTO devices (id, online, first_seen, firmware, board, boot, reset_reason,"
+      " dropped, refused, corrupt, missed)"
+      " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT (id) DO UPDATE SET"
+      " online = ?2, first_seen = ?3, firmware = ?4, board = ?5, boot = ?6, reset_reason = ?7,"
+      " dropped = ?8, refused = ?9, corrupt = ?10, missed = ?11"};
   Statement put_event{connection,
                       "INSERT INTO log (type, device, received_at, epoch, seq, count, loss_reason, batch)"
                       " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"};
@@ -123,7 +126,8 @@ void Store::Impl::write(Changes& changes) {
     if (!device->changed) continue;
     run(put_device, device->id.view(), device->online, device->first_seen.value,
         std::string_view(device->firmware), std::string_view(device->board), device->boot,
-        static_cast<std::uint32_t>(device->reset_reason));
+        static_cast<std::uint32_t>(device->reset_reason), device->counters.dropped_records,
+        device->counters.refused_records, device->counters.corrupt_records, device->counters.missed_samples);
   }
   for (Event& event : changes.events) write_event(event);
   for (const Changes::Forgotten& stream : changes.forgotten) {
@@ -145,7 +149,8 @@ std::vector<DeviceState> Store::load() {
   Connection& connection = impl_->connection;
 
   const Statement all(connection,
-                      "SELECT key, id, online, first_seen, firmware, board, boot, reset_reason FROM devices");
+                      "SELECT key, id, online, first_seen, firmware, board, boot, reset_reason, dropped,"
+                      " refused, corrupt, missed FROM devices");
   for (Query row(all); row.next();) {
     const auto id = DeviceId::parse(row.text(1));
     if (!id)
@@ -158,6 +163,10 @@ std::vector<DeviceState> Store::load() {
     device.board = row.text(5);
     device.boot = row.word(6);
     device.reset_reason = static_cast<codec::ResetReason>(row.word(7));
+    device.counters = {.dropped_records = row.bits(8),
+                       .refused_records = row.bits(9),
+                       .corrupt_records = row.bits(10),
+                       .missed_samples = row.bits(11)};
   }
   const auto device_of = [&](std::int64_t key) -> DeviceState& {
     const auto known = index_of.find(key);

@@ -50,11 +50,13 @@ const Headers kJson{{"Accept", "application/json"}};
 
 TEST_F(Api, ShowsADevice) {
   log_.append("pump", 41);
-  EXPECT_EQ(body("/api/v1/devices/pump"),
-            R"({"id":"pump","online":true,"first_seen":"2026-01-01T00:00:00.001Z",)"
-            R"("last_seen":"2026-01-01T00:00:00.001Z","firmware":"1.0","board":"host","boot":3,)"
-            R"("reset_reason":"power_on","streams":[{"epoch":"0123456789abcdef","next_seq":2,"records":1,)"
-            R"("lost_records":0}]})");
+  EXPECT_EQ(
+      body("/api/v1/devices/pump"),
+      R"({"id":"pump","online":true,"first_seen":"2026-01-01T00:00:00.001Z",)"
+      R"("last_seen":"2026-01-01T00:00:00.001Z","firmware":"1.0","board":"host","boot":3,)"
+      R"("reset_reason":"power_on","dropped_records":7,"refused_records":0,"corrupt_records":0,"missed_samples":1,)"
+      R"("streams":[{"epoch":"0123456789abcdef","next_seq":2,"records":1,)"
+      R"("lost_records":0}]})");
 }
 
 TEST_F(Api, ShowsTheNewestValueOfEachChannel) {

@@ -138,6 +138,7 @@ class FakeLog : public gateway::LogReader {
               .board = "host",
               .boot = 3,
               .reset_reason = codec::ResetReason::kPowerOn,
+              .counters = {.dropped_records = 7, .missed_samples = 1},
               .streams = {{kEpoch, kFirstSeq, 0, 0}}};
     info.last_seen = event.received_at;
     event.seq = info.streams[0].next_seq;

@@ -280,6 +280,25 @@ TEST(StoreReader, ShowsDevicesInOrderOfTheirNames) {
   EXPECT_FALSE(reader.device("nobody").has_value());
 }
 
+TEST(StoreReader, ShowsWhatADeviceCountedAlsoAfterARestart) {
+  const TempDir dir;
+  codec::Hello hello{.epoch = kEpoch, .oldest_seq = Seq{1}, .next_seq = Seq{1}, .boot = 1};
+  {
+    Store store(dir.path());
+    Feeder feeder(store);
+    feeder.commit({test::hello(hello, {})});
+    hello.refused_records = 3;
+    hello.missed_samples = 9;
+    feeder.commit({test::hello(hello, {})});
+  }
+  Store store(dir.path());
+  const auto expected = DeviceCounters{.refused_records = 3, .missed_samples = 9};
+  const auto devices = store.reader().devices_after("", 1);
+  ASSERT_EQ(devices.size(), 1U);
+  EXPECT_EQ(devices[0].counters, expected);
+  EXPECT_EQ(store.load().at(0).counters, expected);
+}
+
 TEST(StoreReader, KnowsTablesBootsAndTheNewestOfEachTable) {
   const TempDir dir;
   Store store(dir.path());
