@@ -7,6 +7,7 @@
 #include <array>
 #include <atomic>
 #include <condition_variable>
+#include <cstdlib>
 #include <mutex>
 #include <stop_token>
 #include <string_view>
@@ -61,6 +62,9 @@ class Consumer::Session {
         log_(std::move(log)),
         client_("ssl://" + options_.host + ":" + std::to_string(options_.port), options_.client_id,
                 create_options()) {
+    // Paho goes through a web proxy if the environment names one, even with an empty name, which no broker is
+    // behind.
+    for (const char* const proxy : {"http_proxy", "https_proxy"}) ::unsetenv(proxy);
     client_.set_message_callback([this](const mqtt::const_message_ptr& message) { received(*message); });
     client_.set_connection_lost_handler(
         [this](const std::string& cause) { lost(cause.empty() ? "connection lost" : cause); });

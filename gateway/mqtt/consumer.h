@@ -42,7 +42,8 @@ class Consumer {
     std::uint64_t dropped_acks = 0;
   };
 
-  // `inbox` must outlive the consumer.
+  // `inbox` must outlive the consumer. Takes http_proxy and https_proxy out of the environment: make it
+  // before other threads use that.
   Consumer(Options options, Inbox& inbox, LogSink log);
   // As stop().
   ~Consumer();

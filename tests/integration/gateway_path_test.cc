@@ -8,6 +8,7 @@
 #include <array>
 #include <csignal>
 #include <cstdint>
+#include <cstdlib>
 #include <utility>
 #include <vector>
 
@@ -241,6 +242,18 @@ TEST_F(GatewayPath, GoesOnAfterTheBrokerWasKilled) {
   const auto ack = device.publish(topics::Leaf::kRecord, record(1));
   ASSERT_TRUE(ack.has_value());
   EXPECT_EQ(ack->next_seq, Seq{2});
+}
+
+TEST_F(GatewayPath, GoesStraightToTheBrokerWhateverProxyTheEnvironmentNames) {
+  fixture_.kill_gateway();
+  for (const char* const proxy : {"", "http://127.0.0.1:9"}) {
+    ::setenv("http_proxy", proxy, 1);
+    ::setenv("https_proxy", proxy, 1);
+    EXPECT_NO_THROW(fixture_.start_gateway()) << "proxy: " << proxy;
+    fixture_.kill_gateway();
+  }
+  ::unsetenv("http_proxy");
+  ::unsetenv("https_proxy");
 }
 
 TEST_F(GatewayPath, StopEndsEventStreamsAndLeavesWhatWasAcknowledged) {
