@@ -141,6 +141,7 @@ std::vector<Result> run(const Plan& plan) {
   wait_until([&] { return follower.following(); }, "the live feed does not start");
   static_cast<void>(measure(fixture, load, stopwatch, 100, {.devices = plan.devices, .seconds = 0.5}));
   std::vector<Result> results;
+  results.reserve(plan.rates.size());
   for (const double rate : plan.rates) {
     results.push_back(measure(fixture, load, stopwatch, rate, plan));
   }

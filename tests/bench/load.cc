@@ -67,7 +67,7 @@ Load::Load(test::GatewayFixture& fixture, const Options& options)
                                  std::to_string(options.devices), "--prefix", std::string(kPrefix)});
   if (issued.status != 0) throw std::runtime_error(issued.log);
   devices_.reserve(options.devices);
-  for (std::string& id : sim::issued_devices(fixture.dir(), std::string(kPrefix), options.devices)) {
+  for (const std::string& id : sim::issued_devices(fixture.dir(), std::string(kPrefix), options.devices)) {
     const DeviceId device = *DeviceId::parse(id);
     const std::filesystem::path folder = fixture.dir() / "devices" / id;
     devices_.push_back({.id = id,

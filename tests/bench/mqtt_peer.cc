@@ -26,7 +26,7 @@ constexpr std::uint8_t kQos1 = 0x02;
 constexpr std::uint16_t kKeepAliveS = 3600;  // longer than any run
 constexpr std::uint16_t kReceiveMax = 1000;  // as the gateway
 constexpr int kAnswerTimeoutMs = 10'000;
-constexpr std::size_t kReadSize = 16 * 1024;  // a TLS record
+constexpr std::size_t kReadSize = 16'384;  // a TLS record
 
 void put_u16(std::string& out, std::size_t value) {
   out += static_cast<char>(value >> 8U);
