@@ -181,6 +181,7 @@ int main(int argc, char** argv) try {
     }
   }
   std::vector<Result> results;
+  results.reserve(plan.loads.size());
   for (const Load::Options& load : plan.loads) results.push_back(measure(load, plan));
   print_table(results);
   if (!json.empty()) write_json(results, json);
