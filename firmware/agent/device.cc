@@ -180,12 +180,12 @@ Stats Device::stats() const {
 }
 
 template <typename Use>
-auto Device::with_hello(Use use) const {
+auto Device::with_hello(Use use) {
   std::array<const codec::ChannelTable*, kTablesMax> tables{};
   std::uint64_t missed = 0;
   for (std::size_t i = 0; i < config_.tables.size(); ++i) {
     tables[i] = &config_.tables[i].contract;
-    missed += recorders_[i]->missed_samples();
+    missed += recorder(i).missed_samples();
   }
   const outbox::Stats& stats = outbox_.stats();
   const codec::Hello hello{.epoch = outbox_.epoch(),

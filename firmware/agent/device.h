@@ -117,7 +117,7 @@ class Device final : private Uplink::Owner {
   telemetry::Recorder& recorder(std::size_t table);
   // The present hello, handed to `use` together with the tables.
   template <typename Use>
-  auto with_hello(Use use) const;
+  auto with_hello(Use use);
   [[nodiscard]] telemetry::Stamp stamp(Instant now) const;
   void sample_due(Instant now);
   void sample(std::size_t table, Instant now);

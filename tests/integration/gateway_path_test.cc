@@ -119,6 +119,7 @@ class DevicePeer {
 class GatewayPath : public testing::Test {
  protected:
   GatewayPath() {
+    for (const char* const proxy : {"http_proxy", "https_proxy"}) ::unsetenv(proxy);  // Paho would use them
     fixture_.add_device("pump-3");
     fixture_.start_broker();
     fixture_.start_gateway();

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdio>
 
 #include "tests/unit/firmware/agent/device_rig.h"
 
@@ -40,6 +41,13 @@ std::optional<std::int64_t> rows_delivered(const DeviceRig& rig) {
     }
   }
   return rows;
+}
+
+TEST(Device, IsOneValueOfKnownSize) {
+  std::printf("sizeof: Device %zu, of it Outbox %zu, mqtt::Session %zu, Uplink %zu, %zu Recorders %zu each\n",
+              sizeof(Device), sizeof(outbox::Outbox), sizeof(mqtt::Session), sizeof(Uplink),
+              Device::kTablesMax, sizeof(telemetry::Recorder));
+  EXPECT_LE(sizeof(Device), 8'192U);
 }
 
 TEST(Device, DeliversWhatItRecordsOnceAndInOrder) {

@@ -257,6 +257,7 @@ TEST_F(HttpServer, GoesOnWhenThereIsNoMemoryForAConnection) {
                if (text.starts_with("cannot accept a connection: ")) ++reports;
              }});
   TlsClient before = connect();
+  EXPECT_EQ(before.ask(get("/healthz")).status, 200) << "the server, too, is through with the handshake";
   tls_memory_is_out = true;
   BareSocket refused(server_->port());
   EXPECT_TRUE(refused.ended());

@@ -58,7 +58,7 @@ class ConsumerTest : public testing::Test {
   }
 
   Consumer::Options options(const Files& identity) {
-    return {.host = "localhost",
+    return {.host = "127.0.0.1",
             .port = broker_.port(),
             .ca_file = ca_file_,
             .certificate_file = identity.certificate,
@@ -70,7 +70,7 @@ class ConsumerTest : public testing::Test {
   // A command of mosquitto-clients as device d1.
   std::vector<std::string> as_device(std::vector<std::string> command) {
     for (const std::string& more :
-         {std::string("-h"), std::string("localhost"), std::string("-p"), std::to_string(broker_.port()),
+         {std::string("-h"), std::string("127.0.0.1"), std::string("-p"), std::to_string(broker_.port()),
           std::string("-V"), std::string("mqttv5"), std::string("--cafile"), ca_file_, std::string("--cert"),
           device_.certificate, std::string("--key"), device_.key}) {
       command.push_back(more);
