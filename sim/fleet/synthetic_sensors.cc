@@ -102,17 +102,20 @@ Recording Recording::read(const std::string& path) {
 
 SyntheticSensors::SyntheticSensors(std::uint64_t seed, Millis period, const Recording* recording)
     : seed_(mix(seed)), period_(period), recording_(recording) {
-  channels_.push_back({.name = "n", .unit = "1"});
-  if (recording_ != nullptr) {
-    for (const auto& column : recording_->columns) {
-      channels_.push_back({.name = column.name, .unit = column.unit, .exponent = column.exponent});
-    }
+  constexpr codec::Channel kCounter{.name = "n", .unit = "1"};
+  if (recording_ == nullptr) {
+    channels_ = {kCounter,
+                 {.name = "temperature", .unit = "Cel", .exponent = -2, .min = -4'000, .max = 12'500},
+                 {.name = "humidity", .unit = "%", .exponent = -1, .min = 0, .max = 1'000},
+                 {.name = "pressure", .unit = "hPa", .exponent = -1, .min = 3'000, .max = 11'000},
+                 {.name = "battery", .unit = "V", .exponent = -3, .min = 0, .max = 5'000}};
     return;
   }
-  channels_.push_back({.name = "temperature", .unit = "Cel", .exponent = -2, .min = -4'000, .max = 12'500});
-  channels_.push_back({.name = "humidity", .unit = "%", .exponent = -1, .min = 0, .max = 1'000});
-  channels_.push_back({.name = "pressure", .unit = "hPa", .exponent = -1, .min = 3'000, .max = 11'000});
-  channels_.push_back({.name = "battery", .unit = "V", .exponent = -3, .min = 0, .max = 5'000});
+  channels_.reserve(recording_->columns.size() + 1);
+  channels_.push_back(kCounter);
+  for (const auto& column : recording_->columns) {
+    channels_.push_back({.name = column.name, .unit = column.unit, .exponent = column.exponent});
+  }
 }
 
 std::int64_t SyntheticSensors::noise(std::int64_t n, std::uint64_t salt, std::int64_t amplitude) const {
