@@ -11,10 +11,10 @@
 #include <fstream>
 #include <stdexcept>
 #include <string>
-#include <string_view>
 #include <thread>
 
 #include "firmware/agent/device.h"
+#include "tests/bench/arguments.h"
 #include "tests/bench/usage.h"
 #include "tests/support/gateway_fixture.h"
 
@@ -85,20 +85,11 @@ void write_json(const Result& result, const std::string& path) {
 
 int main(int argc, char** argv) try {
   Plan plan;
-  std::string json;
-  for (int i = 1; i < argc; ++i) {
-    const std::string_view argument = argv[i];
-    if (argument == "--json" && i + 1 < argc) {
-      json = argv[++i];
-    } else if (argument == "--quick") {
-      plan = {.small = 2, .large = 6, .delivering = std::chrono::milliseconds(100)};
-    } else {
-      throw std::runtime_error("usage: fleet_bench [--json FILE] [--quick]");
-    }
-  }
+  const auto arguments = godwit::bench::parse_arguments(argc, argv, "fleet_bench");
+  if (arguments.quick) plan = {.small = 2, .large = 6, .delivering = std::chrono::milliseconds(100)};
   const Result result = run(plan);
   print(result);
-  if (!json.empty()) write_json(result, json);
+  if (!arguments.json.empty()) write_json(result, arguments.json);
 } catch (const std::exception& error) {
   std::fprintf(stderr, "fleet_bench: %s\n", error.what());
   return 1;

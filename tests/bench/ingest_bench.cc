@@ -15,9 +15,9 @@
 #include <span>
 #include <stdexcept>
 #include <string>
-#include <string_view>
 #include <vector>
 
+#include "tests/bench/arguments.h"
 #include "tests/bench/load.h"
 #include "tests/bench/usage.h"
 #include "tests/support/gateway_fixture.h"
@@ -169,22 +169,13 @@ void write_json(std::span<const Result> results, const std::string& path) {
 
 int main(int argc, char** argv) try {
   Plan plan;
-  std::string json;
-  for (int i = 1; i < argc; ++i) {
-    const std::string_view argument = argv[i];
-    if (argument == "--json" && i + 1 < argc) {
-      json = argv[++i];
-    } else if (argument == "--quick") {
-      plan = {.loads = {{.devices = 4, .window = 16}}, .records = 2'000, .rounds = 1};
-    } else {
-      throw std::runtime_error("usage: ingest_bench [--json FILE] [--quick]");
-    }
-  }
+  const auto arguments = godwit::bench::parse_arguments(argc, argv, "ingest_bench");
+  if (arguments.quick) plan = {.loads = {{.devices = 4, .window = 16}}, .records = 2'000, .rounds = 1};
   std::vector<Result> results;
   results.reserve(plan.loads.size());
   for (const Load::Options& load : plan.loads) results.push_back(measure(load, plan));
   print_table(results);
-  if (!json.empty()) write_json(results, json);
+  if (!arguments.json.empty()) write_json(results, arguments.json);
 } catch (const std::exception& error) {
   std::fprintf(stderr, "ingest_bench: %s\n", error.what());
   return 1;

@@ -23,6 +23,7 @@
 
 #include "sim/fleet/api_client.h"
 #include "sim/fleet/installation.h"
+#include "tests/bench/arguments.h"
 #include "tests/bench/load.h"
 #include "tests/bench/usage.h"
 #include "tests/support/gateway_fixture.h"
@@ -176,20 +177,11 @@ void write_json(std::span<const Result> results, const std::string& path) {
 
 int main(int argc, char** argv) try {
   Plan plan;
-  std::string json;
-  for (int i = 1; i < argc; ++i) {
-    const std::string_view argument = argv[i];
-    if (argument == "--json" && i + 1 < argc) {
-      json = argv[++i];
-    } else if (argument == "--quick") {
-      plan = {.devices = 4, .rates = {100}, .seconds = 1};
-    } else {
-      throw std::runtime_error("usage: latency_bench [--json FILE] [--quick]");
-    }
-  }
+  const auto arguments = godwit::bench::parse_arguments(argc, argv, "latency_bench");
+  if (arguments.quick) plan = {.devices = 4, .rates = {100}, .seconds = 1};
   const std::vector<Result> results = run(plan);
   print_table(results);
-  if (!json.empty()) write_json(results, json);
+  if (!arguments.json.empty()) write_json(results, arguments.json);
 } catch (const std::exception& error) {
   std::fprintf(stderr, "latency_bench: %s\n", error.what());
   return 1;
