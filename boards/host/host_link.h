@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "boards/common/byte_stream.h"
-#include "boards/common/tls_client.h"
+#include "boards/common/tls/tls_client.h"
 #include "boards/host/address.h"
 #include "boards/host/files.h"
 #include "proto/base/time.h"

@@ -6,7 +6,7 @@
 #include <memory>
 #include <string>
 
-#include "boards/common/tls_context.h"
+#include "boards/common/tls/tls_context.h"
 #include "boards/host/host_entropy.h"
 
 namespace godwit::boards {

@@ -39,7 +39,7 @@ class LayeringTest(unittest.TestCase):
         for path, header in [
             ("gateway/app/main.cc", "gateway/store/store.h"),
             ("firmware/agent/device.h", "firmware/outbox/outbox.h"),
-            ("sim/fleet/member.h", "boards/common/tls_client.h"),
+            ("sim/fleet/member.h", "boards/common/tls/tls_client.h"),
             ("gateway/store/a.cc", "sqlite3.h"),
             ("tests/unit/firmware/mqtt/a.cc", "gateway/domain/event.h"),
             ("firmware/mqtt/a.cc", "span"),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "boards/common/tls_client.h"
+#include "boards/common/tls/tls_client.h"
 
 #include <gtest/gtest.h>
 

@@ -20,7 +20,7 @@
 #include <string_view>
 
 #include "boards/common/byte_stream.h"
-#include "boards/common/tls_context.h"
+#include "boards/common/tls/tls_context.h"
 #include "proto/base/bytes.h"
 #include "proto/base/status.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "boards/common/tls_context.h"
+#include "boards/common/tls/tls_context.h"
 
 #include <mbedtls/platform.h>
 #include <mbedtls/platform_time.h>
