@@ -12,11 +12,12 @@
 #include <optional>
 #include <vector>
 
-#include "boards/host/connection.h"
+#include "boards/common/connection.h"
 #include "boards/host/console_log.h"
 #include "boards/host/file_flash.h"
 #include "boards/host/files.h"
 #include "boards/host/host_clock.h"
+#include "boards/host/host_link.h"
 #include "boards/host/host_sensors.h"
 #include "boards/host/tls_files.h"
 
@@ -60,7 +61,9 @@ int wait_ms(Instant now, Instant until) {
 }
 
 // Until a signal comes, and then until the device has said goodbye.
-void run(agent::Device& device, Connection& connection, const HostClock& clock, int epoll_fd, int signal_fd) {
+void run(agent::Device& device, HostLink& link, ports::Log& log, const HostClock& clock, int epoll_fd,
+         int signal_fd) {
+  Connection connection(device, log, link);
   epoll_event signal_event{.events = EPOLLIN, .data = {.ptr = nullptr}};
   ::epoll_ctl(epoll_fd, EPOLL_CTL_ADD, signal_fd, &signal_event);
   std::optional<Instant> stopped;
@@ -72,7 +75,7 @@ void run(agent::Device& device, Connection& connection, const HostClock& clock, 
       clock_due = now + kClockInterval;
     }
     connection.run(now);
-    if (stopped && (connection.link().is_closed() || now >= *stopped + kStopTimeout)) return;
+    if (stopped && (link.is_closed() || now >= *stopped + kStopTimeout)) return;
     Instant wake = stopped ? *stopped + kStopTimeout : clock_due;
     if (const auto due = connection.next_deadline()) wake = std::min(wake, *due);
     std::array<epoll_event, 4> events;
@@ -135,18 +138,18 @@ int start(const Arguments& arguments) {
   }
   const UniqueFd epoll(::epoll_create1(EPOLL_CLOEXEC));
   const UniqueFd signals = stop_signals();
-  Connection connection(device, log, epoll.get(),
-                        {.host = broker->host,
-                         .port = broker->port,
-                         .tls = HostLink::Tls{.context = (*tls)->context(),
-                                              .trust = (*tls)->trust(),
-                                              .identity = (*tls)->identity(),
-                                              .server_name = arguments.server_name}});
+  HostLink link(epoll.get(), &device,
+                {.host = broker->host,
+                 .port = broker->port,
+                 .tls = HostLink::Tls{.context = (*tls)->context(),
+                                      .trust = (*tls)->trust(),
+                                      .identity = (*tls)->identity(),
+                                      .server_name = arguments.server_name}});
   log.write(ports::LogLevel::kInfo, "started",
             {{.key = "id", .text = id->view()},
              {.key = "boot", .number = *boot},
              {.key = "broker", .text = arguments.broker}});
-  run(device, connection, clock, epoll.get(), signals.get());
+  run(device, link, log, clock, epoll.get(), signals.get());
   log.write(ports::LogLevel::kInfo, "stopped",
             {{.key = "recorded", .number = static_cast<std::int64_t>(device.stats().recorded)}});
   return 0;

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "boards/common/byte_stream.h"
+#include "boards/common/link.h"
 #include "boards/common/tls/tls_client.h"
 #include "boards/host/address.h"
 #include "boards/host/files.h"
@@ -22,7 +23,7 @@
 
 namespace godwit::boards {
 
-class HostLink {
+class HostLink final : public Link {
  public:
   struct Tls {
     TlsContext& context;
@@ -45,35 +46,26 @@ class HostLink {
   HostLink(const HostLink&) = delete;
   HostLink& operator=(const HostLink&) = delete;
 
-  // Begins to open; closes first if necessary.
-  void open(Instant now);
-  // kOk: open. kBusy: not yet. Otherwise it has failed and is closed, and error() says why: kNotFound: no
-  // such host; kTimeout; kDenied: a certificate was refused; kIo: nobody answers or the connection broke; as
-  // TlsClient::handshake(). kState: it is closed.
-  Status advance(Instant now);
-  // Until when advance() must be called even if nothing happens; nullopt: open, or closed.
-  [[nodiscard]] std::optional<Instant> deadline() const;
-
-  // As ByteStream, while it is open. After 0, and after an error other than kBusy, it is closed; see error().
-  std::expected<std::size_t, Status> read(MutableBytes out);
-  std::expected<std::size_t, Status> write(Bytes in);
-
-  // Ends the connection in order, as far as that goes without waiting.
-  void close();
+  void open(Instant now) override;
+  // Fails with kNotFound: no such host; kTimeout; kDenied: a certificate was refused; kIo: nobody answers or
+  // the connection broke; others as TlsClient::handshake(). kState: it is closed.
+  Status advance(Instant now) override;
+  [[nodiscard]] std::optional<Instant> deadline() const override;
+  std::expected<std::size_t, Status> read(MutableBytes out) override;
+  std::expected<std::size_t, Status> write(Bytes in) override;
+  void close() override;
   // Tells the peer that nothing follows; what it still sends can be read.
   void finish_writing();
-  // Drops it with a TCP reset, as a power cut does.
-  void abort();
+  // With a TCP reset, as a power cut does.
+  void abort() override;
   // While stalled nothing is read or written and time does not count: a half-open connection.
   void set_stalled(bool stalled);
 
-  [[nodiscard]] bool is_closed() const { return state_ == State::kClosed; }
-  [[nodiscard]] bool is_open() const { return state_ == State::kOpen; }
+  [[nodiscard]] bool is_closed() const override { return state_ == State::kClosed; }
+  [[nodiscard]] bool is_open() const override { return state_ == State::kOpen; }
   [[nodiscard]] bool stalled() const { return stalled_; }
-  // This connection resumed an earlier TLS session.
-  [[nodiscard]] bool resumed() const { return tls_ && tls_->resumed(); }
-  // Why it closed last, in words for an operator.
-  [[nodiscard]] const std::string& error() const { return error_; }
+  [[nodiscard]] bool resumed() const override { return tls_ && tls_->resumed(); }
+  [[nodiscard]] std::string_view error() const override { return error_; }
 
  private:
   enum class State : std::uint8_t { kClosed, kLookingUp, kConnecting, kHandshaking, kOpen };

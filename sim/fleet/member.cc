@@ -44,12 +44,13 @@ void Member::boot(Instant now) {
   }
   const Millis since = shared_.clock.now() - now;
   device_->set_unix_time(local(now), UnixMillis{boards::host_unix_time().value - since.count()});
-  connection_.emplace(*device_, shared_.log, shared_.epoll_fd,
-                      boards::HostLink::Options{
-                          .host = options_.broker_host,
-                          .port = options_.broker_port,
-                          .tls = boards::HostLink::Tls{
-                              .context = shared_.tls, .trust = shared_.trust, .identity = identity_.get()}});
+  link_.emplace(shared_.epoll_fd, this,
+                boards::HostLink::Options{
+                    .host = options_.broker_host,
+                    .port = options_.broker_port,
+                    .tls = boards::HostLink::Tls{
+                        .context = shared_.tls, .trust = shared_.trust, .identity = identity_.get()}});
+  connection_.emplace(*device_, shared_.log, *link_);
 }
 
 void Member::run(Instant now) {
@@ -77,16 +78,16 @@ void Member::drop_link(Instant now) {
 }
 
 void Member::stall_until(Instant end) {
-  if (!connection_ || !connection_->link().is_open()) return;
+  if (!link_ || !link_->is_open()) return;
   stalled_until_ = end;
-  connection_->set_stalled(true);
+  link_->set_stalled(true);
 }
 
 void Member::end_stall_if_due(Instant now) {
   if (!stalled_until_) return;
-  if (now < *stalled_until_ && !connection_->link().is_closed()) return;
+  if (now < *stalled_until_ && !link_->is_closed()) return;
   stalled_until_.reset();
-  connection_->set_stalled(false);
+  link_->set_stalled(false);
 }
 
 void Member::arm_power_cut(std::minstd_rand& random) {
@@ -97,6 +98,7 @@ void Member::arm_power_cut(std::minstd_rand& random) {
 void Member::lose_power(Instant now) {
   connection_->cut(local(now));  // the device's own view of it dies with the device
   connection_.reset();
+  link_.reset();
   device_.reset();
   stalled_until_.reset();
   power_on_at_ = now + kPowerOff;

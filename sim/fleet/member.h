@@ -10,9 +10,10 @@
 #include <random>
 #include <string>
 
-#include "boards/host/connection.h"
+#include "boards/common/connection.h"
 #include "boards/host/host_clock.h"
 #include "boards/host/host_entropy.h"
+#include "boards/host/host_link.h"
 #include "firmware/agent/device.h"
 #include "sim/flash/sim_flash.h"
 #include "sim/fleet/synthetic_sensors.h"
@@ -61,8 +62,8 @@ class Member {
   [[nodiscard]] std::uint32_t boots() const { return boots_; }
   [[nodiscard]] const SyntheticSensors& sensors() const { return sensors_; }
   [[nodiscard]] const agent::Device* device() const { return device_ ? &*device_ : nullptr; }
-  // The tag of its epoll events: the address of its connection, nullptr without power.
-  [[nodiscard]] const void* tag() const { return connection_ ? &*connection_ : nullptr; }
+  // The tag of its epoll events.
+  [[nodiscard]] const void* tag() const { return this; }
 
  private:
   [[nodiscard]] Instant local(Instant now) const { return Instant(now - booted_at_); }
@@ -78,6 +79,7 @@ class Member {
   SimFlash flash_;
   boards::HostEntropy entropy_;
   std::optional<agent::Device> device_;
+  std::optional<boards::HostLink> link_;
   std::optional<boards::Connection> connection_;
   std::uint32_t boots_ = 0;
   Instant booted_at_{};

@@ -67,7 +67,7 @@ class Conversation {
     over_at_ = clock_.now() + kDurationMax;
     link_.open(clock_.now());
     while (link_.advance(clock_.now()) == Status::kBusy) wait(link_.deadline());
-    if (!link_.is_open()) return "no connection: " + link_.error();
+    if (!link_.is_open()) return "no connection: " + std::string(link_.error());
     if (session_.link_up(clock_.now()) != Status::kOk) return "internal error";
     while (link_.is_open() && !(session_.should_close() && session_.transmit().empty())) {
       session_.handle_timeout(clock_.now());

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Keeps a device connected: moves bytes between it and its link, and obeys its wishes about the link. The
-// loop around it waits on epoll until next_deadline() and calls run() with the tag that an event brings, or
-// when the deadline has come; the same for one device or for thousands in one loop.
+// loop around it calls run() when something has arrived for the link or next_deadline() has come; the same
+// for a board with one device, or for thousands in one epoll loop.
 //
-// One thread; nothing waits.
+// One thread; nothing waits; no allocation.
 #pragma once
 
 #include <cstdint>
 #include <optional>
 
-#include "boards/host/host_link.h"
+#include "boards/common/link.h"
 #include "firmware/agent/device.h"
 #include "firmware/ports/log.h"
 #include "proto/base/time.h"
@@ -18,9 +18,8 @@ namespace godwit::boards {
 
 class Connection {
  public:
-  // Device and log must outlive the connection. Its address is the tag of its epoll events.
-  Connection(agent::Device& device, ports::Log& log, int epoll_fd, HostLink::Options options)
-      : device_(device), log_(log), link_(epoll_fd, this, std::move(options)) {}
+  // All three must outlive the connection.
+  Connection(agent::Device& device, ports::Log& log, Link& link) : device_(device), log_(log), link_(link) {}
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
@@ -31,10 +30,6 @@ class Connection {
 
   // Cuts the link as a failing network does; the device learns of it.
   void cut(Instant now);
-  // The link stays open but carries nothing.
-  void set_stalled(bool stalled) { link_.set_stalled(stalled); }
-
-  [[nodiscard]] const HostLink& link() const { return link_; }
 
  private:
   void open(Instant now);
@@ -44,7 +39,7 @@ class Connection {
 
   agent::Device& device_;
   ports::Log& log_;
-  HostLink link_;
+  Link& link_;
 };
 
 }  // namespace godwit::boards

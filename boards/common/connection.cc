@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "boards/host/connection.h"
+#include "boards/common/connection.h"
 
 #include <algorithm>
 #include <array>
@@ -41,7 +41,7 @@ void Connection::open(Instant now) {
 }
 
 void Connection::receive(Instant now) {
-  std::array<std::uint8_t, 2048> buffer;
+  std::array<std::uint8_t, 512> buffer;  // on the stack of a small board
   while (link_.is_open()) {
     const auto size = link_.read(buffer);
     if (!size && size.error() == Status::kBusy) return;
