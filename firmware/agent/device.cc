@@ -13,15 +13,6 @@ using ports::LogLevel;
 // A clock that is set again within this is a correction, not news for the gateway.
 constexpr std::int64_t kBootTimeTolerance_ms = 1'000;
 
-// What the numbers of a hello may need more, when they have grown, than when the device starts.
-constexpr std::size_t kHelloGrowthMax = 96;
-
-// The gateway takes no other text in a hello.
-bool is_label(std::string_view text) {
-  return text.size() <= codec::kVersionSizeMax &&
-         std::ranges::all_of(text, [](char c) { return c >= ' ' && c <= '~'; });
-}
-
 mqtt::Options session_options(const Config& config, const mqtt::Will& will) {
   // No session on the broker: what counts is in the outbox, and the gateway says where to go on.
   return {.client_id = config.id.view(),
@@ -48,11 +39,18 @@ Device::Device(const Config& config, const Ports& ports)
       session_({.receive = receive_, .transmit = transmit_, .retransmit = {}},
                session_options(config_, will_)),
       uplink_(config_.id, outbox_, session_, *this, ports.log),
-      backoff_(config.reconnect) {}
+      backoff_(config.reconnect) {
+  // A damaged record of a crash must not keep the gateway from taking the hello.
+  if (config_.last_crash && !codec::is_label(config_.last_crash->where, codec::kWhereSizeMax))
+    config_.last_crash->where = {};
+}
 
 Status Device::start(Instant now) {
   if (config_.tables.empty() || config_.tables.size() > kTablesMax) return Status::kInvalidArgument;
-  if (!is_label(config_.firmware) || !is_label(config_.board)) return Status::kInvalidArgument;
+  if (!codec::is_label(config_.firmware, codec::kVersionSizeMax) ||
+      !codec::is_label(config_.board, codec::kVersionSizeMax)) {
+    return Status::kInvalidArgument;
+  }
   for (const telemetry::Table& table : config_.tables) {
     if (const Status status = telemetry::Recorder::check(table); status != Status::kOk) return status;
   }
@@ -60,7 +58,7 @@ Status Device::start(Instant now) {
   if (outbox_.record_size_max() < kBatchSizeMax) return Status::kInvalidArgument;
   for (std::size_t i = 0; i < config_.tables.size(); ++i)
     recorders_[i].emplace(config_.tables[i], batches_[i]);
-  if (hello_size() + kHelloGrowthMax > kHelloSizeMax) return Status::kInvalidArgument;
+  if (hello_size_max() > kHelloSizeMax) return Status::kInvalidArgument;
   uplink_.start();
   connect_at_ = now;
   return Status::kOk;
@@ -72,6 +70,14 @@ void Device::set_unix_time(Instant now, UnixMillis unix_time) {
   const bool news = !boot_time_ || boot_time.value - boot_time_->value > kBootTimeTolerance_ms ||
                     boot_time_->value - boot_time.value > kBootTimeTolerance_ms;
   boot_time_ = boot_time;
+  if (!news) return;
+  uplink_.hello_changed(now);
+  drain(now);
+}
+
+void Device::set_health(Instant now, const codec::Health& health) {
+  const bool news = !health_ || health_->time_quality != health.time_quality;
+  health_ = health;
   if (!news) return;
   uplink_.hello_changed(now);
   drain(now);
@@ -199,8 +205,18 @@ auto Device::with_hello(Use use) {
                            .dropped_records = stats.dropped_records,
                            .refused_records = stats.refused_records,
                            .corrupt_records = stats.corrupt_records,
-                           .missed_samples = missed};
+                           .missed_samples = missed,
+                           .health = health_,
+                           .crash = config_.last_crash};
   return use(hello, std::span<const codec::ChannelTable* const>(tables).first(config_.tables.size()));
+}
+
+// What hello_size() can become.
+std::size_t Device::hello_size_max() {
+  return with_hello([](const auto& hello, auto tables) {
+    const codec::Hello fixed{.epoch = hello.epoch, .firmware = hello.firmware, .board = hello.board};
+    return codec::encoded_size(fixed, tables) + codec::kHelloNumbersMax;
+  });
 }
 
 std::size_t Device::hello_size() {

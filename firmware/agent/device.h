@@ -41,8 +41,9 @@ struct Config {
   std::string_view board;     // as firmware
   std::uint32_t boot = 1;     // counts the starts of this board, from 1
   codec::ResetReason reset_reason = codec::ResetReason::kUnspecified;
-  std::span<const telemetry::Table>
-      tables;  // 1 to kTablesMax; borrowed. Together at most kHelloSizeMax, encoded
+  std::optional<codec::Crash> last_crash{};  // how the boot before this one ended; text borrowed
+  // 1 to kTablesMax; borrowed. Encoded with the texts above, kHelloSizeMax - codec::kHelloNumbersMax at most.
+  std::span<const telemetry::Table> tables;
   outbox::FullPolicy full_policy = outbox::FullPolicy::kDropOldest;
   std::uint16_t keep_alive_s = 60;
   mqtt::Backoff::Options reconnect{};
@@ -67,7 +68,7 @@ class Device final : private Uplink::Owner {
  public:
   static constexpr Millis kGoodbyeMax{3'000};
   static constexpr std::size_t kTablesMax = 2;
-  static constexpr std::size_t kHelloSizeMax = 1'800;  // bytes of all tables and the numbers of a hello
+  static constexpr std::size_t kHelloSizeMax = 1'900;  // bytes, with every number at its largest
   static constexpr std::size_t kBatchSizeMax = 512;  // bytes of a record; bounds what a reset can lose of RAM
 
   Device(const Config& config, const Ports& ports);
@@ -81,6 +82,9 @@ class Device final : private Uplink::Owner {
   // The clock was set, or corrected: `unix_time` is the time at `now`. No effect: a time that no clock shows
   // (before 1970 or after codec::kTimeMax).
   void set_unix_time(Instant now, UnixMillis unix_time);
+
+  // What the next hello says; a change of its time quality is said at once.
+  void set_health(Instant now, const codec::Health& health);
 
   void link_up(Instant now);
   void link_down(Instant now);
@@ -113,6 +117,7 @@ class Device final : private Uplink::Owner {
   Status write_hello(MutableBytes out) override;
   std::uint32_t random() override;
 
+  std::size_t hello_size_max();
   // Of a table that start() has set up.
   telemetry::Recorder& recorder(std::size_t table);
   // The present hello, handed to `use` together with the tables.
@@ -147,6 +152,7 @@ class Device final : private Uplink::Owner {
   std::optional<Instant> connect_at_;
   std::optional<Instant> stop_by_;       // stop() was called; at the latest then
   std::optional<UnixMillis> boot_time_;  // Unix time at monotonic zero
+  std::optional<codec::Health> health_;
   Stats stats_;
 };
 

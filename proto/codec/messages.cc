@@ -12,6 +12,7 @@
 #include "godwit.pb.h"
 
 #include "proto/base/crc32.h"
+#include "proto/codec/fields.h"
 #include "proto/codec/samples.h"
 
 namespace godwit::codec {
@@ -57,25 +58,7 @@ bool is_sound(const Channel& channel) {
          channel.exponent >= -kExponentMax && channel.exponent <= kExponentMax && channel.min <= channel.max;
 }
 
-// put_*: what nanopb calls to encode a callback field. take_*: what it calls to decode one.
-
-bool put_text(pb_ostream_t* stream, const pb_field_t* field, void* const* arg) {
-  const auto text = *static_cast<const std::string_view*>(*arg);
-  if (text.empty()) return true;  // as proto3 has it
-  return pb_encode_tag_for_field(stream, field) &&
-         pb_encode_string(stream, reinterpret_cast<const pb_byte_t*>(text.data()), text.size());
-}
-
-using Put = bool(pb_ostream_t*, const pb_field_t*, void* const*);
-
-// A callback field that `put` writes from `source`. nanopb's argument is not const, but only `put` sees it.
-template <typename T>
-pb_callback_t source_of(Put* put, const T& source) {
-  pb_callback_t callback{};
-  callback.funcs.encode = put;
-  callback.arg = const_cast<T*>(&source);
-  return callback;
-}
+// put_*: what nanopb calls to encode a callback field. take_*: what it calls to decode one. More in fields.h.
 
 bool put_channels(pb_ostream_t* stream, const pb_field_t* field, void* const* arg) {
   for (const Channel& channel : *static_cast<const std::span<const Channel>*>(*arg)) {
@@ -118,13 +101,6 @@ bool add_to_crc(pb_ostream_t* stream, const pb_byte_t* bytes, std::size_t size) 
   return true;
 }
 
-std::expected<std::size_t, Status> encode_message(const pb_msgdesc_t* fields, const void* message,
-                                                  MutableBytes out) {
-  pb_ostream_t stream = pb_ostream_from_buffer(out.data(), out.size());
-  if (!pb_encode(&stream, fields, message)) return std::unexpected(Status::kFull);
-  return stream.bytes_written;
-}
-
 // As encode_message(), and then the tag and length of a field `tag` of `size` bytes that the caller adds.
 std::expected<std::size_t, Status> encode_up_to(std::uint32_t tag, std::size_t size,
                                                 const pb_msgdesc_t* fields, const void* message,
@@ -137,59 +113,19 @@ std::expected<std::size_t, Status> encode_up_to(std::uint32_t tag, std::size_t s
   return stream.bytes_written;
 }
 
-// An input stream whose state is the place of the next byte, so that a callback can borrow it. Sub-streams of
-// nanopb share it; only the stream that it makes for a number in place of text has another callback.
-bool read_input(pb_istream_t* stream, pb_byte_t* out, std::size_t size) {
-  const auto* next = static_cast<const std::uint8_t*>(stream->state);
-  if (size > 0) std::memcpy(out, next, size);
-  stream->state = const_cast<std::uint8_t*>(next + size);
-  return true;
-}
-
-pb_istream_t stream_of(Bytes in) {
-  pb_istream_t stream{};
-  stream.callback = read_input;
-  stream.state = const_cast<std::uint8_t*>(in.data());
-  stream.bytes_left = in.size();
-  return stream;
-}
-
-// What is left of the stream, without taking it. nullopt: not bytes of the input.
-std::optional<Bytes> rest_of(const pb_istream_t& stream) {
-  if (stream.callback != read_input) return std::nullopt;
-  return Bytes{static_cast<const std::uint8_t*>(stream.state), stream.bytes_left};
-}
-
-bool take_bytes(pb_istream_t* stream, const pb_field_t* /*field*/, void** arg) {
-  const auto rest = rest_of(*stream);
-  if (!rest) return false;
-  *static_cast<std::optional<Bytes>*>(*arg) = rest;
-  return pb_read(stream, nullptr, rest->size());
-}
-
-bool take_text(pb_istream_t* stream, const pb_field_t* /*field*/, void** arg) {
-  const auto rest = rest_of(*stream);
-  if (!rest) return false;
-  *static_cast<std::string_view*>(*arg) = as_text(*rest);
-  return pb_read(stream, nullptr, rest->size());
-}
-
-using Take = bool(pb_istream_t*, const pb_field_t*, void**);
-
-template <typename T>
-pb_callback_t sink_to(Take* take, T& sink) {
-  pb_callback_t callback{};
-  callback.funcs.decode = take;
-  callback.arg = &sink;
-  return callback;
-}
-
 // The number that came, which need not be one of the enumerators: reading it as one would be undefined.
 template <typename Enum>
 std::uint64_t number_of(const Enum& value) {
   std::underlying_type_t<Enum> number;
   std::memcpy(&number, &value, sizeof number);
   return static_cast<std::uint64_t>(number);
+}
+
+// `message`, or kUnspecified for one above `last`: what a newer peer has is no ground to refuse what it says.
+template <typename Enum, typename MessageEnum>
+Enum known_or_unspecified(const MessageEnum& message, Enum last) {
+  const std::uint64_t number = number_of(message);
+  return number <= number_of(last) ? static_cast<Enum>(number) : Enum::kUnspecified;
 }
 
 struct ChannelList {
@@ -284,6 +220,29 @@ std::uint32_t hash(const ChannelTable& table) {
 
 namespace {
 
+godwit_v1_Health to_message(const Health& health) {
+  godwit_v1_Health message{};
+  message.stack_used = health.stack_used;
+  message.stack_size = health.stack_size;
+  message.heap_used = health.heap_used;
+  message.heap_size = health.heap_size;
+  message.time_quality = static_cast<godwit_v1_TimeQuality>(health.time_quality);
+  return message;
+}
+
+// Borrows the text.
+godwit_v1_Crash to_message(const Crash& crash) {
+  godwit_v1_Crash message{};
+  message.kind = static_cast<godwit_v1_CrashKind>(crash.kind);
+  message.pc = crash.pc;
+  message.lr = crash.lr;
+  message.cause = crash.cause;
+  message.address = crash.address;
+  message.stack_used = crash.stack_used;
+  message.where = source_of(put_text, crash.where);
+  return message;
+}
+
 // Borrows from both arguments.
 godwit_v1_Hello to_message(const Hello& hello, const std::span<const ChannelTable* const>& tables) {
   godwit_v1_Hello message{};
@@ -300,10 +259,36 @@ godwit_v1_Hello to_message(const Hello& hello, const std::span<const ChannelTabl
   message.corrupt_records = hello.corrupt_records;
   message.missed_samples = hello.missed_samples;
   message.tables = source_of(put_tables, tables);
+  message.has_health = hello.health.has_value();
+  if (hello.health) message.health = to_message(*hello.health);
+  message.has_crash = hello.crash.has_value();
+  if (hello.crash) message.crash = to_message(*hello.crash);
   return message;
 }
 
+Health health_of(const godwit_v1_Health& message) {
+  return {.stack_used = message.stack_used,
+          .stack_size = message.stack_size,
+          .heap_used = message.heap_used,
+          .heap_size = message.heap_size,
+          .time_quality = known_or_unspecified(message.time_quality, TimeQuality::kHoldover)};
+}
+
+Crash crash_of(const godwit_v1_Crash& message, std::string_view where) {
+  return {.kind = known_or_unspecified(message.kind, CrashKind::kStackOverflow),
+          .pc = message.pc,
+          .lr = message.lr,
+          .cause = message.cause,
+          .address = message.address,
+          .stack_used = message.stack_used,
+          .where = where};
+}
+
 }  // namespace
+
+bool is_label(std::string_view text, std::size_t size_max) {
+  return text.size() <= size_max && std::ranges::all_of(text, [](char c) { return c >= ' ' && c <= '~'; });
+}
 
 std::size_t encoded_size(const Hello& hello, std::span<const ChannelTable* const> tables) {
   const auto message = to_message(hello, tables);
@@ -387,10 +372,7 @@ std::expected<Record, Status> decode_record(Bytes in) {
   if (message.has_loss) {
     if (message.loss.count == 0 || message.loss.count > UINT64_MAX - message.seq) return malformed();
     // Refused, a reason of a newer firmware would hold up its stream for ever.
-    const std::uint64_t reason = number_of(message.loss.reason);
-    const bool known = reason <= number_of(LossReason::kNotHeld);
-    record.loss =
-        Loss{message.loss.count, known ? static_cast<LossReason>(reason) : LossReason::kUnspecified};
+    record.loss = Loss{message.loss.count, known_or_unspecified(message.loss.reason, LossReason::kNotHeld)};
   }
   return record;
 }
@@ -428,25 +410,28 @@ std::expected<Hello, Status> decode_hello(Bytes in, TableVisitor& visitor) {
   message.firmware = sink_to(take_text, hello.firmware);
   message.board = sink_to(take_text, hello.board);
   message.tables = sink_to(take_table, visitor);
+  std::string_view where;
+  message.crash.where = sink_to(take_text, where);
   if (!pb_decode(&stream, godwit_v1_Hello_fields, &message)) return malformed();
   if (message.epoch == 0 || message.oldest_seq == 0 || message.oldest_seq > message.next_seq)
     return malformed();
   if (!is_plain_text(hello.firmware, kVersionSizeMax) || !is_plain_text(hello.board, kVersionSizeMax)) {
     return malformed();
   }
+  if (!is_label(where, kWhereSizeMax)) return malformed();
   if (message.boot_unix_ms > kTimeMax.count() || message.boot_unix_ms < -kTimeMax.count()) return malformed();
   hello.epoch = {message.epoch};
   hello.oldest_seq = {message.oldest_seq};
   hello.next_seq = {message.next_seq};
   hello.boot = message.boot;
-  // A reason that a newer device has is no ground to refuse its hello.
-  const std::uint64_t reason = number_of(message.reset_reason);
-  if (reason <= number_of(ResetReason::kFault)) hello.reset_reason = static_cast<ResetReason>(reason);
+  hello.reset_reason = known_or_unspecified(message.reset_reason, ResetReason::kPin);
   if (message.boot_unix_ms != 0) hello.boot_time = UnixMillis{message.boot_unix_ms};
   hello.dropped_records = message.dropped_records;
   hello.refused_records = message.refused_records;
   hello.corrupt_records = message.corrupt_records;
   hello.missed_samples = message.missed_samples;
+  if (message.has_health) hello.health = health_of(message.health);
+  if (message.has_crash) hello.crash = crash_of(message.crash, where);
   return hello;
 }
 

@@ -22,6 +22,7 @@ namespace godwit::codec {
 inline constexpr std::size_t kNameSizeMax = 24;
 inline constexpr std::size_t kUnitSizeMax = 12;
 inline constexpr std::size_t kVersionSizeMax = 32;
+inline constexpr std::size_t kWhereSizeMax = 48;
 // The end of the year 9999, the last that RFC 3339 can write; leaves room to add times without overflow.
 inline constexpr Millis kTimeMax{253'402'300'799'999};
 
@@ -50,8 +51,40 @@ Status check(const ChannelTable& table);
 // CRC-32 of the table's encoding; names the table in each batch. Precondition: check() is kOk.
 [[nodiscard]] std::uint32_t hash(const ChannelTable& table);
 
-// As in the schema.
-enum class ResetReason : std::uint8_t { kUnspecified, kPowerOn, kSoftware, kWatchdog, kFault };
+// These enumerators are as in the schema. kUnspecified also stands for one that this build does not know.
+enum class ResetReason : std::uint8_t {
+  kUnspecified,
+  kPowerOn,
+  kSoftware,
+  kWatchdog,
+  kFault,
+  kBrownOut,
+  kPin
+};
+enum class TimeQuality : std::uint8_t { kUnspecified, kNone, kSynced, kHoldover };
+enum class CrashKind : std::uint8_t { kUnspecified, kAssert, kFault, kWatchdog, kStackOverflow };
+
+// How a device is doing. "used" is the most since it started; a size of 0: not measured.
+struct Health {
+  std::uint32_t stack_used = 0;  // bytes, as the rest
+  std::uint32_t stack_size = 0;
+  std::uint32_t heap_used = 0;  // of what TLS allocates from
+  std::uint32_t heap_size = 0;
+  TimeQuality time_quality = TimeQuality::kUnspecified;
+  friend bool operator==(const Health&, const Health&) = default;
+};
+
+// How a boot ended that crashed. 0: not known.
+struct Crash {
+  CrashKind kind = CrashKind::kUnspecified;
+  std::uint32_t pc = 0;
+  std::uint32_t lr = 0;
+  std::uint32_t cause = 0;    // the fault status register of the processor; CFSR on a Cortex-M
+  std::uint32_t address = 0;  // of the access that failed
+  std::uint32_t stack_used = 0;
+  std::string_view where{};  // "file:line" of an assertion; at most 48 printable ASCII characters
+  friend bool operator==(const Crash&, const Crash&) = default;
+};
 
 struct Hello {
   Epoch epoch{};
@@ -66,9 +99,10 @@ struct Hello {
   std::uint64_t refused_records = 0;
   std::uint64_t corrupt_records = 0;
   std::uint64_t missed_samples = 0;
+  std::optional<Health> health{};
+  std::optional<Crash> crash{};  // of the boot before; said in every hello of this one
 };
 
-// As in the schema. kUnspecified also stands for a reason that this build does not know.
 enum class LossReason : std::uint8_t { kUnspecified, kDroppedFull, kCorrupt, kNotHeld };
 struct Loss {
   std::uint64_t count = 0;
@@ -98,8 +132,9 @@ struct Ack {
   bool send_hello = false;
 };
 
-inline constexpr std::size_t kRecordPrefixMax = 24;  // bytes of a Record before its batch
-inline constexpr std::size_t kBatchHeaderMax = 32;   // bytes of a Batch besides its samples
+inline constexpr std::size_t kHelloNumbersMax = 200;  // bytes of a Hello besides its epoch, texts and tables
+inline constexpr std::size_t kRecordPrefixMax = 24;   // bytes of a Record before its batch
+inline constexpr std::size_t kBatchHeaderMax = 32;    // bytes of a Batch besides its samples
 inline constexpr std::size_t kAckSizeMax = 32;
 inline constexpr std::size_t kLossRecordSizeMax = 48;
 
@@ -125,6 +160,9 @@ std::expected<std::size_t, Status> encode_record_prefix(Epoch epoch, Seq seq, st
 std::expected<Ack, Status> decode_ack(Bytes in);
 std::expected<Record, Status> decode_record(Bytes in);
 std::expected<Batch, Status> decode_batch(Bytes in);
+
+// At most `size_max` printable ASCII characters: text that every reader takes.
+[[nodiscard]] bool is_label(std::string_view text, std::size_t size_max);
 
 // Receives the tables of a Hello one by one, each checked; everything is borrowed for the call. What follows
 // a table may still turn out to be malformed.
