@@ -24,7 +24,7 @@ MAY_INCLUDE = {
     "boards/common": ["proto", "firmware"],
     "boards/common/tls": ["proto", "firmware/ports", "boards/common/byte_stream.h"],
     "boards/common/storage": ["proto", "firmware/ports"],
-    "boards/common/cortex_m": ["proto"],
+    "boards/common/cortex_m": ["proto", "firmware/ports"],
     "boards/host": ["proto", "firmware", "boards/common"],
     "boards/qemu_lm3s6965": ["proto", "firmware", "boards/common"],
     "boards/qemu_mps2_an385": ["proto", "firmware", "boards/common"],
