@@ -58,7 +58,7 @@ bool is_sound(const Channel& channel) {
          channel.exponent >= -kExponentMax && channel.exponent <= kExponentMax && channel.min <= channel.max;
 }
 
-// put_*: what nanopb calls to encode a callback field. take_*: what it calls to decode one. More in fields.h.
+// put_* and take_*: as in fields.h.
 
 bool put_channels(pb_ostream_t* stream, const pb_field_t* field, void* const* arg) {
   for (const Channel& channel : *static_cast<const std::span<const Channel>*>(*arg)) {
