@@ -72,6 +72,7 @@ void try_hello(Bytes in) {
   GODWIT_ASSERT(again && again->epoch == hello->epoch && again->next_seq == hello->next_seq);
   GODWIT_ASSERT(again->firmware == hello->firmware && again->board == hello->board);
   GODWIT_ASSERT(again->boot_time == hello->boot_time && again->reset_reason == hello->reset_reason);
+  GODWIT_ASSERT(again->health == hello->health && again->crash == hello->crash);
 }
 
 }  // namespace

@@ -50,6 +50,29 @@ Hello hello() {
           .missed_samples = 4};
 }
 
+// The v1/hello_crash vector.
+Hello hello_after_a_crash() {
+  return {.epoch = kEpoch,
+          .oldest_seq = {7},
+          .next_seq = {1000},
+          .firmware = "0.1.0",
+          .board = "host",
+          .boot = 3,
+          .reset_reason = ResetReason::kFault,
+          .health = Health{.stack_used = 3120,
+                           .stack_size = 8192,
+                           .heap_used = 30'112,
+                           .heap_size = 40'960,
+                           .time_quality = TimeQuality::kSynced},
+          .crash = Crash{.kind = CrashKind::kFault,
+                         .pc = 0x0800'a1b2,
+                         .lr = 0x0800'a0ff,
+                         .cause = 0x8200,
+                         .address = 0x2001'0000,
+                         .stack_used = 812,
+                         .where = "outbox.cc:42"}};
+}
+
 // What a visitor saw, as one line of text per table and channel.
 class Tables : public TableVisitor {
  public:
@@ -113,6 +136,8 @@ void expect_same(const Hello& a, const Hello& b) {
   EXPECT_EQ(a.refused_records, b.refused_records);
   EXPECT_EQ(a.corrupt_records, b.corrupt_records);
   EXPECT_EQ(a.missed_samples, b.missed_samples);
+  EXPECT_EQ(a.health, b.health);
+  EXPECT_EQ(a.crash, b.crash);
 }
 
 void expect_same(const Batch& a, const Batch& b) {
@@ -128,6 +153,7 @@ TEST(GoldenMessages, EncodeToTheBytesOfVersion1) {
   EXPECT_EQ(encoded_hello(hello(), {&kTank, &kAlarm}), vector_of("v1/hello"));
   EXPECT_EQ(encoded_hello({.epoch = kEpoch, .oldest_seq = {1}, .next_seq = {1}}, {}),
             vector_of("v1/hello_least"));
+  EXPECT_EQ(encoded_hello(hello_after_a_crash(), {}), vector_of("v1/hello_crash"));
   const Ack ack{.epoch = kEpoch, .next_seq = {42}, .rewind = true, .send_hello = true};
   EXPECT_EQ(encoded([&](MutableBytes out) { return encode(ack, out); }), vector_of("v1/ack"));
   const Ack plain{.epoch = kEpoch, .next_seq = {UINT64_MAX}};
@@ -200,6 +226,28 @@ TEST(GoldenMessages, WithNothingThatCanBeLeftOutDecode) {
   EXPECT_EQ(decode_ack(vector_of("v1/ack_plain"))->next_seq, Seq{UINT64_MAX});
   const Buffer batch = vector_of("v1/batch_boot");
   expect_same(*decode_batch(batch), batch_boot(vector_of("v1/samples_constant")));
+}
+
+TEST(GoldenMessages, OfADeviceThatCrashedDecodeWhateverIsLeftOutOrAdded) {
+  Tables tables;
+  const Buffer whole = vector_of("v1/hello_crash");
+  const auto decoded = decode_hello(whole, tables);
+  ASSERT_TRUE(decoded.has_value());
+  expect_same(*decoded, hello_after_a_crash());
+
+  const Buffer empty = vector_of("v1/hello_crash_empty");
+  const auto says_nothing = decode_hello(empty, tables);
+  ASSERT_TRUE(says_nothing.has_value());
+  EXPECT_EQ(says_nothing->health, Health{});
+  EXPECT_EQ(says_nothing->crash, Crash{});
+
+  const Buffer newer = vector_of("newer/hello_crash");
+  const auto of_later = decode_hello(newer, tables);
+  ASSERT_TRUE(of_later.has_value());
+  Hello expected = hello_after_a_crash();
+  expected.health->time_quality = TimeQuality::kUnspecified;
+  expected.crash->kind = CrashKind::kUnspecified;
+  expect_same(*of_later, expected);
 }
 
 // Decodes `bytes` as what the name of its vector begins with.
@@ -299,6 +347,19 @@ TEST(EncodedSizes, StayWithinWhatTheHeaderStates) {
   EXPECT_LE(encode_batch_header(unix_batch, 1U << 20, out).value(), kBatchHeaderMax);
   const Batch boot_batch{.table = UINT32_MAX, .boot_time = kTimeMax, .boot = UINT32_MAX, .rows = kRowsMax};
   EXPECT_LE(encode_batch_header(boot_batch, 1U << 20, out).value(), kBatchHeaderMax);
+
+  const Hello least{.epoch = epoch, .firmware = "0.1.0", .board = "host"};
+  Hello most = least;
+  most.oldest_seq = most.next_seq = seq;
+  most.boot = UINT32_MAX;
+  most.reset_reason = ResetReason::kPin;
+  most.boot_time = UnixMillis{-kTimeMax.count()};
+  most.dropped_records = most.refused_records = most.corrupt_records = most.missed_samples = UINT64_MAX;
+  most.health = Health{UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, TimeQuality::kHoldover};
+  const std::string where(kWhereSizeMax, 'x');
+  most.crash =
+      Crash{CrashKind::kStackOverflow, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, where};
+  EXPECT_LE(encoded_size(most, {}) - encoded_size(least, {}), kHelloNumbersMax);
 }
 
 TEST(GoldenSamples, EncodeToTheBytesOfVersion1AndBack) {
