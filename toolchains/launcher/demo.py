@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The demo: mosquitto, the gateway, this machine as a device, and a simulated fleet; started by ./godwit demo.
+"""The demo: mosquitto, gateway, this machine as a device, ARM boards and a simulated fleet; started by ./godwit demo.
 
 Everything lives in .run/demo, made afresh each time. Whatever way the demo ends, it ends the programs it started.
 """
@@ -24,6 +24,7 @@ import urllib.error
 import urllib.request
 
 import live
+import qemu_board
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 RUN = ROOT / ".run" / "demo"
@@ -33,6 +34,7 @@ FLEET_PREFIX = "sim-"
 START_SECONDS_MAX = 30
 # Until the last sample is acknowledged, stored and counted.
 FLEET_STOP_SECONDS_MAX = 120
+BOARD_STOP_SECONDS_MAX = 30
 STOP_SECONDS_MAX = 10
 
 
@@ -47,7 +49,7 @@ class Stop(Exception):
 class Program:
     """A child process: what it prints is in NAME.txt, its errors and progress in NAME.log."""
 
-    def __init__(self, name, *command):
+    def __init__(self, name, *command, stdin=subprocess.DEVNULL):
         self.name = name
         self.output = RUN / f"{name}.txt"
         self.log = RUN / f"{name}.log"
@@ -55,7 +57,7 @@ class Program:
         pr_set_pdeathsig = 1  # if this script is killed, the child is asked to end
         with self.output.open("wb") as output, self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [str(word) for word in command], stdin=subprocess.DEVNULL, stdout=output, stderr=log, cwd=RUN,
+                [str(word) for word in command], stdin=stdin, stdout=output, stderr=log, cwd=RUN,
                 start_new_session=True,  # Ctrl-C reaches this script only, which ends the children in order
                 preexec_fn=lambda: libc.prctl(pr_set_pdeathsig, signal.SIGTERM))
 
@@ -132,11 +134,13 @@ class Demo:
         self.options = options
         self.programs = []
         self.fleet = None
+        self.boards = []
+        self.time_server = None
         self.url = ""
         self.authorization = RUN / "authorization.txt"  # a header line, so that curl can read it with -H @FILE
 
-    def start(self, name, *command):
-        program = Program(name, *command)
+    def start(self, name, *command, **options):
+        program = Program(name, *command, **options)
         self.programs.append(program)
         return program
 
@@ -170,11 +174,28 @@ class Demo:
                    "--cert", credentials / "device.crt", "--key", credentials / "device.key",
                    "--data", RUN / THIS_MACHINE, "--log", "info", "--rows", 5)  # a record every 5 s is something to watch
 
+        for number, model in enumerate(self.options.board, 1):
+            self.start_board(model, number, mqtt_port)
+
         print(f"  {self.options.devices} simulated devices")
         until_asked = 0
         self.fleet = self.start("fleet", self.options.build / "sim/cli/godwit-sim", "run", "--gateway-dir", GATEWAY,
                                 "--devices", self.options.devices, "--prefix", FLEET_PREFIX,
                                 "--seconds", self.options.seconds or until_asked, "--report", RUN / "fleet.json")
+
+    def start_board(self, model, number, mqtt_port):
+        """What one does with a board on the desk: write its storage, put it in, connect it, switch it on."""
+        device = qemu_board.device_name(model, number)
+        print(f"  {device}: {model}, played by QEMU")
+        self.time_server = self.time_server or qemu_board.TimeServer()
+        board = qemu_board.MODELS[model]
+        storage = RUN / f"{device}.img"
+        run_once(self.options.build / "gateway/app/godwit-gateway", "device", "add", GATEWAY, device,
+                 "--image", storage, "--image-size", board.storage_bytes,
+                 "--board-broker", f"{qemu_board.HOST}:{mqtt_port}", "--server-name", "localhost",
+                 "--sntp", f"{qemu_board.HOST}:{self.time_server.port}", "--rows", 5)
+        image = self.options.build / "images" / model / "firmware.elf"
+        self.boards.append(self.start(device, *board.command(image, storage, number), stdin=subprocess.PIPE))
 
     def get(self, path):
         name, value = self.authorization.read_text().strip().split(": ")
@@ -206,7 +227,8 @@ class Demo:
         if self.options.headless:
             view = live.Forward(self.fleet.log)
         else:
-            view = live.View(self.url, GATEWAY / "ca.crt", self.authorization, THIS_MACHINE)
+            view = live.View(self.url, GATEWAY / "ca.crt", self.authorization,
+                             [THIS_MACHINE, *(board.name for board in self.boards)])
         try:
             while self.fleet.process.poll() is None:
                 for program in self.programs:
@@ -232,13 +254,15 @@ class Demo:
             raise Failure(f"the fleet left no report (status {fleet_status}, {error}); its log is {self.fleet.log}:\n"
                           f"{self.fleet.tail()}") from error
         machine = self.judge_this_machine(this_machine)
+        boards = {board.name: self.judge_board(board) for board in self.boards}
         report["this_machine"] = machine
+        report["boards"] = boards
         if self.options.report:
             self.options.report.write_text(json.dumps(report, indent=2) + "\n")
-        held = fleet_status == 0 and machine["in_order"] and machine["stored"] == machine["recorded"] > 0
+        held = (fleet_status == 0 and machine["stored"] == machine["recorded"]
+                and all(promise_held(each) for each in (machine, *boards.values())))
         print(f"\nThe simulated devices:\n{self.fleet.output.read_text()}\n"
-              f"This machine: {machine['recorded']} records, {machine['stored']} of them stored"
-              f"{', each once and in order' if machine['in_order'] else ', NOT EACH ONCE AND IN ORDER'}\n"
+              + "".join(verdict(name, each) for name, each in {"This machine": machine, **boards}.items())
               + ("" if held else f"\nThe logs are in {RUN}\n"), flush=True)
         return held
 
@@ -247,18 +271,48 @@ class Demo:
         stopped = re.search(r"event=stopped .*recorded=(\d+)", program.log.read_text(errors="replace"))
         if not stopped:
             raise Failure(f"{THIS_MACHINE} did not end in order; its log is {program.log}:\n{program.tail()}")
+        return self.judge(THIS_MACHINE, int(stopped[1]))
+
+    def judge_board(self, program):
+        """A board records until it is switched off: what it had recorded when it was asked has to be there."""
+        recorded = qemu_board.recorded(program)
+        if recorded is None:
+            raise Failure(f"{program.name} does not answer on its console: {program.output}")
+        deadline = time.monotonic() + BOARD_STOP_SECONDS_MAX
+        while self.committed(program.name) < recorded and time.monotonic() < deadline:
+            time.sleep(0.2)
+        program.stop()
+        return self.judge(program.name, recorded)
+
+    def committed(self, device):
+        try:
+            streams = self.get(f"/api/v1/devices/{device}")["streams"]
+        except Failure:  # it has never said hello
+            return 0
+        return max((stream["next_seq"] - 1 for stream in streams), default=0)
+
+    def judge(self, device, recorded):
         seqs = []
-        path = f"/api/v1/devices/{THIS_MACHINE}/telemetry?limit=500"
+        path = f"/api/v1/devices/{device}/telemetry?limit=500"
         while path:
             page = self.get(path)
             seqs += [item["seq"] for item in page["items"] if "seq" in item]
             cursor = page["next_cursor"]
-            path = f"/api/v1/devices/{THIS_MACHINE}/telemetry?limit=500&cursor={cursor}" if cursor else None
-        return {"recorded": int(stopped[1]), "stored": len(seqs), "in_order": seqs == list(range(1, len(seqs) + 1))}
+            path = f"/api/v1/devices/{device}/telemetry?limit=500&cursor={cursor}" if cursor else None
+        return {"recorded": recorded, "stored": len(seqs), "in_order": seqs == list(range(1, len(seqs) + 1))}
 
     def stop_all(self):
         for program in reversed(self.programs):
             program.stop()
+
+
+def promise_held(judged):
+    return judged["in_order"] and judged["stored"] >= judged["recorded"] > 0
+
+
+def verdict(name, judged):
+    return (f"{name}: {judged['recorded']} records, {judged['stored']} stored"
+            f"{', each once and in order' if judged['in_order'] else ', NOT EACH ONCE AND IN ORDER'}\n")
 
 
 def fresh_run_folder():
@@ -281,8 +335,11 @@ def parse_arguments():
             raise argparse.ArgumentTypeError("must be 1 or more")
         return value
 
-    parser = argparse.ArgumentParser(prog="./godwit demo", add_help=True)
+    parser = argparse.ArgumentParser(prog="./godwit demo", add_help=True, allow_abbrev=False)
     parser.add_argument("--devices", type=count, default=20, metavar="N", help="simulated devices (default: 20)")
+    parser.add_argument("--board", action="append", default=[], choices=sorted(qemu_board.MODELS), metavar="BOARD",
+                        help="an ARM board that QEMU plays: " + " or ".join(sorted(qemu_board.MODELS)) +
+                        "; may be repeated")
     parser.add_argument("--seconds", type=count, metavar="S", help="end by itself (headless: after 30)")
     parser.add_argument("--headless", action="store_true", help="no live view; exit status 0 only if the promise held")
     parser.add_argument("--report", type=pathlib.Path, metavar="FILE", help="the figures as JSON")

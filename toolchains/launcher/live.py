@@ -13,6 +13,7 @@ import time
 import urllib.parse
 
 FIRST_DEVICE_LINES = 4
+NAMED_DEVICE_LINES = 2
 FLEET_LINES = 4
 
 
@@ -94,8 +95,10 @@ def newest_values(event):
 class View:
     """A block of lines. On a terminal it is rewritten in place, in one write, so that it does not flicker."""
 
-    def __init__(self, url, ca_file, authorization, first_device):
-        self._first_device = first_device
+    def __init__(self, url, ca_file, authorization, named_devices):
+        """The named ones are shown first, and the first of them with most lines."""
+        self._named = dict.fromkeys(named_devices, NAMED_DEVICE_LINES)
+        self._named[named_devices[0]] = FIRST_DEVICE_LINES
         self._feed = Feed(url, ca_file, authorization)
         self._feed.start()
         self._started = time.monotonic()
@@ -127,11 +130,11 @@ class View:
         seconds = int(now - self._started)
         lines = [f"{seconds // 60:02}:{seconds % 60:02}  live feed: {events} records of {len(newest)} devices, "
                  f"{rate:.0f}/s, id {last_id or '-'}    (Ctrl-C ends)"]
-        first = newest.pop(self._first_device, None)
-        lines += device_lines(self._first_device, first, FIRST_DEVICE_LINES)
+        for device, lines_max in self._named.items():
+            lines += device_lines(device, newest.pop(device, None), lines_max)
         for device, values in sorted(newest.items())[:FLEET_LINES]:
             lines += device_lines(device, values, 1)
-        return lines + [""] * (1 + FIRST_DEVICE_LINES + FLEET_LINES - len(lines))
+        return lines + [""] * (1 + sum(self._named.values()) + FLEET_LINES - len(lines))
 
 
 def device_lines(device, values, lines_max):

@@ -14,13 +14,13 @@ release() {
   esac
 }
 
-# packages_for demo|test: lines "package why".
+# packages_for demo|board|test: lines "package why".
 packages_for() {
   local package purpose on why here
   here=$(release)
   while read -r package purpose on why; do
     [[ -z $package || $package == '#'* ]] && continue
-    [[ $purpose == demo || $1 == test ]] || continue
+    [[ $purpose == demo || $purpose == "$1" || $1 == test ]] || continue
     [[ $on == all || ",$on," == *",$here,"* ]] || continue
     printf '%s %s\n' "$package" "$why"
   done < toolchains/packages.txt
@@ -52,7 +52,7 @@ find_root() {
   sudo -v || die "sudo refused: ask who administers this machine to run: $command"
 }
 
-# install_packages demo|test yes|no
+# install_packages demo|board|test yes|no
 install_packages() {
   local missing package why names=() command
   begin "Packages of the distribution"
@@ -73,7 +73,7 @@ install_packages() {
   command="sh -c 'apt-get update && apt-get install --no-install-recommends ${names[*]}'"
   note "${#names[@]} to install, for:"
   while read -r package why; do
-    printf '  %-22s %s\n' "$package" "$why"
+    printf '  %-28s %s\n' "$package" "$why"
   done <<< "$missing"
   [[ $2 == yes ]] || die "packages are missing: run ./godwit setup, or: sudo $command"
   find_root "$command"
