@@ -1,22 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
-// The configuration of mbedTLS, the same for the host and for boards. A client only: TLS 1.3 and 1.2, ECDHE,
-// AES-GCM.
+// The configuration of mbedTLS, for hosts and for boards. A client only: TLS 1.3 and 1.2, ECDHE, AES-GCM.
 //
-// Knobs, set by the board's build:
+// A build for a board (GODWIT_CROSS) takes its sizes from board_limits.h. On boards there is no malloc
+// (TlsArena), no formatted output, and of algorithms one each: ECDSA P-256, SHA-256, AES-128, certificates in
+// DER. That is what the gateway issues, and 128 bits of security throughout; each further algorithm costs
+// flash and makes nothing stronger. Hosts know P-384, RSA, AES-256 and PEM as well, to talk to brokers of
+// others.
+//
+// Knobs:
 //   GODWIT_TLS_IN_CONTENT_LEN   largest TLS record taken, default 16384 (what a server may send). Each
 //   connection has
 //                               a buffer of this size (see TlsClient). A board bounds what the broker sends
 //                               by MQTT's Maximum Packet Size and the length of the broker's certificate
 //                               chain: 2048 is enough for one certificate.
 //   GODWIT_TLS_OUT_CONTENT_LEN  largest TLS record sent, default 4096; 1024 is enough for one client
-//   certificate. GODWIT_TLS_SMALL            ECDSA P-256 with SHA-256 and DER files only; without it also
-//   P-384, RSA up to 4096
-//                               bits and PEM. Also smaller and slower tables.
+//   certificate. GODWIT_TLS_SMALL            smaller and slower tables, for boards that are short of flash
+//   and RAM. GODWIT_TLS_12_ONLY          without TLS 1.3, which needs a quarter more flash and half as much
+//   RAM again.
 #pragma once
+
+#if defined(GODWIT_CROSS)
+#include "board_limits.h"
+#endif
 
 // Platform. Time and randomness come through TlsContext: nothing here asks an operating system.
 #define MBEDTLS_HAVE_ASM
 #define MBEDTLS_PLATFORM_C
+#define MBEDTLS_PLATFORM_MEMORY  // see TlsArena
 #define MBEDTLS_HAVE_TIME
 #define MBEDTLS_HAVE_TIME_DATE
 #define MBEDTLS_PLATFORM_TIME_ALT
@@ -24,6 +34,11 @@
 #define MBEDTLS_PLATFORM_GMTIME_R_ALT
 #define MBEDTLS_NO_PLATFORM_ENTROPY
 #define MBEDTLS_DEPRECATED_REMOVED
+#if defined(GODWIT_CROSS)
+#define MBEDTLS_PLATFORM_NO_STD_FUNCTIONS
+#define MBEDTLS_PLATFORM_SNPRINTF_MACRO(...) (-1)
+#define MBEDTLS_PLATFORM_FPRINTF_MACRO(...) (-1)
+#endif
 
 // Ciphers, hashes, signatures.
 #define MBEDTLS_AES_C
@@ -34,12 +49,12 @@
 #define MBEDTLS_CIPHER_C
 #define MBEDTLS_MD_C
 #define MBEDTLS_SHA256_C
-#define MBEDTLS_HKDF_C
 #define MBEDTLS_CTR_DRBG_C
 #define MBEDTLS_BIGNUM_C
 #define MBEDTLS_ECP_C
 #define MBEDTLS_ECP_DP_SECP256R1_ENABLED
-#define MBEDTLS_ECP_NIST_OPTIM  // without it a handshake takes five times as long
+#define MBEDTLS_ECP_NIST_OPTIM   // without it a handshake takes five times as long
+#define MBEDTLS_ECP_RESTARTABLE  // see TlsContext::Options::public_key_steps_max
 #define MBEDTLS_ECDH_C
 #define MBEDTLS_ECDSA_C
 #define MBEDTLS_ECDSA_DETERMINISTIC  // a weak random source must not give away the key
@@ -53,11 +68,9 @@
 #define MBEDTLS_X509_CRT_PARSE_C
 #define MBEDTLS_X509_REMOVE_INFO
 
-#if defined(GODWIT_TLS_SMALL)
-#define MBEDTLS_SHA256_SMALLER
-#define MBEDTLS_AES_FEWER_TABLES
-#define MBEDTLS_ECP_WINDOW_SIZE 2
-#define MBEDTLS_ECP_FIXED_POINT_OPTIM 0
+#if defined(GODWIT_CROSS)
+#define MBEDTLS_AES_ONLY_128_BIT_KEY_LENGTH
+#define MBEDTLS_CTR_DRBG_USE_128_BIT_KEY
 #define MBEDTLS_MPI_MAX_SIZE 48
 #else
 #define MBEDTLS_SHA384_C
@@ -70,8 +83,16 @@
 #define MBEDTLS_KEY_EXCHANGE_ECDHE_RSA_ENABLED
 #define MBEDTLS_PEM_PARSE_C
 #define MBEDTLS_BASE64_C
-#define MBEDTLS_ECP_WINDOW_SIZE 4
 #define MBEDTLS_MPI_MAX_SIZE 512
+#endif
+
+#if defined(GODWIT_TLS_SMALL)
+#define MBEDTLS_SHA256_SMALLER
+#define MBEDTLS_AES_FEWER_TABLES
+#define MBEDTLS_ECP_WINDOW_SIZE 2
+#define MBEDTLS_ECP_FIXED_POINT_OPTIM 0
+#else
+#define MBEDTLS_ECP_WINDOW_SIZE 4
 #endif
 
 // TLS.
@@ -80,11 +101,6 @@
 #define MBEDTLS_SSL_PROTO_TLS1_2
 #define MBEDTLS_SSL_EXTENDED_MASTER_SECRET
 #define MBEDTLS_KEY_EXCHANGE_ECDHE_ECDSA_ENABLED
-#define MBEDTLS_SSL_PROTO_TLS1_3
-#define MBEDTLS_SSL_TLS1_3_COMPATIBILITY_MODE
-#define MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_EPHEMERAL_ENABLED
-#define MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_PSK_EPHEMERAL_ENABLED
-#define MBEDTLS_SSL_KEEP_PEER_CERTIFICATE  // TLS 1.3 needs it
 #define MBEDTLS_SSL_SERVER_NAME_INDICATION
 #define MBEDTLS_SSL_SESSION_TICKETS
 #define MBEDTLS_SSL_MAX_FRAGMENT_LENGTH
@@ -98,9 +114,22 @@
 #define MBEDTLS_SSL_IN_CONTENT_LEN GODWIT_TLS_IN_CONTENT_LEN
 #define MBEDTLS_SSL_OUT_CONTENT_LEN GODWIT_TLS_OUT_CONTENT_LEN
 
-// TLS 1.3 computes through PSA. Each handshake holds a key there, so a process of thousands of clients needs
-// a store that grows.
+#if !defined(GODWIT_TLS_12_ONLY)
+#define MBEDTLS_SSL_PROTO_TLS1_3
+#define MBEDTLS_SSL_TLS1_3_COMPATIBILITY_MODE
+#define MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_EPHEMERAL_ENABLED
+#define MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_PSK_EPHEMERAL_ENABLED
+#define MBEDTLS_SSL_KEEP_PEER_CERTIFICATE  // TLS 1.3 needs it
+#define MBEDTLS_HKDF_C
+
+// TLS 1.3 computes through PSA. Each handshake holds keys there: a process of thousands of clients needs a
+// store that grows.
 #define MBEDTLS_PSA_CRYPTO_C
 #define MBEDTLS_PSA_CRYPTO_CLIENT
 #define MBEDTLS_PSA_CRYPTO_EXTERNAL_RNG
+#if defined(GODWIT_CROSS)
+#define MBEDTLS_PSA_KEY_SLOT_COUNT 8
+#else
 #define MBEDTLS_PSA_KEY_STORE_DYNAMIC
+#endif
+#endif

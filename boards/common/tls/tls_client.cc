@@ -7,7 +7,9 @@
 #include <algorithm>
 #include <charconv>
 
+#include "boards/common/tls/tls_arena.h"
 #include "proto/base/assert.h"
+#include "proto/base/crc32.h"
 
 namespace godwit::boards {
 namespace {
@@ -26,6 +28,17 @@ int stream_write(void* stream, const unsigned char* in, std::size_t size) {
 
 bool wants_more(int result) {
   return result == MBEDTLS_ERR_SSL_WANT_READ || result == MBEDTLS_ERR_SSL_WANT_WRITE;
+}
+
+constexpr TlsClient::Version kNewest =
+#if defined(MBEDTLS_SSL_PROTO_TLS1_3)
+    TlsClient::Version::kTls13;
+#else
+    TlsClient::Version::kTls12;
+#endif
+
+mbedtls_ssl_protocol_version protocol_version(TlsClient::Version version) {
+  return version == TlsClient::Version::kTls12 ? MBEDTLS_SSL_VERSION_TLS1_2 : MBEDTLS_SSL_VERSION_TLS1_3;
 }
 
 unsigned char max_fragment_code(TlsClient::MaxRecord size) {
@@ -67,6 +80,8 @@ std::string_view certificate_alert(std::uint8_t alert) {
       return {};
   }
 }
+
+constexpr std::size_t kCheckSize = sizeof(std::uint32_t);  // before an exported session
 
 struct Cause {
   std::uint32_t flag;
@@ -114,8 +129,11 @@ Status TlsClient::init() {
                                   MBEDTLS_SSL_PRESET_DEFAULT) != 0) {
     return Status::kFull;
   }
-  if (options_.version_max == Version::kTls12) {
-    mbedtls_ssl_conf_max_tls_version(&config_, MBEDTLS_SSL_VERSION_TLS1_2);
+  const Version version_max = std::min(options_.version_max, kNewest);
+  if (options_.version_min > version_max) return Status::kUnsupported;
+  mbedtls_ssl_conf_min_tls_version(&config_, protocol_version(options_.version_min));
+  mbedtls_ssl_conf_max_tls_version(&config_, protocol_version(version_max));
+  if (version_max == Version::kTls12) {
     if (mbedtls_ssl_conf_max_frag_len(&config_, max_fragment_code(options_.max_record)) != 0) {
       return Status::kInvalidArgument;
     }
@@ -125,8 +143,14 @@ Status TlsClient::init() {
   mbedtls_ssl_conf_ca_chain(&config_, const_cast<mbedtls_x509_crt*>(&trust_.chain()), nullptr);
   mbedtls_ssl_conf_verify(&config_, &check_certificate, this);
   mbedtls_ssl_conf_rng(&config_, &TlsContext::random, &context_);
+#if defined(MBEDTLS_SSL_SESSION_TICKETS)
+  mbedtls_ssl_conf_session_tickets(&config_, options_.tls12_tickets ? MBEDTLS_SSL_SESSION_TICKETS_ENABLED
+                                                                    : MBEDTLS_SSL_SESSION_TICKETS_DISABLED);
+#endif
+#if defined(MBEDTLS_SSL_PROTO_TLS1_3)
   mbedtls_ssl_conf_tls13_enable_signal_new_session_tickets(
       &config_, MBEDTLS_SSL_TLS1_3_SIGNAL_NEW_SESSION_TICKETS_ENABLED);
+#endif
   if (identity_ != nullptr &&
       mbedtls_ssl_conf_own_cert(&config_, const_cast<mbedtls_x509_crt*>(&identity_->chain()),
                                 const_cast<mbedtls_pk_context*>(&identity_->key())) != 0) {
@@ -142,6 +166,7 @@ Status TlsClient::start(ByteStream& stream) {
   certificate_checked_ = false;
   received_any_ = false;
   pending_write_ = 0;
+  memory_failures_ = TlsArena::failures();
   if (const Status status = init(); status != Status::kOk) return status;
   if (mbedtls_ssl_setup(&ssl_, &config_) != 0 || mbedtls_ssl_set_hostname(&ssl_, options_.server_name) != 0) {
     stop();
@@ -155,6 +180,7 @@ Status TlsClient::start(ByteStream& stream) {
 
 void TlsClient::stop() {
   started_ = false;
+  computing_ = false;
   mbedtls_ssl_free(&ssl_);
   mbedtls_ssl_init(&ssl_);
 }
@@ -162,13 +188,17 @@ void TlsClient::stop() {
 Status TlsClient::handshake() {
   if (!started_) return Status::kState;
   const int result = mbedtls_ssl_handshake(&ssl_);
-  if (wants_more(result)) return Status::kBusy;
+  computing_ = result == MBEDTLS_ERR_SSL_CRYPTO_IN_PROGRESS;
+  if (computing_ || wants_more(result)) return Status::kBusy;
   if (result != 0) {
     forget_session();  // if it was the reason, the next attempt does without
     return fail(result);
   }
-  // A TLS 1.3 session comes later, in tickets.
-  if (mbedtls_ssl_get_version_number(&ssl_) == MBEDTLS_SSL_VERSION_TLS1_2) keep_session();
+  // A TLS 1.3 session comes later, in tickets; one resumed by its id stays what it is.
+  if (mbedtls_ssl_get_version_number(&ssl_) == MBEDTLS_SSL_VERSION_TLS1_2 &&
+      (!resumed() || options_.tls12_tickets)) {
+    keep_session();
+  }
   return Status::kOk;
 }
 
@@ -228,12 +258,57 @@ Status TlsClient::close_notify() {
 void TlsClient::keep_session() {
   forget_session();
   have_session_ = mbedtls_ssl_get_session(&ssl_, &session_) == 0;
+  session_changed_ = have_session_;
+  memory_failures_ = TlsArena::failures();
 }
 
 void TlsClient::forget_session() {
   mbedtls_ssl_session_free(&session_);
   mbedtls_ssl_session_init(&session_);
-  have_session_ = false;
+  have_session_ = session_changed_ = false;
+}
+
+// An exported session is this check, 4 bytes, little-endian, and what mbedTLS makes of a session. mbedTLS
+// believes what it reads, so damage must be found before it does. A session also stands for a server whose
+// certificate was accepted: it is good only where the same would be accepted again, and so this counts too.
+std::uint32_t TlsClient::session_check(Bytes session) const {
+  const std::array<std::uint8_t, 2> versions{static_cast<std::uint8_t>(options_.version_min),
+                                             static_cast<std::uint8_t>(options_.version_max)};
+  std::uint32_t crc = crc32(versions);
+  crc = crc32(as_bytes(options_.server_name), crc);
+  for (const mbedtls_x509_crt* anchor = &trust_.chain(); anchor != nullptr; anchor = anchor->next) {
+    crc = crc32({anchor->raw.p, anchor->raw.len}, crc);
+  }
+  if (identity_ != nullptr) crc = crc32({identity_->chain().raw.p, identity_->chain().raw.len}, crc);
+  return crc32(session, crc);
+}
+
+std::expected<std::size_t, Status> TlsClient::export_session(MutableBytes out) {
+  if (!have_session_) return std::unexpected(Status::kNotFound);
+  if (out.size() < kCheckSize) return std::unexpected(Status::kFull);
+  const MutableBytes session = out.subspan(kCheckSize);
+  std::size_t size = 0;
+  if (mbedtls_ssl_session_save(&session_, session.data(), session.size(), &size) != 0) {
+    return std::unexpected(Status::kFull);
+  }
+  store_le(out.data(), session_check(session.first(size)));
+  session_changed_ = false;
+  return kCheckSize + size;
+}
+
+Status TlsClient::import_session(Bytes exported) {
+  if (started_) return Status::kState;
+  forget_session();
+  if (exported.size() < kCheckSize) return Status::kCorrupt;
+  const Bytes session = exported.subspan(kCheckSize);
+  if (load_le<std::uint32_t>(exported.data()) != session_check(session)) return Status::kCorrupt;
+  const std::uint32_t failures = TlsArena::failures();
+  if (mbedtls_ssl_session_load(&session_, session.data(), session.size()) != 0) {
+    forget_session();
+    return TlsArena::failures() != failures ? Status::kFull : Status::kCorrupt;
+  }
+  have_session_ = true;
+  return Status::kOk;
 }
 
 // Called for each certificate of the server's chain, and not at all when a session is resumed.
@@ -248,6 +323,9 @@ int TlsClient::check_certificate(void* self, mbedtls_x509_crt*, int, std::uint32
 
 Status TlsClient::fail(int error) {
   error_size_ = 0;
+  // Without memory mbedTLS fails in many ways: for example, a certificate that it cannot check is not
+  // trusted.
+  if (TlsArena::failures() != memory_failures_) error = MBEDTLS_ERR_SSL_ALLOC_FAILED;
   switch (error) {
     case MBEDTLS_ERR_X509_CERT_VERIFY_FAILED:
       return fail_certificate();

@@ -34,7 +34,13 @@ class TlsClient {
   struct Options {
     // The name or numeric address that the server's certificate must hold. Borrowed.
     const char* server_name = "";
+    // Of these the versions that the build has; kUnsupported from start() if it has none of them.
+    Version version_min = Version::kTls12;
     Version version_max = Version::kTls13;
+    // Whether a TLS 1.2 server may hand out its session as a ticket. Without, sessions are resumed by the id
+    // under which the server remembers them: 600 bytes less in each resumed handshake and 1 KB less RAM, but
+    // the server must not have forgotten. (TLS 1.3 knows tickets only.)
+    bool tls12_tickets = true;
     // With version_max kTls12 only: the server is asked to send no larger records, and buffers shrink to this
     // after the handshake. (In TLS 1.3 mbedTLS cannot be made to ask, and keeps its buffers as they are.)
     MaxRecord max_record = MaxRecord::kAny;
@@ -53,6 +59,9 @@ class TlsClient {
   // the connection is over and last_error() says why. kDenied: one side refused the other's certificate. kIo:
   // the stream broke or ended. kMalformed: the peer broke the protocol. kFull: out of memory.
   Status handshake();
+  // That handshake() was kBusy because of a long computation (TlsContext::Options::public_key_steps_max):
+  // call it again soon, there is nothing to wait for.
+  [[nodiscard]] bool computing() const { return computing_; }
   // As ByteStream; further kDenied (a TLS 1.3 server tells only now that it refuses our certificate) and
   // kMalformed. After kBusy from write(), offer the same bytes again; more may follow them.
   std::expected<std::size_t, Status> read(MutableBytes out);
@@ -62,6 +71,17 @@ class TlsClient {
   // Ends the connection here and frees its memory; the session is kept for resumption.
   void stop();
 
+  // The session that the next connection will try to resume, to be kept over a restart of the program; it
+  // holds keys. Yields how many bytes of the front of `out` were written. kNotFound: there is none. kFull:
+  // `out` is too small. See above for sizes.
+  std::expected<std::size_t, Status> export_session(MutableBytes out);
+  // There is a session that has not been exported. Every full handshake makes one, and every ticket.
+  [[nodiscard]] bool session_changed() const { return session_changed_; }
+  // Takes over what was exported. kCorrupt: damaged, or of a client with another server name, trust anchors,
+  // identity, versions or build: then, as with kFull, there is no session and the next handshake is a full
+  // one. kState: a connection is started.
+  Status import_session(Bytes exported);
+
   // This connection resumed an earlier session. Known once the handshake is done.
   [[nodiscard]] bool resumed() const { return !certificate_checked_; }
   // The cause of the last failure in words for an operator; empty: none.
@@ -69,6 +89,7 @@ class TlsClient {
 
  private:
   Status init();
+  [[nodiscard]] std::uint32_t session_check(Bytes session) const;
   void keep_session();
   void forget_session();
   Status fail(int error);
@@ -84,10 +105,13 @@ class TlsClient {
   Options options_;
   bool started_ = false;
   bool configured_ = false;
+  bool computing_ = false;
   bool have_session_ = false;
+  bool session_changed_ = false;
   bool certificate_checked_ = false;
   bool received_any_ = false;
-  std::size_t pending_write_ = 0;  // bytes that mbedTLS has taken but not yet reported as written
+  std::uint32_t memory_failures_ = 0;  // of the arena when this connection began
+  std::size_t pending_write_ = 0;      // bytes that mbedTLS has taken but not yet reported as written
   std::size_t error_size_ = 0;
   mbedtls_ssl_config config_;
   mbedtls_ssl_context ssl_;

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "boards/common/tls/tls_context.h"
 
+#include <mbedtls/ecp.h>
 #include <mbedtls/platform.h>
 #include <mbedtls/platform_time.h>
+#if defined(MBEDTLS_PSA_CRYPTO_C)
 #include <psa/crypto.h>
+#endif
 
 #include <chrono>
 #include <ctime>
 
+#include "boards/common/tls/tls_arena.h"
 #include "proto/base/assert.h"
 
 namespace godwit::boards {
@@ -15,11 +19,9 @@ namespace {
 
 // mbedTLS's time hooks have no argument to carry a context in.
 TlsContext* g_context = nullptr;
-std::int64_t (*g_unix_time_ms)() = nullptr;
 
 mbedtls_time_t unix_time_s(mbedtls_time_t* out) {
-  const std::int64_t ms = g_unix_time_ms != nullptr ? g_unix_time_ms() : 0;
-  const auto seconds = static_cast<mbedtls_time_t>(ms < 0 ? 0 : ms / 1000);
+  const auto seconds = static_cast<mbedtls_time_t>(mbedtls_ms_time() / 1000);
   if (out != nullptr) *out = seconds;
   return seconds;
 }
@@ -29,27 +31,35 @@ int entropy_bytes(void* entropy, unsigned char* out, std::size_t size) {
   return status == Status::kOk ? 0 : MBEDTLS_ERR_CTR_DRBG_ENTROPY_SOURCE_FAILED;
 }
 
+// What to say of bytes that could not be read: mbedTLS has many words for being out of memory.
+Status unreadable(std::uint32_t failures_before) {
+  return TlsArena::failures() != failures_before ? Status::kFull : Status::kMalformed;
+}
+
 }  // namespace
 
-TlsContext::TlsContext(const Options& options)
-    : entropy_(options.entropy), unix_time_ms_(options.unix_time_ms), drbg_{} {
+TlsContext::TlsContext(const Options& options) : options_(options), drbg_{} {
   GODWIT_ASSERT(g_context == nullptr);
   g_context = this;
-  g_unix_time_ms = unix_time_ms_;
   mbedtls_ctr_drbg_init(&drbg_);
 }
 
 TlsContext::~TlsContext() {
+#if defined(MBEDTLS_PSA_CRYPTO_C)
   mbedtls_psa_crypto_free();
+#endif
   mbedtls_ctr_drbg_free(&drbg_);
   g_context = nullptr;
-  g_unix_time_ms = nullptr;
 }
 
 Status TlsContext::start() {
   if (mbedtls_platform_set_time(&unix_time_s) != 0) return Status::kIo;
-  if (mbedtls_ctr_drbg_seed(&drbg_, &entropy_bytes, &entropy_, nullptr, 0) != 0) return Status::kIo;
-  return psa_crypto_init() == PSA_SUCCESS ? Status::kOk : Status::kFull;
+  if (mbedtls_ctr_drbg_seed(&drbg_, &entropy_bytes, &options_.entropy, nullptr, 0) != 0) return Status::kIo;
+  mbedtls_ecp_set_max_ops(options_.public_key_steps_max);
+#if defined(MBEDTLS_PSA_CRYPTO_C)
+  if (psa_crypto_init() != PSA_SUCCESS) return Status::kFull;
+#endif
+  return Status::kOk;
 }
 
 int TlsContext::random(void* context, unsigned char* out, std::size_t size) {
@@ -68,10 +78,11 @@ TrustAnchors::TrustAnchors() : chain_{} { mbedtls_x509_crt_init(&chain_); }
 TrustAnchors::~TrustAnchors() { mbedtls_x509_crt_free(&chain_); }
 
 Status TrustAnchors::add(Bytes certificates) {
+  const std::uint32_t failures = TlsArena::failures();
   // A positive result counts certificates of a bundle that could not be read: not what somebody meant to
   // trust.
   const int result = mbedtls_x509_crt_parse(&chain_, certificates.data(), certificates.size());
-  return result == 0 ? Status::kOk : Status::kMalformed;
+  return result == 0 ? Status::kOk : unreadable(failures);
 }
 
 ClientIdentity::ClientIdentity() : chain_{}, key_{} {
@@ -85,9 +96,11 @@ ClientIdentity::~ClientIdentity() {
 }
 
 Status ClientIdentity::load(TlsContext& context, Bytes certificate, Bytes key) {
-  if (mbedtls_x509_crt_parse(&chain_, certificate.data(), certificate.size()) != 0) return Status::kMalformed;
+  const std::uint32_t failures = TlsArena::failures();
+  if (mbedtls_x509_crt_parse(&chain_, certificate.data(), certificate.size()) != 0)
+    return unreadable(failures);
   if (mbedtls_pk_parse_key(&key_, key.data(), key.size(), nullptr, 0, &TlsContext::random, &context) != 0) {
-    return Status::kMalformed;
+    return unreadable(failures);
   }
   if (mbedtls_pk_check_pair(&chain_.pk, &key_, &TlsContext::random, &context) != 0) {
     return Status::kInvalidArgument;
@@ -100,10 +113,11 @@ Status ClientIdentity::load(TlsContext& context, Bytes certificate, Bytes key) {
 extern "C" {
 
 mbedtls_ms_time_t mbedtls_ms_time() {
-  using godwit::boards::g_unix_time_ms;
-  return g_unix_time_ms != nullptr ? g_unix_time_ms() : 0;
+  using godwit::boards::g_context;
+  return g_context != nullptr ? g_context->time_for_certificates_ms() : 0;
 }
 
+#if defined(MBEDTLS_PSA_CRYPTO_C)
 // PSA takes its randomness from here, as configured.
 psa_status_t mbedtls_psa_external_get_random(mbedtls_psa_external_random_context_t*, std::uint8_t* out,
                                              std::size_t size, std::size_t* filled) {
@@ -114,6 +128,7 @@ psa_status_t mbedtls_psa_external_get_random(mbedtls_psa_external_random_context
   *filled = size;
   return PSA_SUCCESS;
 }
+#endif
 
 // The calendar that certificate dates are checked with.
 std::tm* mbedtls_platform_gmtime_r(const mbedtls_time_t* time, std::tm* out) {

@@ -8,6 +8,7 @@
 #include <mbedtls/pk.h>
 #include <mbedtls/x509_crt.h>
 
+#include <algorithm>
 #include <cstdint>
 
 #include "firmware/ports/entropy.h"
@@ -21,8 +22,13 @@ class TlsContext {
  public:
   struct Options {
     ports::Entropy& entropy;  // must outlive the context
-    // Milliseconds since 1970. Negative: not known; certificates are then accepted whatever their dates.
+    // Milliseconds since 1970. Negative: not known.
     std::int64_t (*unix_time_ms)();
+    // It is certainly later than this, for example because the device was provisioned then.
+    std::int64_t earliest_unix_ms = 0;
+    // TLS 1.2 only: a handshake lets go of the processor after about this many steps of public-key work (one
+    // is some thousand instructions; see TlsClient::computing()). 0: never, as for a process among others.
+    std::uint32_t public_key_steps_max = 0;
   };
 
   explicit TlsContext(const Options& options);
@@ -35,11 +41,16 @@ class TlsContext {
 
   // For mbedTLS: fills `out`; 0 or one of its error codes. `context` is a TlsContext.
   static int random(void* context, unsigned char* out, std::size_t size);
-  [[nodiscard]] bool time_known() const { return unix_time_ms_() >= 0; }
+  [[nodiscard]] bool time_known() const { return options_.unix_time_ms() >= 0; }
+  // What the dates of certificates are held against: never less than the earliest, and just that as long as
+  // the time is not known. So what had expired by then is always refused; that a certificate is not valid yet
+  // counts only when the time is known.
+  [[nodiscard]] std::int64_t time_for_certificates_ms() const {
+    return std::max(options_.unix_time_ms(), options_.earliest_unix_ms);
+  }
 
  private:
-  ports::Entropy& entropy_;
-  std::int64_t (*unix_time_ms_)();
+  Options options_;
   mbedtls_ctr_drbg_context drbg_;
 };
 
@@ -54,7 +65,7 @@ class TrustAnchors {
   TrustAnchors(const TrustAnchors&) = delete;
   TrustAnchors& operator=(const TrustAnchors&) = delete;
 
-  // Copied. kMalformed: not a certificate, or of a kind that this build does not know.
+  // Copied. kMalformed: not a certificate, or of a kind that this build does not know. kFull: out of memory.
   Status add(Bytes certificates);
 
   [[nodiscard]] const mbedtls_x509_crt& chain() const { return chain_; }
@@ -72,7 +83,7 @@ class ClientIdentity {
   ClientIdentity& operator=(const ClientIdentity&) = delete;
 
   // Copied; call once, on a started context. kMalformed: certificate or key cannot be read. kInvalidArgument:
-  // the key does not belong to the certificate.
+  // the key does not belong to the certificate. kFull: out of memory.
   Status load(TlsContext& context, Bytes certificate, Bytes key);
 
   [[nodiscard]] const mbedtls_x509_crt& chain() const { return chain_; }
