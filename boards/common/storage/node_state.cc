@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+// Each sector of the region holds one copy: a header, and the session behind it. A new copy goes to the
+// sector whose copy does not stand; only once it is there, read back and flushed does it stand. So the copy
+// that stands is never touched, and what a power cut leaves of the other one is erased before it is written
+// again.
+#include "boards/common/storage/node_state.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstddef>
+
+#include "proto/base/assert.h"
+#include "proto/base/crc32.h"
+
+namespace godwit::boards {
+namespace {
+
+constexpr std::uint32_t kMagic = 0x534E5747;  // "GWNS"
+constexpr std::size_t kUnitMax = 512;
+static_assert(std::endian::native == std::endian::little);
+
+bool all_equal(Bytes bytes, std::uint8_t value) {
+  return std::ranges::all_of(bytes, [value](std::uint8_t byte) { return byte == value; });
+}
+
+// Copies what `piece`, which stands at `piece_at`, has in common with `window`, which stands at `window_at`.
+void overlay(MutableBytes window, std::size_t window_at, Bytes piece, std::size_t piece_at) {
+  const std::size_t from = std::max(window_at, piece_at);
+  const std::size_t to = std::min(window_at + window.size(), piece_at + piece.size());
+  if (from >= to) return;
+  std::ranges::copy(piece.subspan(from - piece_at, to - from), window.subspan(from - window_at).begin());
+}
+
+template <typename T>
+Bytes bytes_of(const T& value) {
+  return {reinterpret_cast<const std::uint8_t*>(&value), sizeof value};
+}
+
+}  // namespace
+
+NodeState::NodeState(ports::Flash& region) : region_(region) {
+  static_assert(sizeof(Header) == 40);
+  GODWIT_ASSERT(region.geometry().sector_count == 2);
+  GODWIT_ASSERT(region.geometry().sector_size_bytes >= sizeof(Header) + kSessionSizeMax);
+}
+
+Status NodeState::mount(ports::Log& log) {
+  std::array<Header, 2> headers;
+  std::array<Copy, 2> copies{};
+  for (std::uint32_t i = 0; i < 2; ++i) {
+    const auto copy = read_copy(i, headers[i]);
+    if (!copy) return copy.error();
+    copies[i] = *copy;
+  }
+  // A whole copy before one without session, the later before the earlier.
+  const auto better = [&](std::size_t a, std::size_t b) {
+    return copies[a] != copies[b] ? copies[a] > copies[b] : headers[a].serial > headers[b].serial;
+  };
+  index_ = better(0, 1) ? 0 : 1;
+  Header next = headers[index_];
+  if (copies[index_] < Copy::kWithoutSession) {
+    next = {};
+    if (copies[index_] == Copy::kBlank) {
+      log.write(ports::LogLevel::kInfo, "node_state_new", {});
+    } else {
+      log.write(ports::LogLevel::kWarning, "node_state_damaged", {{.key = "boot", .number = 1}});
+    }
+  }
+  for (std::size_t i = 0; i < 2;
+       ++i) {  // the other one may have been the later, before its session was damaged
+    if (copies[i] < Copy::kWithoutSession) continue;
+    next.boot = std::max(next.boot, headers[i].boot);
+    next.serial = std::max(next.serial, headers[i].serial);
+  }
+  ++next.boot;
+  if (copies[index_] == Copy::kWhole && next.session_size > 0) return write(next, std::nullopt);
+  next.session_size = 0;
+  return write(next, Bytes{});
+}
+
+std::expected<std::size_t, Status> NodeState::load_session(std::uint32_t owner, MutableBytes out) {
+  if (state_.session_size == 0 || state_.owner != owner) return std::unexpected(Status::kNotFound);
+  if (out.size() < state_.session_size) return std::unexpected(Status::kFull);
+  out = out.first(state_.session_size);
+  const std::uint64_t at = std::uint64_t{index_} * region_.geometry().sector_size_bytes + sizeof(Header);
+  if (const Status status = region_.read(at, out); status != Status::kOk) return std::unexpected(status);
+  if (crc32(out) != state_.session_crc) return std::unexpected(Status::kCorrupt);
+  return out.size();
+}
+
+Status NodeState::save_session(std::uint32_t owner, UnixMillis now, Bytes session) {
+  if (session.empty() || session.size() > kSessionSizeMax) return Status::kInvalidArgument;
+  Header next = state_;
+  next.owner = owner;
+  next.saved_at = std::max(now.value, state_.saved_at);
+  next.session_size = static_cast<std::uint32_t>(session.size());
+  next.session_crc = crc32(session);
+  return write(next, session);
+}
+
+Status NodeState::clear_session() {
+  if (state_.session_size == 0) return Status::kOk;
+  Header next = state_;
+  next.session_size = 0;
+  return write(next, Bytes{});
+}
+
+std::expected<NodeState::Copy, Status> NodeState::read_copy(std::uint32_t index, Header& out) {
+  const std::uint64_t start = std::uint64_t{index} * region_.geometry().sector_size_bytes;
+  std::array<std::uint8_t, sizeof(Header)> raw;
+  if (const Status status = region_.read(start, raw); status != Status::kOk) return std::unexpected(status);
+  if (all_equal(raw, 0xFF) || all_equal(raw, 0)) return Copy::kBlank;
+  const auto header = std::bit_cast<Header>(raw);
+  if (header.magic != kMagic || header.crc != crc32(Bytes(raw).first(offsetof(Header, crc))) ||
+      header.session_size > kSessionSizeMax) {
+    return Copy::kDamaged;
+  }
+  out = header;
+  std::uint32_t crc = 0;
+  std::array<std::uint8_t, 64> piece;
+  for (std::uint32_t done = 0; done < header.session_size; done += piece.size()) {
+    const MutableBytes part =
+        MutableBytes(piece).first(std::min<std::size_t>(piece.size(), header.session_size - done));
+    const Status status = region_.read(start + sizeof(Header) + done, part);
+    if (status != Status::kOk) return std::unexpected(status);
+    crc = crc32(part, crc);
+  }
+  const bool whole = header.session_size == 0 || crc == header.session_crc;
+  return whole ? Copy::kWhole : Copy::kWithoutSession;
+}
+
+Status NodeState::write(Header next, std::optional<Bytes> session) {
+  next.magic = kMagic;
+  ++next.serial;
+  next.crc = crc32(bytes_of(next).first(offsetof(Header, crc)));
+  const std::uint32_t target = 1 - index_;
+  const std::uint64_t sector_size = region_.geometry().sector_size_bytes;
+  if (const Status status = region_.erase(target); status != Status::kOk) return status;
+
+  std::array<std::uint8_t, kUnitMax> buffer;
+  const MutableBytes unit = MutableBytes(buffer).first(region_.geometry().program_size_bytes);
+  for (std::size_t at = 0; at < sizeof(Header) + next.session_size; at += unit.size()) {
+    std::ranges::fill(unit, std::uint8_t{0xFF});
+    if (session) {
+      overlay(unit, at, *session, sizeof(Header));
+    } else if (const Status status = region_.read(index_ * sector_size + at, unit); status != Status::kOk) {
+      return status;
+    }
+    overlay(unit, at, bytes_of(next), 0);
+    if (const Status status = region_.program(target * sector_size + at, unit); status != Status::kOk) {
+      return status;
+    }
+  }
+  if (const Status status = region_.flush(); status != Status::kOk) return status;
+  Header found;
+  const auto copy = read_copy(target, found);
+  if (!copy) return copy.error();
+  if (*copy != Copy::kWhole || found.crc != next.crc) return Status::kIo;
+  state_ = found;
+  index_ = target;
+  return Status::kOk;
+}
+
+}  // namespace godwit::boards

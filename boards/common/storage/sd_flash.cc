@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "boards/common/storage/sd_flash.h"
+
+#include <algorithm>
+
+namespace godwit::boards {
+namespace {
+
+constexpr std::uint32_t kBlocksPerSector = SdFlash::kSectorSize / SdCard::kBlockSize;
+
+ports::FlashGeometry geometry_of(const SdCard& card, std::uint32_t sectors_max) {
+  const std::uint32_t sectors = std::min(card.block_count() / kBlocksPerSector, sectors_max);
+  return {.sector_size_bytes = SdFlash::kSectorSize,
+          .sector_count = std::max(sectors, std::uint32_t{2}),  // what is not there answers kIo
+          .program_size_bytes = SdCard::kBlockSize};
+}
+
+}  // namespace
+
+SdFlash::SdFlash(SdCard& card, std::uint32_t sectors_max)
+    : Flash(geometry_of(card, sectors_max)), card_(card) {}
+
+Status SdFlash::do_read(std::uint64_t offset, MutableBytes out) {
+  auto block = static_cast<std::uint32_t>(offset / kBlockSize);
+  auto from = static_cast<std::uint32_t>(offset % kBlockSize);
+  for (; !out.empty(); ++block, from = 0) {
+    const std::size_t size = std::min<std::size_t>(kBlockSize - from, out.size());
+    if (size == kBlockSize) {
+      const Status status = card_.read(block, out.first<kBlockSize>());
+      if (status != Status::kOk) return status;
+    } else {
+      if (const Status status = cache(block); status != Status::kOk) return status;
+      std::ranges::copy(Bytes(cache_).subspan(from, size), out.begin());
+    }
+    out = out.subspan(size);
+  }
+  return Status::kOk;
+}
+
+Status SdFlash::do_program(std::uint64_t offset, Bytes in) {
+  const auto block = static_cast<std::uint32_t>(offset / kBlockSize);
+  forget(block, static_cast<std::uint32_t>(in.size() / kBlockSize));
+  return card_.write(block, in);
+}
+
+Status SdFlash::do_erase(std::uint32_t sector) {
+  forget(sector * kBlocksPerSector, kBlocksPerSector);
+  return card_.erase(sector * kBlocksPerSector, kBlocksPerSector);
+}
+
+// A write is over only when the card has stored it.
+Status SdFlash::do_flush() { return Status::kOk; }
+
+Status SdFlash::cache(std::uint32_t block) {
+  if (cached_ == block) return Status::kOk;
+  cached_.reset();
+  const Status status = card_.read(block, cache_);
+  if (status == Status::kOk) cached_ = block;
+  return status;
+}
+
+void SdFlash::forget(std::uint32_t block, std::uint32_t count) {
+  if (cached_ && *cached_ - block < count) cached_.reset();
+}
+
+}  // namespace godwit::boards

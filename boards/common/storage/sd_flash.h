@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// An SD card as flash. A program unit is one block of the card, so nothing that was stored before shares a
+// block with what is being written, and no power cut can hurt it. (Cards without protection against power
+// loss may lose more than the block they were told to write; the outbox then reports what is lost.)
+//
+// A sector is 16 KB: erasing it writes 32 blocks of 0xFF in one command, which a card does in a few
+// milliseconds; the outbox needs two reads per sector to mount, and gives up one sector when it drops what is
+// oldest. Smaller would cost the former, larger the latter.
+//
+// RAM: one block, the one that was read last, as an outbox reads in small pieces.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+
+#include "boards/common/storage/sd_card.h"
+#include "firmware/ports/flash.h"
+
+namespace godwit::boards {
+
+class SdFlash final : public ports::Flash {
+ public:
+  static constexpr std::uint32_t kSectorSize = 16'384;
+
+  // Uses the card as far as it goes, and no more than `sectors_max`. `card` is started and must outlive this
+  // object. Of a card that is not there, every call says kIo.
+  SdFlash(SdCard& card, std::uint32_t sectors_max);
+
+ private:
+  static constexpr std::uint32_t kBlockSize = SdCard::kBlockSize;
+
+  Status do_read(std::uint64_t offset, MutableBytes out) override;
+  Status do_program(std::uint64_t offset, Bytes in) override;
+  Status do_erase(std::uint32_t sector) override;
+  Status do_flush() override;
+  Status cache(std::uint32_t block);
+  void forget(std::uint32_t block, std::uint32_t count);
+
+  SdCard& card_;
+  std::optional<std::uint32_t> cached_;  // the block in `cache_`
+  std::array<std::uint8_t, kBlockSize> cache_{};
+};
+
+}  // namespace godwit::boards
