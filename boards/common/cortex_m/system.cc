@@ -9,7 +9,7 @@
 
 namespace godwit::boards {
 
-void reset_processor() {
+[[gnu::weak]] void reset_processor() {
   constexpr std::uint32_t kKey = 0x05FAU << 16U;
   constexpr std::uint32_t kSystemReset = 1U << 2U;
   asm volatile("dsb" ::: "memory");

@@ -4,7 +4,8 @@
 
 namespace godwit::boards {
 
-// As after power-on, but RAM keeps its content.
+// As after power-on, but RAM keeps its content. A board on which the processor cannot reset all of the chip
+// defines it anew.
 [[noreturn]] void reset_processor();
 
 }  // namespace godwit::boards
