@@ -9,15 +9,24 @@
 namespace godwit::mqtt {
 namespace {
 
-enum class Type : std::uint8_t { kFlag, kU16, kU32, kVarint, kBinary, kString, kPair };
+// Integers of fixed size are named by their size, those in one byte are flags.
+enum class Type : std::uint8_t {
+  kVarint = 0,
+  kFlag = 1,
+  kU16 = 2,
+  kBinary = 3,
+  kU32 = 4,
+  kString = 5,
+  kPair = 6
+};
 
 // The packets from a server that have properties. Those that acknowledge share one list.
 enum Scope : std::uint8_t { kInConnack = 1, kInPublish = 2, kInAck = 4, kInDisconnect = 8, kNotZero = 16 };
 
 struct PropertyRule {
   PropertyId id;
-  Type type;
-  std::uint8_t scope;
+  Type type : 3;
+  std::uint8_t scope : 5;
 };
 
 // Table 2-4, as far as a server may send it. Every single-byte property of it is a flag. Session Expiry
@@ -63,35 +72,34 @@ constexpr std::uint8_t scope_of(PacketType type) {
   }
 }
 
-// A property whose identifier and type are known; the reader fails if it is cut short.
+struct Property {
+  std::uint32_t number = 0;
+  Bytes bytes{};  // the name of a user property
+  Bytes value{};  // of a user property
+};
+
+// Takes one property, its text unchecked. nullptr: the identifier is unknown. The reader fails if it is cut
+// short.
 const PropertyRule* read_property(Reader& reader, Property& out) {
   const std::uint32_t id = reader.varint();
   const auto* const rule = std::ranges::find_if(
       kRules, [id](const PropertyRule& r) { return static_cast<std::uint32_t>(r.id) == id; });
   if (rule == std::end(kRules)) return nullptr;
-  out = {.id = rule->id};
+  out = {};
   switch (rule->type) {
     case Type::kFlag:
-      out.number = reader.u8();
-      break;
     case Type::kU16:
-      out.number = reader.u16();
-      break;
     case Type::kU32:
-      out.number = reader.u32();
+      out.number = reader.number(static_cast<std::size_t>(rule->type));
       break;
     case Type::kVarint:
       out.number = reader.varint();
       break;
-    case Type::kBinary:
-      out.bytes = reader.binary();
-      break;
-    case Type::kString:
-      out.bytes = reader.string();
-      break;
     case Type::kPair:
-      out.bytes = reader.string();
-      out.value = reader.string();
+    case Type::kBinary:
+    case Type::kString:
+      out.bytes = reader.binary();
+      if (rule->type == Type::kPair) out.value = reader.binary();
       break;
   }
   return rule;
@@ -99,14 +107,33 @@ const PropertyRule* read_property(Reader& reader, Property& out) {
 
 constexpr std::string_view kSharePrefix = "$share/";
 
-// U+0001 to U+001F and U+007F to U+009F, in well-formed UTF-8.
-bool has_control_character(Bytes text) {
-  std::uint8_t before = 0;
-  for (const std::uint8_t byte : text) {
-    if (byte < 0x20 || byte == 0x7F || (before == 0xC2 && byte < 0xA0)) return true;
-    before = byte;
+enum class Text : std::uint8_t { kUtf8, kMqttString, kTopicName };
+
+bool may_contain(Text text, std::uint32_t character) {
+  if (text == Text::kUtf8) return true;
+  if (text == Text::kMqttString) return character != 0;
+  const bool control = character < 0x20 || (character >= 0x7F && character < 0xA0);
+  return !control && character != '+' && character != '#';
+}
+
+bool is_text(Text text, Bytes bytes) {
+  for (std::size_t i = 0; i < bytes.size();) {
+    std::uint32_t character = bytes[i++];
+    if (character >= 0x80) {
+      if (character < 0xC2 || character > 0xF4) return false;
+      const unsigned more = character >= 0xF0 ? 3 : character >= 0xE0 ? 2 : 1;
+      character &= 0x3FU >> more;
+      for (unsigned k = 0; k < more; ++k, ++i) {
+        if (i == bytes.size() || (bytes[i] & 0xC0) != 0x80) return false;
+        character = character << 6 | (bytes[i] & 0x3FU);
+      }
+      // Fewer bytes would do, a surrogate, or no character at all (Unicode, table 3-7).
+      if (character < 1U << (5 * more + 1) || character >> 11 == 0xD800 >> 11 || character > 0x10FFFF)
+        return false;
+    }
+    if (!may_contain(text, character)) return false;
   }
-  return false;
+  return true;
 }
 
 // Which packets from a server may carry a reason code of 0x80 and above (table 2-6).
@@ -170,33 +197,12 @@ constexpr std::uint8_t carrier_of(PacketType type) {
 
 }  // namespace
 
-bool is_utf8(Bytes bytes) {
-  for (std::size_t i = 0; i < bytes.size();) {
-    const std::uint8_t lead = bytes[i++];
-    if (lead < 0x80) continue;
-    // The second byte is limited so that nothing is overlong, a surrogate or above U+10FFFF (Unicode, table
-    // 3-7).
-    const int more = lead >= 0xF0 ? 3 : lead >= 0xE0 ? 2 : 1;
-    if (lead < 0xC2 || lead > 0xF4) return false;
-    const std::uint8_t low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
-    const std::uint8_t high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
-    if (bytes.size() - i < static_cast<std::size_t>(more)) return false;
-    if (bytes[i] < low || bytes[i] > high) return false;
-    for (int k = 1; k < more; ++k) {
-      if ((bytes[i + static_cast<std::size_t>(k)] & 0xC0) != 0x80) return false;
-    }
-    i += static_cast<std::size_t>(more);
-  }
-  return true;
-}
+bool is_utf8(Bytes bytes) { return is_text(Text::kUtf8, bytes); }
 
-bool is_mqtt_string(Bytes bytes) {
-  return bytes.size() <= 0xFFFF && std::ranges::find(bytes, std::uint8_t{0}) == bytes.end() && is_utf8(bytes);
-}
+bool is_mqtt_string(Bytes bytes) { return bytes.size() <= 0xFFFF && is_text(Text::kMqttString, bytes); }
 
 bool is_topic_name(std::string_view topic) {
-  return !topic.empty() && topic.find_first_of("+#") == std::string_view::npos &&
-         is_mqtt_string(as_bytes(topic)) && !has_control_character(as_bytes(topic));
+  return !topic.empty() && topic.size() <= 0xFFFF && is_text(Text::kTopicName, as_bytes(topic));
 }
 
 bool is_shared_filter(std::string_view filter) { return filter.starts_with(kSharePrefix); }
@@ -243,15 +249,11 @@ std::size_t varint_size(std::size_t value) {
   return size;
 }
 
-std::uint32_t Reader::big_endian(std::size_t size) {
+std::uint32_t Reader::number(std::size_t size) {
   std::uint32_t value = 0;
   for (const std::uint8_t byte : bytes(size)) value = (value << 8) | byte;
   return value;
 }
-
-std::uint8_t Reader::u8() { return static_cast<std::uint8_t>(big_endian(1)); }
-std::uint16_t Reader::u16() { return static_cast<std::uint16_t>(big_endian(2)); }
-std::uint32_t Reader::u32() { return big_endian(4); }
 
 std::uint32_t Reader::varint() {
   std::uint32_t value = 0;
@@ -262,15 +264,13 @@ std::uint32_t Reader::varint() {
     if (byte == 0 && shift > 0) break;
     return value;
   }
-  ok_ = false;
+  fail(ReasonCode::kMalformedPacket);
   return 0;
 }
 
 Bytes Reader::bytes(std::size_t size) {
-  if (!ok_ || size > rest_.size()) {
-    ok_ = false;
-    return {};
-  }
+  if (size > rest_.size()) fail(ReasonCode::kMalformedPacket);
+  if (!ok()) return {};
   const Bytes taken = rest_.first(size);
   rest_ = rest_.subspan(size);
   return taken;
@@ -278,8 +278,12 @@ Bytes Reader::bytes(std::size_t size) {
 
 Bytes Reader::string() {
   const Bytes text = binary();
-  if (!is_mqtt_string(text)) ok_ = false;
+  if (!is_mqtt_string(text)) fail(ReasonCode::kMalformedPacket);
   return text;
+}
+
+void Reader::fail(ReasonCode why) {
+  if (ok()) wrong_ = why;
 }
 
 void Writer::u8(std::uint8_t value) { bytes({&value, 1}); }
@@ -310,42 +314,72 @@ void Writer::binary(Bytes data) {
   bytes(data);
 }
 
-ReasonCode read_properties(Reader& reader, PacketType type, Bytes& out) {
-  const std::uint32_t size = reader.varint();
-  out = reader.bytes(size);
-  if (!reader.ok()) return ReasonCode::kMalformedPacket;
-  std::uint64_t seen = 0;
-  Reader properties(out);
-  while (!properties.done()) {
-    Property property{};
-    const PropertyRule* const rule = read_property(properties, property);
-    if (rule == nullptr || !properties.ok() || (rule->scope & scope_of(type)) == 0) {
-      return ReasonCode::kMalformedPacket;
+void Properties::read(Reader& reader, PacketType type) {
+  const Bytes all = reader.bytes(reader.varint());
+  std::uint32_t seen = 0;
+  Reader rest(all);
+  while (!rest.done()) {
+    Property property;
+    const PropertyRule* const rule = read_property(rest, property);
+    if (rule == nullptr || !rest.ok() || (rule->scope & scope_of(type)) == 0 ||
+        (rule->type >= Type::kString &&
+         !(is_mqtt_string(property.bytes) && is_mqtt_string(property.value)))) {
+      return reader.fail(ReasonCode::kMalformedPacket);
     }
-    const std::uint64_t bit = std::uint64_t{1} << static_cast<std::uint8_t>(property.id);
-    const bool repeats =
-        property.id == PropertyId::kUserProperty || property.id == PropertyId::kSubscriptionId;
-    if ((seen & bit) != 0 && !repeats) return ReasonCode::kProtocolError;
+    const std::uint32_t bit = 1U << (rule - kRules);
+    const bool repeats = rule->id == PropertyId::kUserProperty || rule->id == PropertyId::kSubscriptionId;
+    if (((seen & bit) != 0 && !repeats) || (rule->type == Type::kFlag && property.number > 1) ||
+        ((rule->scope & kNotZero) != 0 && property.number == 0)) {
+      return reader.fail(ReasonCode::kProtocolError);
+    }
     seen |= bit;
-    if (rule->type == Type::kFlag && property.number > 1) return ReasonCode::kProtocolError;
-    if ((rule->scope & kNotZero) != 0 && property.number == 0) return ReasonCode::kProtocolError;
   }
-  return ReasonCode::kSuccess;
+  bytes_ = all;
 }
 
-std::optional<Property> next_property(Reader& reader) {
-  if (reader.rest().empty()) return std::nullopt;
-  Property property{};
-  if (read_property(reader, property) == nullptr) return std::nullopt;
-  return property;
+// Takes properties up to and including the first one with this id. False: there is none.
+static bool find_property(Reader& reader, PropertyId id, Property& out) {
+  while (!reader.rest().empty()) {
+    if (read_property(reader, out)->id == id) return true;
+  }
+  return false;
 }
 
-std::string_view reason_string(Bytes properties) {
-  Reader reader(properties);
-  while (const auto property = next_property(reader)) {
-    if (property->id == PropertyId::kReasonString) return as_text(property->bytes);
-  }
-  return {};
+bool Properties::get(PropertyId id, std::uint32_t& out) const {
+  Reader reader(bytes_);
+  Property property;
+  if (!find_property(reader, id, property)) return false;
+  out = property.number;
+  return true;
+}
+
+bool Properties::get(PropertyId id, Bytes& out) const {
+  Reader reader(bytes_);
+  Property property;
+  if (!find_property(reader, id, property)) return false;
+  out = property.bytes;
+  return true;
+}
+
+bool Properties::get(PropertyId id, std::string_view& out) const {
+  Bytes bytes;
+  if (!get(id, bytes)) return false;
+  out = as_text(bytes);
+  return true;
+}
+
+bool Properties::has(PropertyId id) const {
+  std::uint32_t ignored = 0;
+  return get(id, ignored);
+}
+
+std::optional<UserProperty> Properties::user(std::size_t index) const {
+  Reader reader(bytes_);
+  Property property;
+  do {
+    if (!find_property(reader, PropertyId::kUserProperty, property)) return std::nullopt;
+  } while (index-- > 0);
+  return UserProperty{as_text(property.bytes), as_text(property.value)};
 }
 
 void write_user_properties(Writer& writer, std::span<const UserProperty> properties) {

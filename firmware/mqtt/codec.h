@@ -70,27 +70,31 @@ enum class PropertyId : std::uint8_t {
 [[nodiscard]] bool is_reason_of(PacketType type, std::uint8_t code);
 [[nodiscard]] std::size_t varint_size(std::size_t value);
 
-// Reads from the front. The first failure sticks: later reads yield zero or nothing, and ok() is false.
+// Reads from the front. The first failure sticks: later reads yield zero or nothing, and wrong() says why the
+// connection must end.
 class Reader {
  public:
   explicit Reader(Bytes bytes) : rest_(bytes) {}
 
-  std::uint8_t u8();
-  std::uint16_t u16();
-  std::uint32_t u32();
-  std::uint32_t varint();  // fails on more bytes than the value needs (1.5.5)
+  std::uint8_t u8() { return static_cast<std::uint8_t>(number(1)); }
+  std::uint16_t u16() { return static_cast<std::uint16_t>(number(2)); }
+  std::uint32_t u32() { return number(4); }
+  std::uint32_t number(std::size_t size);  // big-endian, of at most 4 bytes
+  std::uint32_t varint();                  // fails on more bytes than the value needs (1.5.5)
   Bytes bytes(std::size_t size);
   Bytes binary() { return bytes(u16()); }
   Bytes string();  // fails unless is_mqtt_string()
+  // What the caller found wrong; no effect after another failure.
+  void fail(ReasonCode why);
 
   [[nodiscard]] Bytes rest() const { return rest_; }
-  [[nodiscard]] bool ok() const { return ok_; }
-  [[nodiscard]] bool done() const { return ok_ && rest_.empty(); }
+  [[nodiscard]] bool ok() const { return wrong_ == ReasonCode::kSuccess; }
+  [[nodiscard]] bool done() const { return ok() && rest_.empty(); }
+  [[nodiscard]] ReasonCode wrong() const { return wrong_; }
 
  private:
-  std::uint32_t big_endian(std::size_t size);
   Bytes rest_;
-  bool ok_ = true;
+  ReasonCode wrong_ = ReasonCode::kSuccess;
 };
 
 // Counts all that is put into it and stores it as long as it fits; the default one only counts.
@@ -115,22 +119,23 @@ class Writer {
   std::size_t size_ = 0;
 };
 
-struct Property {
-  PropertyId id;
-  std::uint32_t number = 0;  // of integer types
-  Bytes bytes{};             // of strings and binary data; the name of a user property
-  Bytes value{};             // of a user property
+// The properties of a packet from the server.
+class Properties {
+ public:
+  // Takes a property length and the properties of a packet of this type. The reader fails unless ids, types,
+  // values and repetition are as 2.2.2 and the section of the packet have it.
+  void read(Reader& reader, PacketType type);
+
+  // Sets `out` to the value of a property. False, and nothing is set: there is none.
+  bool get(PropertyId id, std::uint32_t& out) const;
+  bool get(PropertyId id, std::string_view& out) const;
+  bool get(PropertyId id, Bytes& out) const;
+  [[nodiscard]] bool has(PropertyId id) const;
+  [[nodiscard]] std::optional<UserProperty> user(std::size_t index) const;
+
+ private:
+  Bytes bytes_;
 };
-
-// Takes a property length and the properties from `reader` and checks them for a packet of `type` from a
-// server: ids, types, values and repetition. kSuccess, with the properties in `out`; or why the connection
-// must end.
-[[nodiscard]] ReasonCode read_properties(Reader& reader, PacketType type, Bytes& out);
-// Takes the next property from what read_properties() has checked; nullopt at the end.
-[[nodiscard]] std::optional<Property> next_property(Reader& reader);
-
-// The reason string among them; empty if there is none.
-[[nodiscard]] std::string_view reason_string(Bytes properties);
 
 void write_user_properties(Writer& writer, std::span<const UserProperty> properties);
 // All properties of a message, without their length.

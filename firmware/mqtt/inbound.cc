@@ -21,53 +21,10 @@ constexpr std::uint8_t kPubrecByte = 0x50;
 constexpr std::uint8_t kPubrelByte = 0x62;
 constexpr std::uint8_t kPubcompByte = 0x70;
 
-// What acknowledgements and DISCONNECT have in front of their end: a reason code and properties, both of
-// which may be left out, the properties only with nothing behind (3.4.2.1, 3.14.2.1).
-struct Reason {
-  ReasonCode code = ReasonCode::kSuccess;
-  Bytes properties;
-};
-
-ReasonCode read_reason(Reader& reader, PacketType type, Reason& out) {
-  if (reader.done()) return kOk;
-  const std::uint8_t code = reader.u8();
-  if (!reader.rest().empty()) {
-    if (const ReasonCode wrong = read_properties(reader, type, out.properties); wrong != kOk) return wrong;
-  }
-  if (!reader.done()) return kMalformed;
-  if (!is_reason_of(type, code)) return kProtocol;
-  out.code = static_cast<ReasonCode>(code);
-  return kOk;
-}
-
-ReasonCode read_message_properties(Bytes properties, Message& message) {
-  Reader reader(properties);
-  while (const auto property = next_property(reader)) {
-    const std::string_view text = as_text(property->bytes);
-    switch (property->id) {
-      case PropertyId::kPayloadFormat:
-        message.text_payload = property->number != 0;
-        break;
-      case PropertyId::kMessageExpiry:
-        message.expiry_s = property->number;
-        break;
-      case PropertyId::kContentType:
-        message.content_type = text;
-        break;
-      case PropertyId::kResponseTopic:
-        if (!is_topic_name(text)) return kProtocol;
-        message.response_topic = text;
-        break;
-      case PropertyId::kCorrelationData:
-        message.correlation_data = property->bytes;
-        break;
-      case PropertyId::kTopicAlias:  // our Topic Alias Maximum is 0
-        return ReasonCode::kTopicAliasInvalid;
-      default:
-        break;
-    }
-  }
-  return kOk;
+std::uint16_t read_id(Reader& reader) {
+  const std::uint16_t id = reader.u16();
+  if (id == 0) reader.fail(kProtocol);
+  return id;
 }
 
 }  // namespace
@@ -87,7 +44,10 @@ std::size_t Session::handle_bytes(Instant now, Bytes bytes) {
     ReasonCode wrong = packet_size_ == 0 ? take_header() : kOk;
     if (wrong == kOk && receive_size_ == packet_size_) {
       wrong = receive_packet(now);
-      if (event_state_ == EventState::kNone) receive_size_ = 0;
+      if (event_state_ == EventState::kNone) {
+        receive_size_ = 0;
+        properties_ = {};
+      }
       packet_size_ = 0;
     }
     if (wrong != kOk) end(now, wrong);
@@ -112,23 +72,15 @@ ReasonCode Session::take_header() {
 ReasonCode Session::check_first_byte(std::uint8_t first) const {
   const unsigned flags = first & 0x0FU;
   const auto type = static_cast<PacketType>(first >> 4);
+  unsigned expected_flags = 0;
   switch (type) {
     case PacketType::kPublish:
       if ((flags & 0x06) == 0x06) return kMalformed;  // QoS 3
       if ((flags & 0x0E) == 0x08) return kMalformed;  // DUP at QoS 0
+      expected_flags = flags;
       break;
     case PacketType::kPubrel:
-      if (flags != 2) return kMalformed;
-      break;
-    case PacketType::kConnack:
-    case PacketType::kPuback:
-    case PacketType::kPubrec:
-    case PacketType::kPubcomp:
-    case PacketType::kSuback:
-    case PacketType::kUnsuback:
-    case PacketType::kPingresp:
-    case PacketType::kDisconnect:
-      if (flags != 0) return kMalformed;
+      expected_flags = 2;
       break;
     case PacketType::kConnect:
     case PacketType::kSubscribe:
@@ -137,135 +89,150 @@ ReasonCode Session::check_first_byte(std::uint8_t first) const {
     case PacketType::kAuth:  // only after we asked for it (4.12.0-6), which we never do
       return kProtocol;
     default:
-      return kMalformed;
+      if (first < 0x10) return kMalformed;
+      break;
   }
+  if (flags != expected_flags) return kMalformed;
   const bool expected = (type == PacketType::kConnack) == (phase_ == Phase::kConnecting);
   return expected ? kOk : kProtocol;
 }
 
 ReasonCode Session::receive_packet(Instant now) {
-  Reader body(memory_.receive.first(packet_size_).subspan(1));
-  body.varint();
-  const auto type = static_cast<PacketType>(memory_.receive[0] >> 4);
+  const std::uint8_t first = memory_.receive[0];
+  const auto type = static_cast<PacketType>(first >> 4);
+  if (const ReasonCode wrong = read_packet(first); wrong != kOk) return wrong;
   switch (type) {
     case PacketType::kConnack:
-      return receive_connack(now, body);
+      return receive_connack(now);
     case PacketType::kPublish:
-      return receive_publish(body);
+      return receive_publish();
+    case PacketType::kPubrel:
+      return receive_pubrel();
+    case PacketType::kPingresp:
+      answer_deadline_ = Instant::max();
+      return kOk;
+    case PacketType::kDisconnect:
+      drop_transmit();
+      close(EventType::kDisconnected, event_.reason);
+      ended_->by_server = true;
+      ended_->reason_string = event_.reason_string;
+      return kOk;
+    default:
+      return receive_ack(now, type);
+  }
+}
+
+// Takes the packet in the receive memory apart, into event_ and properties_: all that can be checked without
+// knowing what is under way.
+ReasonCode Session::read_packet(std::uint8_t first) {
+  const auto type = static_cast<PacketType>(first >> 4);
+  Reader body(memory_.receive.first(packet_size_).subspan(1));
+  body.varint();
+  event_ = {};
+  properties_ = {};
+  std::uint8_t code = 0;
+  switch (type) {
+    case PacketType::kConnack: {
+      const std::uint8_t flags = body.u8();
+      if (flags > 1) body.fail(kMalformed);
+      event_.session_present = flags != 0;
+      code = body.u8();
+      properties_.read(body, type);
+      break;
+    }
+    case PacketType::kPublish:
+      read_publish(first, body);
+      break;
     case PacketType::kSuback:
     case PacketType::kUnsuback:
-      return receive_suback(now, type, body);
+      event_.id = read_id(body);
+      properties_.read(body, type);
+      // One filter was asked for, so there is one answer (3.8.4-6, 3.10.4-5).
+      if (body.rest().size() != 1) body.fail(kProtocol);
+      code = body.u8();
+      break;
     case PacketType::kPingresp:
-      ping_deadline_ = Instant::max();
-      return body.done() ? kOk : kMalformed;
-    case PacketType::kDisconnect:
-      return receive_disconnect(body);
+      break;
     default:
-      return receive_ack(type, body);
+      event_.id = read_id(body);
+      [[fallthrough]];
+    case PacketType::kDisconnect:
+      // The reason code may be left out, and the properties (3.4.2.1, 3.14.2.1).
+      if (!body.rest().empty()) code = body.u8();
+      if (!body.rest().empty()) properties_.read(body, type);
+      if (type == PacketType::kDisconnect && properties_.has(PropertyId::kSessionExpiry)) {
+        body.fail(kProtocol);  // 3.14.2-2
+      }
   }
+  if (!body.rest().empty()) body.fail(kMalformed);
+  if (!is_reason_of(type, code)) body.fail(kProtocol);
+  event_.reason = static_cast<ReasonCode>(code);
+  properties_.get(PropertyId::kReasonString, event_.reason_string);
+  return body.wrong();
 }
 
-ReasonCode Session::receive_connack(Instant now, Reader body) {
-  const std::uint8_t flags = body.u8();
-  const std::uint8_t code = body.u8();
-  Bytes properties;
-  if (const ReasonCode wrong = read_properties(body, PacketType::kConnack, properties); wrong != kOk)
-    return wrong;
-  if (!body.done() || flags > 1) return kMalformed;
-  const bool session_present = flags != 0;
-  if (!is_reason_of(PacketType::kConnack, code)) return kProtocol;
-  // A session where we asked for none, or beside an error (3.2.2-2, 3.2.2-4, 3.2.2-6).
-  if (session_present && (!resumable_ || code != 0)) return kProtocol;
-  if (code != 0) {
-    drop_transmit();
-    close({EventType::kRefused, static_cast<ReasonCode>(code), false, reason_string(properties)});
-    return kOk;
-  }
-  if (const ReasonCode wrong = apply_connack(properties); wrong != kOk) return wrong;
-  phase_ = Phase::kConnected;
-  phase_deadline_ = Instant::max();
-  last_received_ = now;
-  quota_ = server_.receive_maximum;
-  resume_requests(session_present);
-  pump();
-  new_event(EventType::kConnected, properties).session_present = session_present;
-  return kOk;
-}
-
-ReasonCode Session::apply_connack(Bytes properties) {
-  std::uint32_t keep_alive_s = options_.keep_alive_s;
-  std::uint32_t session_expiry_s = options_.session_expiry_s;
-  Reader reader(properties);
-  while (const auto property = next_property(reader)) {
-    const std::uint32_t number = property->number;
-    switch (property->id) {
-      case PropertyId::kSessionExpiry:
-        session_expiry_s = number;
-        break;
-      case PropertyId::kReceiveMaximum:
-        server_.receive_maximum = static_cast<std::uint16_t>(number);
-        break;
-      case PropertyId::kMaximumQos:
-        server_.maximum_qos = static_cast<Qos>(number);
-        break;
-      case PropertyId::kRetainAvailable:
-        server_.retain = number != 0;
-        break;
-      case PropertyId::kMaximumPacketSize:
-        server_.maximum_packet_size = std::min(number, kPacketSizeMax);
-        break;
-      case PropertyId::kTopicAliasMaximum:
-        server_.topic_alias_maximum = static_cast<std::uint16_t>(number);
-        break;
-      case PropertyId::kWildcardAvailable:
-        server_.wildcard = number != 0;
-        break;
-      case PropertyId::kSharedAvailable:
-        server_.shared = number != 0;
-        break;
-      case PropertyId::kServerKeepAlive:
-        keep_alive_s = number;
-        break;
-      case PropertyId::kAssignedClientId:  // 3.2.2.3.7: only to a client without one
-        if (!options_.client_id.empty()) return kProtocol;
-        break;
-      default:
-        break;
-    }
-  }
-  keep_alive_ = Millis{keep_alive_s * 1'000LL};
-  resumable_ = session_expiry_s != 0;
-  return kOk;
-}
-
-ReasonCode Session::receive_publish(Reader body) {
-  const std::uint8_t first = memory_.receive[0];
-  const auto qos = static_cast<Qos>((first >> 1) & 3);
-  const std::string_view topic = as_text(body.string());
-  const std::uint16_t id = qos != Qos::kAtMostOnce ? body.u16() : std::uint16_t{0};
-  if (!body.ok()) return kMalformed;
-  Bytes properties;
-  if (const ReasonCode wrong = read_properties(body, PacketType::kPublish, properties); wrong != kOk)
-    return wrong;
-  if (qos != Qos::kAtMostOnce && id == 0) return kProtocol;
-
-  Event& event = new_event(EventType::kMessage, properties);
-  event_state_ = EventState::kNone;  // until it is accepted
-  event.id = id;
-  Message& message = event.message;
-  message.topic = topic;
-  message.payload = body.rest();
-  message.qos = qos;
+void Session::read_publish(std::uint8_t first, Reader& body) {
+  Message& message = event_.message;
+  message.topic = as_text(body.string());
+  message.qos = static_cast<Qos>((first >> 1) & 3);
+  if (message.qos != Qos::kAtMostOnce) event_.id = read_id(body);
+  properties_.read(body, PacketType::kPublish);
+  message.payload = body.bytes(body.rest().size());
   message.retain = (first & 0x01) != 0;
   message.duplicate = (first & 0x08) != 0;
-  if (const ReasonCode wrong = read_message_properties(properties, message); wrong != kOk) return wrong;
-  if (topic.empty()) return kProtocol;
-  if (!is_topic_name(topic)) return kMalformed;  // 3.3.2-2
-  return accept();
+  std::uint32_t number = 0;
+  if (properties_.get(PropertyId::kMessageExpiry, number)) message.expiry_s = number;
+  if (properties_.get(PropertyId::kPayloadFormat, number)) message.text_payload = number != 0;
+  properties_.get(PropertyId::kContentType, message.content_type);
+  properties_.get(PropertyId::kCorrelationData, message.correlation_data);
+  if (properties_.get(PropertyId::kResponseTopic, message.response_topic) &&
+      !is_topic_name(message.response_topic)) {
+    body.fail(kProtocol);
+  }
+  if (properties_.has(PropertyId::kTopicAlias))
+    body.fail(ReasonCode::kTopicAliasInvalid);  // our maximum is 0
+  if (!is_topic_name(message.topic)) body.fail(message.topic.empty() ? kProtocol : kMalformed);  // 3.3.2-2
 }
 
-// The PUBLISH in event_ is well formed: it becomes an event, or is answered at once.
-ReasonCode Session::accept() {
+ReasonCode Session::receive_connack(Instant now) {
+  const bool accepted = event_.reason == kOk;
+  // A session where we asked for none, or beside an error (3.2.2-2, 3.2.2-4, 3.2.2-6).
+  if (event_.session_present && !(resumable_ && accepted)) return kProtocol;
+  if (!accepted) {
+    drop_transmit();
+    close(EventType::kRefused, event_.reason);
+    ended_->reason_string = event_.reason_string;
+    return kOk;
+  }
+  // 3.2.2.3.7: only to a client without one.
+  if (properties_.has(PropertyId::kAssignedClientId) && !options_.client_id.empty()) return kProtocol;
+  properties_.get(PropertyId::kMaximumPacketSize, server_.maximum_packet_size);
+  properties_.get(PropertyId::kReceiveMaximum, server_.receive_maximum);
+  properties_.get(PropertyId::kTopicAliasMaximum, server_.topic_alias_maximum);
+  properties_.get(PropertyId::kMaximumQos, server_.maximum_qos);
+  properties_.get(PropertyId::kRetainAvailable, server_.retain);
+  properties_.get(PropertyId::kWildcardAvailable, server_.wildcard);
+  properties_.get(PropertyId::kSharedAvailable, server_.shared);
+  std::uint32_t keep_alive_s = options_.keep_alive_s;
+  std::uint32_t session_expiry_s = options_.session_expiry_s;
+  properties_.get(PropertyId::kServerKeepAlive, keep_alive_s);
+  properties_.get(PropertyId::kSessionExpiry, session_expiry_s);
+  keep_alive_ = Millis{keep_alive_s * 1'000};
+  resumable_ = session_expiry_s != 0;
+
+  phase_ = Phase::kConnected;
+  answer_deadline_ = Instant::max();
+  last_received_ = now;
+  quota_ = static_cast<std::uint16_t>(server_.receive_maximum);
+  resume_requests(event_.session_present);
+  pump();
+  event_.type = EventType::kConnected;
+  event_state_ = EventState::kWaiting;
+  return kOk;
+}
+
+// The PUBLISH in event_ becomes an event, or is answered at once.
+ReasonCode Session::receive_publish() {
   const Message& message = event_.message;
   const Qos qos = message.qos;
   const std::uint16_t id = event_.id;
@@ -274,13 +241,13 @@ ReasonCode Session::accept() {
                                                       : 0;
   if (ack != 0 && std::ranges::find(received(), id) != received().end()) {
     // A repetition of what was delivered already (4.3.3). As QoS 1 it means that the server has lost track.
-    return answer(ack, id, qos == Qos::kExactlyOnce ? kOk : ReasonCode::kPacketIdentifierInUse);
+    return answer(ack, qos == Qos::kExactlyOnce ? kOk : ReasonCode::kPacketIdentifierInUse);
   }
   if (message.text_payload && !is_utf8(message.payload)) {
     // 3.3.2.3.2. A negative acknowledgement makes the server forget it; ending the connection would bring it
     // again.
     if (ack == 0) return ReasonCode::kPayloadFormatInvalid;
-    return answer(ack, id, ReasonCode::kPayloadFormatInvalid);
+    return answer(ack, ReasonCode::kPayloadFormatInvalid);
   }
   if (ack != 0) {
     if (!has_reply_room()) return ReasonCode::kMessageRateTooHigh;
@@ -292,103 +259,58 @@ ReasonCode Session::accept() {
     }
   }
   ack_first_byte_ = ack;
+  event_.type = EventType::kMessage;
   event_state_ = EventState::kWaiting;
   return kOk;
 }
 
-ReasonCode Session::receive_ack(PacketType type, Reader body) {
-  const std::uint16_t id = body.u16();
-  if (!body.ok()) return kMalformed;
-  Reason reason;
-  if (const ReasonCode wrong = read_reason(body, type, reason); wrong != kOk) return wrong;
-  if (id == 0) return kProtocol;
-  if (type == PacketType::kPubrel) {
-    return receive_pubrel(id);
-  }
-  const bool failed = is_error(reason.code);
-  Request* const request = find_request(id);
+// PUBACK, PUBREC, PUBCOMP, SUBACK and UNSUBACK.
+ReasonCode Session::receive_ack(Instant now, PacketType type) {
+  const bool failed = is_error(event_.reason);
+  Request* const request = find_request(event_.id);
   if (request == nullptr) {
     // It answers what we have forgotten. Our answer to PUBREC lets the server forget it, too (4.3.3).
     if (type != PacketType::kPubrec || failed) return kOk;
-    return answer(kPubrelByte, id, ReasonCode::kPacketIdentifierNotFound);
+    return answer(kPubrelByte, ReasonCode::kPacketIdentifierNotFound);
   }
-  switch (request->state) {
-    case RequestState::kPuback:
-      if (type != PacketType::kPuback || !request->sent) return kProtocol;
-      break;
-    case RequestState::kPubrec:
-      if (type != PacketType::kPubrec || !request->sent) return kProtocol;
-      if (failed) break;
-      release(*request);
-      pump();
-      return kOk;
-    case RequestState::kPubcomp:
-      if (type == PacketType::kPubcomp) break;
-      if (type != PacketType::kPubrec || failed) return kProtocol;
-      request->due = true;
-      pump();
-      return kOk;
-    default:
-      return kProtocol;
+  if (!request->sent) return kProtocol;
+  if (type == PacketType::kPubrec && !failed &&
+      (request->state == RequestState::kPubrec || request->state == RequestState::kPubcomp)) {
+    release(*request);
+    pump();
+    return kOk;
   }
+  if (static_cast<PacketType>(request->state) != type) return kProtocol;
+  const bool subscribed = type == PacketType::kSuback;
+  if (subscribed && !failed && event_.reason > static_cast<ReasonCode>(request->qos)) return kProtocol;
+
   remove_request(*request);
+  event_state_ = EventState::kWaiting;
+  if (subscribed || type == PacketType::kUnsuback) {
+    event_.type = subscribed ? EventType::kSubscribed : EventType::kUnsubscribed;
+    subscribe_deadline_ = count_subscribes() > 0 ? now + options_.ack_timeout : Instant::max();
+    return kOk;
+  }
+  event_.type = EventType::kPublished;
   if (quota_ < server_.receive_maximum) ++quota_;
-  Event& event = new_event(EventType::kPublished, reason.properties);
-  event.id = id;
-  event.reason = reason.code;
   pump();
   return kOk;
 }
 
-ReasonCode Session::receive_pubrel(std::uint16_t id) {
-  const auto found = std::ranges::find(received(), id);
-  if (found == received().end()) return answer(kPubcompByte, id, ReasonCode::kPacketIdentifierNotFound);
+ReasonCode Session::receive_pubrel() {
+  const auto found = std::ranges::find(received(), event_.id);
+  if (found == received().end()) return answer(kPubcompByte, ReasonCode::kPacketIdentifierNotFound);
   if (found - received().begin() < carried_count_) --carried_count_;
   std::copy(found + 1, received().end(), found);
   --received_count_;
-  return answer(kPubcompByte, id, kOk);
+  return answer(kPubcompByte, kOk);
 }
 
-// A reply that the protocol demands at once. Only a server that does not keep to the receive maximum can
-// demand more of them than there is room for: see reserve().
-ReasonCode Session::answer(std::uint8_t first_byte, std::uint16_t id, ReasonCode reason) {
+// A reply to the packet in event_ that the protocol demands at once. Only a server that does not keep to the
+// receive maximum can demand more of them than there is room for: see reserve().
+ReasonCode Session::answer(std::uint8_t first_byte, ReasonCode reason) {
   if (!has_reply_room()) return ReasonCode::kMessageRateTooHigh;
-  put_ack(first_byte, id, reason);
-  return kOk;
-}
-
-ReasonCode Session::receive_suback(Instant now, PacketType type, Reader body) {
-  const std::uint16_t id = body.u16();
-  if (!body.ok()) return kMalformed;
-  Bytes properties;
-  if (const ReasonCode wrong = read_properties(body, type, properties); wrong != kOk) return wrong;
-  Request* const request = find_request(id);
-  const bool subscribe = type == PacketType::kSuback;
-  if (id == 0) return kProtocol;
-  if (request == nullptr) return kOk;  // as in receive_ack()
-  if (request->state != (subscribe ? RequestState::kSuback : RequestState::kUnsuback)) return kProtocol;
-  // One filter was asked for, so there is one answer (3.8.4-6, 3.10.4-5), and no QoS above the one asked for.
-  const Bytes codes = body.rest();
-  if (codes.size() != 1 || !is_reason_of(type, codes[0])) return kProtocol;
-  const auto granted = static_cast<ReasonCode>(codes[0]);
-  if (subscribe && !is_error(granted) && codes[0] > static_cast<std::uint8_t>(request->qos)) return kProtocol;
-  remove_request(*request);
-  subscribe_deadline_ = count_subscribes() > 0 ? now + options_.ack_timeout : Instant::max();
-  Event& event = new_event(subscribe ? EventType::kSubscribed : EventType::kUnsubscribed, properties);
-  event.id = id;
-  event.reason = granted;
-  return kOk;
-}
-
-ReasonCode Session::receive_disconnect(Reader body) {
-  Reason reason;
-  if (const ReasonCode wrong = read_reason(body, PacketType::kDisconnect, reason); wrong != kOk) return wrong;
-  Reader reader(reason.properties);
-  while (const auto property = next_property(reader)) {
-    if (property->id == PropertyId::kSessionExpiry) return kProtocol;  // 3.14.2-2
-  }
-  drop_transmit();
-  close({EventType::kDisconnected, reason.code, true, reason_string(reason.properties)});
+  put_ack(first_byte, event_.id, reason);
   return kOk;
 }
 

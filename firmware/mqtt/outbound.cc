@@ -29,9 +29,6 @@ constexpr std::uint8_t kRetainFlag = 0x01;
 constexpr std::uint8_t first_byte(PacketType type, unsigned flags) {
   return static_cast<std::uint8_t>(static_cast<unsigned>(type) << 4 | flags);
 }
-constexpr Qos qos_of(std::uint8_t publish_first_byte) {
-  return static_cast<Qos>((publish_first_byte >> 1) & 3);
-}
 
 // All of a PUBLISH in front of its properties; the topic alias counts as one of the properties.
 struct PublishHead {
@@ -245,14 +242,14 @@ bool Session::send_stored(Request& request) {
 // Whether this server takes such a PUBLISH (3.2.2.3.4 to 3.2.2.3.6).
 ReasonCode Session::server_verdict(std::uint8_t first, std::size_t size) const {
   if (size > server_.maximum_packet_size) return ReasonCode::kPacketTooLarge;
-  if (qos_of(first) > server_.maximum_qos) return ReasonCode::kQosNotSupported;
-  if ((first & kRetainFlag) != 0 && !server_.retain) return ReasonCode::kRetainNotSupported;
+  if (((first >> 1) & 3U) > server_.maximum_qos) return ReasonCode::kQosNotSupported;
+  if ((first & kRetainFlag) != 0 && server_.retain == 0) return ReasonCode::kRetainNotSupported;
   return ReasonCode::kSuccess;
 }
 
 // The first topics of a connection get the aliases; there is no replacement.
 Session::Alias Session::alias_of(std::string_view topic) const {
-  const std::uint16_t max = std::min(server_.topic_alias_maximum, kAliasesMax);
+  const std::uint32_t max = std::min<std::uint32_t>(server_.topic_alias_maximum, kAliasesMax);
   if (!options_.use_topic_alias || topic.size() > kAliasTopicSizeMax) return {};
   for (std::uint16_t i = 0; i < alias_count_; ++i) {
     if (std::string_view(aliases_[i].text.data(), aliases_[i].size) == topic) {
@@ -362,7 +359,7 @@ std::expected<std::uint16_t, Status> Session::request_packet(Instant now, std::s
   if (options != nullptr) {
     const bool wildcard = filter.find_first_of("+#") != std::string_view::npos;
     if (options->qos > Qos::kExactlyOnce || options->retain_handling > 2 || (shared && options->no_local) ||
-        (shared && !server_.shared) || (wildcard && !server_.wildcard)) {
+        (shared && server_.shared == 0) || (wildcard && server_.wildcard == 0)) {
       return std::unexpected(Status::kInvalidArgument);
     }
   }

@@ -31,15 +31,15 @@ Status Session::link_up(Instant now) {
   last_sent_ = now;
   last_received_ = now;
   phase_ = Phase::kConnecting;
-  phase_deadline_ = now + options_.ack_timeout;
+  answer_deadline_ = now + options_.ack_timeout;
   return Status::kOk;
 }
 
 void Session::link_down(Instant) {
   if (phase_ == Phase::kDown) return;
-  if (phase_ != Phase::kClosing) close({EventType::kDisconnected, ReasonCode::kUnspecifiedError, false, {}});
+  if (phase_ != Phase::kClosing) close(EventType::kDisconnected, ReasonCode::kUnspecifiedError);
   phase_ = Phase::kDown;
-  phase_deadline_ = Instant::max();
+  answer_deadline_ = Instant::max();
   drop_transmit();
   draft_ = {};
   ack_first_byte_ = 0;  // it would belong to the connection that is gone
@@ -51,16 +51,16 @@ void Session::link_down(Instant) {
 // Our side ends the connection and says why.
 void Session::end(Instant now, ReasonCode reason) {
   put_disconnect(reason);
-  close({EventType::kDisconnected, reason, false, {}});
-  phase_deadline_ = now + options_.ack_timeout;
+  close(EventType::kDisconnected, reason);
+  answer_deadline_ = now + options_.ack_timeout;
 }
 
 // No packet is taken or made from here on.
-void Session::close(const Ended& ended) {
+void Session::close(EventType type, ReasonCode reason) {
   phase_ = Phase::kClosing;
-  phase_deadline_ = ping_deadline_ = subscribe_deadline_ = Instant::max();
+  answer_deadline_ = subscribe_deadline_ = Instant::max();
   draft_ = {};
-  ended_ = ended;
+  ended_ = {.type = type, .reason = reason, .by_server = false, .reason_string = {}};
 }
 
 void Session::drop_transmit() { transmit_start_ = transmit_end_ = 0; }
@@ -73,11 +73,11 @@ void Session::disconnect(Instant now, ReasonCode reason) {
 
 bool Session::should_close() const { return phase_ == Phase::kClosing; }
 bool Session::connected() const { return phase_ == Phase::kConnected; }
-std::uint32_t Session::server_maximum_packet_size() const { return server_.maximum_packet_size; }
-
-Instant Session::answer_deadline() const {
-  return std::min(std::min(phase_deadline_, ping_deadline_), subscribe_deadline_);
+std::uint32_t Session::server_maximum_packet_size() const {
+  return std::min(server_.maximum_packet_size, kPacketSizeMax);
 }
+
+Instant Session::request_deadline() const { return std::min(answer_deadline_, subscribe_deadline_); }
 
 // The last eighth of the interval is for the PINGREQ to reach the server. Silence of the server counts too: a
 // client that only sends would not notice otherwise that nobody listens.
@@ -87,29 +87,29 @@ Instant Session::keep_alive_deadline() const {
 }
 
 std::optional<Instant> Session::next_deadline() const {
-  const Instant next = std::min(answer_deadline(), keep_alive_deadline());
+  const Instant next = std::min(request_deadline(), keep_alive_deadline());
   if (next == Instant::max()) return std::nullopt;
   return next;
 }
 
 void Session::handle_timeout(Instant now) {
-  if (now >= answer_deadline()) {
+  if (now >= request_deadline()) {
     // Nobody answers, so a DISCONNECT would reach nobody: give up what is queued and ask for the link to be
     // closed.
     if (phase_ != Phase::kClosing) {
-      close({EventType::kDisconnected, ReasonCode::kKeepAliveTimeout, false, {}});
+      close(EventType::kDisconnected, ReasonCode::kKeepAliveTimeout);
     }
-    phase_deadline_ = Instant::max();
+    answer_deadline_ = Instant::max();
     drop_transmit();
     return;
   }
   if (now < keep_alive_deadline()) return;
   last_sent_ = now;
   last_received_ = now;
-  const bool waiting = ping_deadline_ != Instant::max();
-  if (has_reply_room() && !(waiting && !transmit().empty()))
-    put_pingreq();  // unless one has not even left yet
-  if (!waiting) ping_deadline_ = now + options_.ack_timeout;
+  const bool waiting = answer_deadline_ != Instant::max();
+  // Unless one has not even left yet.
+  if (has_reply_room() && !(waiting && !transmit().empty())) put_pingreq();
+  if (!waiting) answer_deadline_ = now + options_.ack_timeout;
 }
 
 // The event last polled is done with: what it borrowed is free, and its message is acknowledged
@@ -117,7 +117,7 @@ void Session::handle_timeout(Instant now) {
 void Session::consume_event() {
   if (event_state_ != EventState::kBorrowed) return;
   event_state_ = EventState::kNone;
-  event_properties_ = {};
+  properties_ = {};
   receive_size_ = 0;
   packet_size_ = 0;
   if (ack_first_byte_ != 0 && phase_ == Phase::kConnected)
@@ -131,48 +131,37 @@ std::optional<Event> Session::poll_event() {
     event_state_ = EventState::kBorrowed;
     // From here the message counts as delivered, and must not be delivered again (4.3.3).
     if (event_.message.qos == Qos::kExactlyOnce) memory_.inbound[received_count_++] = event_.id;
-    return event_;
+  } else if (!take_request_event() && !take_end_event()) {
+    return std::nullopt;
   }
-  if (auto event = poll_request()) return event;
-  if (!ended_) return std::nullopt;
-  const Event event{.type = ended_->type,
-                    .reason = ended_->reason,
-                    .by_server = ended_->by_server,
-                    .reason_string = ended_->reason_string};
-  ended_.reset();
-  return event;
-}
-
-// The event of the packet in the receive memory, which stays there until the event is consumed.
-Event& Session::new_event(EventType type, Bytes properties) {
-  event_ = {.type = type};
-  event_state_ = EventState::kWaiting;
-  event_properties_ = properties;
-  event_.reason_string = reason_string(properties);
   return event_;
 }
 
 // Requests that ended without a packet from the server.
-std::optional<Event> Session::poll_request() {
+bool Session::take_request_event() {
   for (Request& request : std::span(requests_).first(request_count_)) {
     if (request.state < RequestState::kLost) continue;
-    const Event event{
-        .type = request.state == RequestState::kLost ? EventType::kPublishLost : EventType::kPublished,
-        .id = request.id,
-        .reason = request.reason};
+    event_ = {.type = request.state == RequestState::kLost ? EventType::kPublishLost : EventType::kPublished,
+              .id = request.id,
+              .reason = request.reason};
     remove_request(request);
-    return event;
+    return true;
   }
-  return std::nullopt;
+  return false;
+}
+
+bool Session::take_end_event() {
+  if (!ended_) return false;
+  event_ = {.type = ended_->type,
+            .reason = ended_->reason,
+            .by_server = ended_->by_server,
+            .reason_string = ended_->reason_string};
+  ended_.reset();
+  return true;
 }
 
 std::optional<UserProperty> Session::user_property(std::size_t index) const {
-  Reader reader(event_properties_);
-  while (const auto property = next_property(reader)) {
-    if (property->id != PropertyId::kUserProperty || index-- > 0) continue;
-    return UserProperty{as_text(property->bytes), as_text(property->value)};
-  }
-  return std::nullopt;
+  return properties_.user(index);
 }
 
 }  // namespace godwit::mqtt

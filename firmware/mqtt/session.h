@@ -24,16 +24,13 @@
 #include <span>
 #include <string_view>
 
+#include "firmware/mqtt/codec.h"
 #include "firmware/mqtt/types.h"
 #include "proto/base/bytes.h"
 #include "proto/base/status.h"
 #include "proto/base/time.h"
 
 namespace godwit::mqtt {
-
-class Reader;
-class Writer;
-enum class PacketType : std::uint8_t;
 
 // Memory of a session. Everything must outlive it.
 struct Memory {
@@ -164,14 +161,15 @@ class Session {
   enum class EventState : std::uint8_t { kNone, kWaiting, kBorrowed };
   enum class Phase : std::uint8_t { kDown, kConnecting, kConnected, kClosing };
 
-  // A request that is not done. States from kLost on only wait for their event to be polled.
+  // A request that is not done, by the type of the packet that it waits for. States from kLost on only wait
+  // for their event to be polled.
   enum class RequestState : std::uint8_t {
-    kPuback,   // PUBLISH at QoS 1
-    kPubrec,   // PUBLISH at QoS 2
-    kPubcomp,  // PUBLISH at QoS 2 that the server has taken: what remains is PUBREL
-    kSuback,
-    kUnsuback,
-    kLost,
+    kPuback = 4,   // PUBLISH at QoS 1
+    kPubrec = 5,   // PUBLISH at QoS 2
+    kPubcomp = 7,  // PUBLISH at QoS 2 that the server has taken: what remains is PUBREL
+    kSuback = 9,
+    kUnsuback = 11,
+    kLost = 16,
     kRejected,  // the server of this connection can never take it
   };
   struct Request {
@@ -187,12 +185,12 @@ class Session {
   // What CONNACK says about the server (3.2.2.3), and what holds where it is silent.
   struct Server {
     std::uint32_t maximum_packet_size = kPacketSizeMax;
-    std::uint16_t receive_maximum = 0xFFFF;
-    std::uint16_t topic_alias_maximum = 0;
-    Qos maximum_qos = Qos::kExactlyOnce;
-    bool retain = true;
-    bool wildcard = true;
-    bool shared = true;
+    std::uint32_t receive_maximum = 0xFFFF;
+    std::uint32_t topic_alias_maximum = 0;
+    std::uint32_t maximum_qos = 2;
+    std::uint32_t retain = 1;  // available: 1 or 0, as the next ones
+    std::uint32_t wildcard = 1;
+    std::uint32_t shared = 1;
   };
 
   struct AliasTopic {
@@ -223,12 +221,12 @@ class Session {
 
   // session.cc: link, time, events
   void end(Instant now, ReasonCode reason);
-  void close(const Ended& ended);
+  void close(EventType type, ReasonCode reason);
   void drop_transmit();
   void consume_event();
-  std::optional<Event> poll_request();
-  Event& new_event(EventType type, Bytes properties);
-  [[nodiscard]] Instant answer_deadline() const;
+  bool take_request_event();
+  bool take_end_event();
+  [[nodiscard]] Instant request_deadline() const;
   [[nodiscard]] Instant keep_alive_deadline() const;
 
   // outbound.cc: requests and the transmit memory
@@ -267,15 +265,13 @@ class Session {
   ReasonCode take_header();
   ReasonCode check_first_byte(std::uint8_t first) const;
   ReasonCode receive_packet(Instant now);
-  ReasonCode receive_connack(Instant now, Reader body);
-  ReasonCode apply_connack(Bytes properties);
-  ReasonCode receive_publish(Reader body);
-  ReasonCode accept();
-  ReasonCode receive_ack(PacketType type, Reader body);
-  ReasonCode receive_pubrel(std::uint16_t id);
-  ReasonCode answer(std::uint8_t first_byte, std::uint16_t id, ReasonCode reason);
-  ReasonCode receive_suback(Instant now, PacketType type, Reader body);
-  ReasonCode receive_disconnect(Reader body);
+  ReasonCode read_packet(std::uint8_t first);
+  void read_publish(std::uint8_t first, Reader& body);
+  ReasonCode receive_connack(Instant now);
+  ReasonCode receive_publish();
+  ReasonCode receive_ack(Instant now, PacketType type);
+  ReasonCode receive_pubrel();
+  ReasonCode answer(std::uint8_t first_byte, ReasonCode reason);
 
   // Small members first: a Thumb instruction reaches them in two bytes.
   Phase phase_ = Phase::kDown;
@@ -305,11 +301,10 @@ class Session {
   Draft draft_;
   Instant last_sent_{};
   Instant last_received_{};
-  Instant phase_deadline_ = Instant::max();  // of connecting and of closing
-  Instant ping_deadline_ = Instant::max();
+  Instant answer_deadline_ = Instant::max();  // of CONNACK, PINGRESP, or of the server's end of the link
   Instant subscribe_deadline_ = Instant::max();
   Millis keep_alive_{0};
-  Bytes event_properties_;
+  Properties properties_;  // of the packet in the receive memory
   std::optional<Ended> ended_;
   Options options_;
   Event event_{};
