@@ -71,6 +71,7 @@ std::string ModelGateway::handle(std::string_view topic, std::string_view payloa
     const auto hello = codec::decode_hello(as_bytes(payload), tables);
     if (!hello) std::abort();
     ++hellos;
+    last_hello = payload;
     return ack(hello->epoch.value, false);
   }
   if (!topic.ends_with("/up/rec")) return {};

@@ -29,6 +29,7 @@ struct ModelGateway {
   std::uint64_t duplicates = 0;
   std::uint64_t gaps = 0;
   std::uint64_t hellos = 0;
+  std::string last_hello;  // encoded
   bool send_hello_once = false;
 
   // The encoded Ack, or empty if the message is none of a gateway's business.

@@ -63,6 +63,7 @@ class DeviceRig {
   std::vector<telemetry::Table> tables{
       {.contract = {.name = "t", .period = Millis{1'000}, .channels = kChannels}, .rows_max = 4}};
   std::string firmware = "1.0";
+  std::optional<codec::Crash> last_crash;
   outbox::FullPolicy full_policy = outbox::FullPolicy::kDropOldest;
 
   // Starts, or starts again after power_cut().
@@ -73,6 +74,7 @@ class DeviceRig {
                                         .firmware = firmware,
                                         .board = "rig",
                                         .boot = boots_,
+                                        .last_crash = last_crash,
                                         .tables = tables,
                                         .full_policy = full_policy},
                                  Ports{.flash = flash, .entropy = entropy, .sensors = sensors, .log = log});

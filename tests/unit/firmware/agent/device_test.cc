@@ -302,6 +302,59 @@ TEST(Device, SaysHelloAgainWhenItLearnsTheTimeBeforeTheFirstAnswer) {
   EXPECT_EQ(rig.gateway.hellos, 2U);
 }
 
+// The last hello that the gateway got. Its text is borrowed from the rig.
+codec::Hello last_hello(const DeviceRig& rig) {
+  class NoTables : public codec::TableVisitor {
+    void table(std::uint32_t, const codec::ChannelTable&) override {}
+  } tables;
+  const auto hello = codec::decode_hello(as_bytes(rig.gateway.last_hello), tables);
+  return hello.value_or(codec::Hello{});
+}
+
+TEST(Device, SaysItsHealthInTheNextHelloAndAChangeOfTimeQualityAtOnce) {
+  DeviceRig rig;
+  ASSERT_EQ(rig.boot(), Status::kOk);
+  rig.run_for(Millis{5'000});
+  EXPECT_EQ(last_hello(rig).health, std::nullopt);
+
+  codec::Health health{.stack_used = 100, .stack_size = 4'096, .time_quality = codec::TimeQuality::kNone};
+  rig.device->set_health(rig.now, health);
+  rig.settle();
+  EXPECT_EQ(rig.gateway.hellos, 2U);
+  health.stack_used = 200;
+  rig.device->set_health(rig.now, health);
+  rig.settle();
+  EXPECT_EQ(rig.gateway.hellos, 2U) << "a deeper stack can wait for the next hello";
+  EXPECT_EQ(last_hello(rig).health->stack_used, 100U);
+  health.time_quality = codec::TimeQuality::kSynced;
+  rig.device->set_health(rig.now, health);
+  rig.settle();
+  EXPECT_EQ(rig.gateway.hellos, 3U);
+  EXPECT_EQ(last_hello(rig).health, health);
+}
+
+TEST(Device, SaysHowTheBootBeforeEndedInEveryHello) {
+  DeviceRig rig;
+  rig.last_crash = codec::Crash{.kind = codec::CrashKind::kAssert, .pc = 0x1234, .where = "outbox.cc:42"};
+  ASSERT_EQ(rig.boot(), Status::kOk);
+  rig.run_for(Millis{5'000});
+  EXPECT_EQ(last_hello(rig).crash, rig.last_crash);
+  rig.gateway.send_hello_once = true;
+  rig.run_for(Millis{10'000});
+  EXPECT_EQ(rig.gateway.hellos, 2U);
+  EXPECT_EQ(last_hello(rig).crash, rig.last_crash);
+}
+
+TEST(Device, LeavesOutWhereItCrashedIfThatTextIsDamaged) {
+  DeviceRig rig;
+  rig.last_crash = codec::Crash{.kind = codec::CrashKind::kAssert, .pc = 0x1234, .where = "outbox\x01.cc"};
+  ASSERT_EQ(rig.boot(), Status::kOk);
+  rig.run_for(Millis{5'000});
+  ASSERT_TRUE(last_hello(rig).crash.has_value());
+  EXPECT_EQ(last_hello(rig).crash->pc, 0x1234U);
+  EXPECT_EQ(last_hello(rig).crash->where, "");
+}
+
 TEST(Device, ReconnectsWhenTheBrokerFallsSilent) {
   DeviceRig rig;
   ASSERT_EQ(rig.boot(), Status::kOk);
@@ -455,6 +508,14 @@ TEST(Device, TakesTwoFullTablesUnlessTheirTextIsTooLongForAHello) {
                   {.contract = {.name = "u", .period = Millis{1'000}, .channels = channels}}};
     const Status status = rig.boot();
     if (status == Status::kOk) rig.run_for(Millis{30'000});
+    const std::string where(codec::kWhereSizeMax, 'x');
+    rig.last_crash = codec::Crash{codec::CrashKind::kFault, UINT32_MAX, UINT32_MAX, 1, 1, UINT32_MAX, where};
+    EXPECT_EQ(rig.boot(), status) << "a crash does not keep it from starting";
+    if (status == Status::kOk) {
+      rig.device->set_health(rig.now, {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX});
+      rig.run_for(Millis{30'000});
+      EXPECT_TRUE(last_hello(rig).crash.has_value());
+    }
     return std::pair(status, rig.device->online());
   };
   EXPECT_EQ(boot_with("temperature", "Cel"), std::pair(Status::kOk, true));
