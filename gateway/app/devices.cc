@@ -20,10 +20,6 @@ using pki::Authority;
 using pki::Certificate;
 using pki::Key;
 
-constexpr std::string_view kDeviceCertificate = "device.crt";
-constexpr std::string_view kDeviceKey = "device.key";
-constexpr std::string_view kDeviceAuthority = "ca.crt";
-
 struct NamedFile {
   std::string_view name;
   std::string content;

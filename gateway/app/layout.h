@@ -23,6 +23,11 @@ inline constexpr std::string_view kApiKeys = "api-keys";  // digests, for the ga
 inline constexpr std::string_view kData = "data";
 inline constexpr std::string_view kDevices = "devices";
 
+// In the folder of a device.
+inline constexpr std::string_view kDeviceCertificate = "device.crt";
+inline constexpr std::string_view kDeviceKey = "device.key";
+inline constexpr std::string_view kDeviceAuthority = "ca.crt";
+
 // A device of the gateway's name would have the gateway's rights at the broker.
 inline bool is_reserved(std::string_view device) {
   constexpr std::array kReserved{kAuthority, kBroker, kHttp, kGateway};

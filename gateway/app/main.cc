@@ -14,6 +14,7 @@
 #include "gateway/app/check.h"
 #include "gateway/app/config.h"
 #include "gateway/app/devices.h"
+#include "gateway/app/image.h"
 #include "gateway/app/init.h"
 #include "gateway/app/layout.h"
 #include "gateway/app/run.h"
@@ -63,12 +64,35 @@ void add_init(CLI::App& app) {
   command->callback([options] { init(*options, now(), std::cout); });
 }
 
+// Options of the commands that write a board's storage.
+void add_image_options(CLI::App& command, ImageOptions& options, CLI::Option* file) {
+  command.add_option("--image-size", options.size, "Of a new FILE, filled up as erased flash: 4194304, 4M")
+      ->transform(CLI::AsSizeValue(false))
+      ->needs(file);
+  command
+      .add_option("--board-broker", options.broker,
+                  "HOST[:PORT] as the board reaches the broker; default: as its certificate names it")
+      ->needs(file);
+  command
+      .add_option("--server-name", options.server_name,
+                  "What the board expects in the broker's certificate; default: HOST, if it is there")
+      ->needs(file);
+  command.add_option("--sntp", options.sntp, "HOST[:PORT] of a time server for the board")->needs(file);
+  command.add_option("--period", options.sample_period_ms, "Milliseconds between samples")
+      ->check(CLI::Range(1, 86'400'000))
+      ->needs(file);
+  command.add_option("--rows", options.rows_per_record, "Samples in a record")
+      ->check(CLI::Range(1, 1024))
+      ->needs(file);
+}
+
 struct AddOptions {
   IssueOptions issue;
   std::string id;
   std::string prefix = "sim-";
   unsigned count = 0;
   std::string out;
+  ImageOptions image;
 };
 
 void add_devices(const AddOptions& options) {
@@ -85,10 +109,40 @@ void add_devices(const AddOptions& options) {
                                  : "exists, nothing changed (--renew makes a new certificate):";
     std::cout << what << ' ' << (result.made + result.renewed > 0 ? folder : issue.dir / kDevices).string()
               << '/' << options.id << '\n';
+    if (!options.image.file.empty()) {
+      write_image(issue.dir, devices.front(), folder / options.id, options.image, now(), std::cout);
+    }
     return;
   }
   std::cout << folder.string() << ": " << result.made << " devices made, " << result.renewed << " renewed, "
             << result.kept << " existed and were left alone\n";
+}
+
+void add_image_command(CLI::App& device) {
+  auto* const command = device.add_subcommand(
+      "image", "Write a device's credentials, and where its broker is, to the storage of a board");
+  command->footer(
+      "Makes FILE, or replaces its first 4096 bytes: what the board has recorded stays. FILE may be an SD "
+      "card.");
+  struct Options {
+    std::filesystem::path dir;
+    std::string id;
+    std::filesystem::path credentials;
+    ImageOptions image;
+  };
+  const auto options = std::make_shared<Options>();
+  add_dir(*command, options->dir);
+  command->add_option("ID", options->id, "The device's name")->required();
+  auto* const file = command->add_option("FILE", options->image.file, "The storage")->required();
+  command->add_option("--credentials", options->credentials,
+                      "The folder of device.crt, device.key and ca.crt; default: DIR/devices/ID");
+  add_image_options(*command, options->image, file);
+  command->callback([options] {
+    const DeviceId id = parse_device(options->id);
+    const auto folder =
+        options->credentials.empty() ? options->dir / kDevices / options->id : options->credentials;
+    write_image(options->dir, id, folder, options->image, now(), std::cout);
+  });
 }
 
 void add_device_commands(CLI::App& app) {
@@ -111,11 +165,18 @@ void add_device_commands(CLI::App& app) {
                   "Write to OUT/ID/ instead of DIR/devices/ID/; the key is then nowhere else");
   add->add_flag("--renew", options->issue.renew,
                 "A new certificate, for the same key, for devices that have one");
+  auto* const image =
+      add->add_option("--image", options->image.file,
+                      "Write them to FILE too, as the storage of a board (see `device image`)");
+  image->excludes(count);
+  add_image_options(*add, options->image, image);
   count->excludes(id);
   add->callback([options, id, count] {
     if (id->empty() && count->empty()) throw CLI::RequiredError("ID or --count");
     add_devices(*options);
   });
+
+  add_image_command(*device);
 
   auto* const list = device->add_subcommand("list", "List the devices that credentials were issued to");
   const auto dir = std::make_shared<std::filesystem::path>();

@@ -58,6 +58,15 @@ struct Event {
   std::uint64_t count = 1;  // kLoss
   codec::LossReason loss_reason = codec::LossReason::kUnspecified;  // kLoss
   std::string batch;  // kTelemetry: an encoded godwit.v1.Batch, as the device stored it
+  // kDeviceOnline: what the device said, see pack() in hello.h, with a crash only when it is news; empty if
+  // it did not come with a hello.
+  std::string hello;
+};
+
+// How a device came to its last crash, as far as it told.
+struct CrashReport {
+  std::string hello;  // the first one that told of it, see pack() in hello.h; empty: no crash is known
+  UnixMillis received_at;
 };
 
 // What a device counted, as of its last hello.

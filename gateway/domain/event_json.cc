@@ -8,6 +8,7 @@
 #include <cstddef>
 
 #include "gateway/domain/batch.h"
+#include "gateway/domain/hello.h"
 #include "gateway/domain/hex.h"
 #include "proto/base/assert.h"
 #include "proto/base/bytes.h"
@@ -147,6 +148,26 @@ void append_loss(std::string& out, const Event& event) {
   out += '"';
 }
 
+void append_online(std::string& out, const Event& event) {
+  append_stream(out, event);
+  const auto hello = unpack(event.hello);
+  if (!hello) return;
+  out += R"(,"firmware":)";
+  append_json_string(out, hello->firmware);
+  out += R"(,"board":)";
+  append_json_string(out, hello->board);
+  out += R"(,"boot":)";
+  append_integer(out, hello->boot);
+  out += R"(,"reset_reason":")";
+  out += reset_reason_name(hello->reset_reason);
+  out += R"(","health":)";
+  append_health(out, hello->health.value_or(codec::Health{}));
+  if (!hello->crash) return;
+  out += R"(,"crash":{)";
+  append_crash(out, *hello->crash);
+  out += '}';
+}
+
 }  // namespace
 
 std::string_view type_name(EventType type) {
@@ -178,8 +199,10 @@ void append_json(std::string& out, const Event& event, const BatchContext& conte
     case EventType::kLoss:
       append_loss(out, event);
       break;
-    case EventType::kEpoch:
     case EventType::kDeviceOnline:
+      append_online(out, event);
+      break;
+    case EventType::kEpoch:
     case EventType::kDeviceOffline:
       append_stream(out, event);
       break;

@@ -5,6 +5,7 @@
 #include <limits>
 #include <utility>
 
+#include "gateway/domain/hello.h"
 #include "proto/base/assert.h"
 #include "proto/base/bytes.h"
 
@@ -89,28 +90,44 @@ Status Ingest::handle_hello(const Message& message) {
 
   StreamState& current = stream(device, hello->epoch, message.received_at);
   answer(device, current);
-  const bool restarted = device.boot != hello->boot;
-  const DeviceCounters counters{.dropped_records = hello->dropped_records,
-                                .refused_records = hello->refused_records,
-                                .corrupt_records = hello->corrupt_records,
-                                .missed_samples = hello->missed_samples};
-  if (restarted || device.firmware != hello->firmware || device.board != hello->board ||
-      device.reset_reason != hello->reset_reason || device.counters != counters) {
-    device.firmware = hello->firmware;
-    device.board = hello->board;
-    device.boot = hello->boot;
-    device.reset_reason = hello->reset_reason;
-    device.counters = counters;
-    touch(device);
-    device.changed = true;
-  }
-  if (restarted) device.online = false;  // it was away, even if its last will never came
-  came_online(device, hello->epoch, message.received_at);
+  note_hello(device, *hello, message.received_at);
   if (hello->boot_time) {
     touch(device);
     changes_.boots.push_back({message.device, hello->epoch, hello->boot, *hello->boot_time});
   }
   return add_tables(device, std::move(collector.tables));
+}
+
+void Ingest::note_hello(DeviceState& device, codec::Hello hello, UnixMillis now) {
+  bool restarted = device.boot != hello.boot;
+  if (hello.crash) {
+    // Every hello of a boot tells of the crash before it: it is one crash.
+    const auto known = unpack(device.last_crash.hello);
+    if (known && known->boot == hello.boot && known->crash == hello.crash) {
+      hello.crash.reset();
+    } else {
+      device.last_crash = {.hello = pack(hello), .received_at = now};
+      restarted = true;
+    }
+  }
+  const codec::Health health = hello.health.value_or(codec::Health{});
+  const DeviceCounters counters{.dropped_records = hello.dropped_records,
+                                .refused_records = hello.refused_records,
+                                .corrupt_records = hello.corrupt_records,
+                                .missed_samples = hello.missed_samples};
+  if (restarted || device.firmware != hello.firmware || device.board != hello.board ||
+      device.reset_reason != hello.reset_reason || device.counters != counters || device.health != health) {
+    device.firmware = hello.firmware;
+    device.board = hello.board;
+    device.boot = hello.boot;
+    device.reset_reason = hello.reset_reason;
+    device.counters = counters;
+    device.health = health;
+    touch(device);
+    device.changed = true;
+  }
+  if (restarted) device.online = false;  // it was away, even if its last will never came
+  if (Event* const event = came_online(device, hello.epoch, now)) event->hello = pack(hello);
 }
 
 Status Ingest::add_tables(DeviceState& device, std::vector<TableInfo> tables) {
@@ -293,11 +310,11 @@ void Ingest::note_table(DeviceState& device, std::uint32_t hash, UnixMillis now)
   }
 }
 
-void Ingest::came_online(DeviceState& device, Epoch epoch, UnixMillis now) {
+Event* Ingest::came_online(DeviceState& device, Epoch epoch, UnixMillis now) {
   device.heard = true;
-  if (device.online) return;
+  if (device.online) return nullptr;
   device.online = device.changed = true;
-  append(device, EventType::kDeviceOnline, epoch, now);
+  return &append(device, EventType::kDeviceOnline, epoch, now);
 }
 
 void Ingest::went_offline(DeviceState& device, UnixMillis now) {

@@ -73,6 +73,8 @@ struct DeviceState {
   std::uint32_t boot = 0;
   codec::ResetReason reset_reason = codec::ResetReason::kUnspecified;
   DeviceCounters counters;
+  codec::Health health;
+  CrashReport last_crash;
   std::vector<StreamState> streams;  // oldest epoch first; the last one is current
   std::vector<TableState> tables;
 
@@ -173,7 +175,10 @@ class Ingest {
   Status add_tables(DeviceState& device, std::vector<TableInfo> tables);
   void note_table(DeviceState& device, std::uint32_t hash, UnixMillis now);
 
-  void came_online(DeviceState& device, Epoch epoch, UnixMillis now);
+  // The event that says so, until the next is appended; nullptr if it was online already.
+  Event* came_online(DeviceState& device, Epoch epoch, UnixMillis now);
+  // Keeps what the hello says of the device itself.
+  void note_hello(DeviceState& device, codec::Hello hello, UnixMillis now);
   void went_offline(DeviceState& device, UnixMillis now);
   Event& append(DeviceState& device, EventType type, Epoch epoch, UnixMillis now);
   void touch(DeviceState& device);

@@ -39,6 +39,8 @@ struct DeviceInfo {
   std::uint32_t boot = 0;
   codec::ResetReason reset_reason = codec::ResetReason::kUnspecified;
   DeviceCounters counters;
+  codec::Health health;  // as of its last hello
+  CrashReport last_crash;
   std::vector<StreamInfo> streams;  // oldest epoch first
 };
 

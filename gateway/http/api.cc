@@ -8,6 +8,7 @@
 
 #include "gateway/domain/batch.h"
 #include "gateway/domain/event_json.h"
+#include "gateway/domain/hello.h"
 #include "gateway/domain/hex.h"
 #include "gateway/http/api_keys.h"
 #include "gateway/http/json.h"
@@ -34,22 +35,6 @@ std::string epoch_text(Epoch epoch) {
   std::string text;
   gateway::append_epoch(text, epoch);
   return text;
-}
-
-const char* reset_reason_name(codec::ResetReason reason) {
-  switch (reason) {
-    case codec::ResetReason::kPowerOn:
-      return "power_on";
-    case codec::ResetReason::kSoftware:
-      return "software";
-    case codec::ResetReason::kWatchdog:
-      return "watchdog";
-    case codec::ResetReason::kFault:
-      return "fault";
-    case codec::ResetReason::kUnspecified:
-      break;
-  }
-  return "unspecified";
 }
 
 constexpr const char* kKeepButAsk = "private, no-cache";  // whether it has changed
@@ -89,6 +74,23 @@ std::expected<DeviceInfo, Problem> find_device(const LogReader& log, const std::
   return std::move(*device);
 }
 
+Json health_json(const codec::Health& health) {
+  std::string text;
+  gateway::append_health(text, health);
+  return Json::raw(text);
+}
+
+Json crash_json(const gateway::CrashReport& report) {
+  const auto hello = gateway::unpack(report.hello);
+  if (!hello || !hello->crash) return Json::null();
+  std::string text = R"({"boot":)" + std::to_string(hello->boot) + R"(,"reported_at":")" +
+                     time_text(report.received_at) + R"(","firmware":)";
+  gateway::append_json_string(text, hello->firmware);
+  text += ',';
+  gateway::append_crash(text, *hello->crash);
+  return Json::raw(text += '}');
+}
+
 Json device_json(const DeviceInfo& device) {
   Json streams = Json::array();
   for (const gateway::StreamInfo& stream : device.streams) {
@@ -107,7 +109,9 @@ Json device_json(const DeviceInfo& device) {
       .set("firmware", device.firmware)
       .set("board", device.board)
       .set("boot", device.boot)
-      .set("reset_reason", reset_reason_name(device.reset_reason))
+      .set("reset_reason", gateway::reset_reason_name(device.reset_reason))
+      .set("health", health_json(device.health))
+      .set("last_crash", crash_json(device.last_crash))
       .set("dropped_records", device.counters.dropped_records)
       .set("refused_records", device.counters.refused_records)
       .set("corrupt_records", device.counters.corrupt_records)

@@ -18,7 +18,9 @@ using gateway::LogOffset;
 // events are gathered so long that wake-ups take at most a third of the thread's time.
 constexpr std::chrono::microseconds kGatherPerSubscriber{15};
 
-std::size_t size_of(const Event& event) { return sizeof(Event) + event.device.size() + event.batch.size(); }
+std::size_t size_of(const Event& event) {
+  return sizeof(Event) + event.device.size() + event.batch.size() + event.hello.size();
+}
 
 }  // namespace
 

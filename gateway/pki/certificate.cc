@@ -47,6 +47,17 @@ std::string text_of(const BioPtr& bio) {
   return {data, static_cast<std::size_t>(size)};
 }
 
+// `write` is called as OpenSSL's i2d functions are: for the size first, then to write.
+template <typename Write>
+std::vector<std::uint8_t> der_of(Write write) {
+  const int size = write(nullptr);
+  require(size > 0, "write DER");
+  std::vector<std::uint8_t> der(static_cast<std::size_t>(size));
+  unsigned char* next = der.data();
+  require(write(&next) == size, "write DER");
+  return der;
+}
+
 BioPtr memory() {
   BioPtr bio(BIO_new(BIO_s_mem()));
   require(bio != nullptr, "allocate");
@@ -162,6 +173,10 @@ std::string Key::pem() const {
   return text_of(bio);
 }
 
+std::vector<std::uint8_t> Key::der() const {
+  return der_of([this](unsigned char** out) { return i2d_PrivateKey(key_.get(), out); });
+}
+
 Certificate Certificate::read(const std::filesystem::path& file) {
   const std::string text = read_file(file);
   X509* const certificate = PEM_read_bio_X509(memory(text).get(), nullptr, nullptr, nullptr);
@@ -221,6 +236,10 @@ std::string Certificate::pem() const {
   const BioPtr bio = memory();
   require(PEM_write_bio_X509(bio.get(), certificate_.get()) == 1, "write a certificate");
   return text_of(bio);
+}
+
+std::vector<std::uint8_t> Certificate::der() const {
+  return der_of([this](unsigned char** out) { return i2d_X509(certificate_.get(), out); });
 }
 
 std::string Certificate::common_name() const {

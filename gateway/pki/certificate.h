@@ -42,7 +42,8 @@ class Key {
   static Key generate();
   static Key read(const std::filesystem::path& file);  // PEM, unencrypted
 
-  [[nodiscard]] std::string pem() const;  // PKCS #8
+  [[nodiscard]] std::string pem() const;                // PKCS #8
+  [[nodiscard]] std::vector<std::uint8_t> der() const;  // of an elliptic curve: SEC 1, RFC 5915
 
  private:
   friend class Certificate;
@@ -79,6 +80,7 @@ class Certificate {
   [[nodiscard]] Certificate renewed(const Authority& authority, Seconds now) const;
 
   [[nodiscard]] std::string pem() const;
+  [[nodiscard]] std::vector<std::uint8_t> der() const;
   [[nodiscard]] std::string common_name() const;
   [[nodiscard]] std::string serial() const;  // hexadecimal
   [[nodiscard]] Seconds not_before() const;

@@ -19,7 +19,7 @@ namespace {
 constexpr std::uintmax_t kCheckedSizeMax = 64U << 20U;
 
 // Times are Unix milliseconds. epoch and seq are 64 bits, signed here.
-constexpr const char* kSchema = R"sql(
+constexpr const char* kSchemaVersion1 = R"sql(
 CREATE TABLE devices (
   key          INTEGER PRIMARY KEY,
   id           TEXT NOT NULL UNIQUE,
@@ -97,6 +97,21 @@ CREATE TABLE latest (
 ) STRICT, WITHOUT ROWID;
 )sql";
 
+constexpr const char* kSchemaVersion2 = R"sql(
+ALTER TABLE devices ADD COLUMN stack_used   INTEGER NOT NULL DEFAULT 0;  -- codec::Health
+ALTER TABLE devices ADD COLUMN stack_size   INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE devices ADD COLUMN heap_used    INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE devices ADD COLUMN heap_size    INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE devices ADD COLUMN time_quality INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE devices ADD COLUMN crash_hello  BLOB;  -- CrashReport
+ALTER TABLE devices ADD COLUMN crash_at     INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE log ADD COLUMN hello BLOB;  -- of device.online
+)sql";
+
+// What makes each version of the one before. A new database goes through all of them, so that it is the same
+// as an old one that was upgraded.
+constexpr std::array<const char*, kSchemaVersion> kSchema{kSchemaVersion1, kSchemaVersion2};
+
 [[noreturn]] void refuse(const std::filesystem::path& file, const std::string& why) {
   throw StoreError(file.string() + " " + why + "; it was left untouched");
 }
@@ -131,9 +146,9 @@ void inspect(const std::filesystem::path& file) {
   }
 }
 
-void create_schema(Connection& connection) {
+void upgrade(Connection& connection, std::size_t version) {
   connection.execute("BEGIN IMMEDIATE");
-  connection.execute(kSchema);
+  for (; version < kSchema.size(); ++version) connection.execute(kSchema[version]);
   connection.execute(("PRAGMA application_id = " + std::to_string(kApplicationId)).c_str());
   connection.execute(("PRAGMA user_version = " + std::to_string(kSchemaVersion)).c_str());
   connection.execute("COMMIT");
@@ -183,7 +198,8 @@ Connection open_for_writing(const std::filesystem::path& file) {
     connection.execute("PRAGMA wal_autocheckpoint = 0");         // Store::checkpoint() instead
     connection.execute("PRAGMA journal_size_limit = 33554432");  // after a burst
     connection.execute("PRAGMA cache_size = -8192");             // KiB
-    if (connection.integer("PRAGMA user_version") == 0) create_schema(connection);
+    const auto version = static_cast<std::size_t>(connection.integer("PRAGMA user_version"));
+    if (version < kSchema.size()) upgrade(connection, version);
     return connection;
   } catch (const SqliteError& error) {
     throw StoreError("cannot open " + file.string() + ": " + error.what());

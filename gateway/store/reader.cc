@@ -13,7 +13,8 @@ namespace {
 
 // CROSS JOIN: the log is the outer loop, in the order of its offsets.
 std::string events_from(std::string_view source, std::string_view rest) {
-  std::string sql = "SELECT log.offset, type, id, received_at, epoch, seq, count, loss_reason, batch FROM ";
+  std::string sql =
+      "SELECT log.offset, type, id, received_at, epoch, seq, count, loss_reason, batch, hello FROM ";
   sql += source;
   sql += " CROSS JOIN devices ON devices.key = log.device ";
   return sql += rest;
@@ -22,7 +23,8 @@ std::string events_from(std::string_view source, std::string_view rest) {
 constexpr const char* kDevices =
     "SELECT id, online, first_seen,"
     " (SELECT received_at FROM log WHERE log.device = devices.key ORDER BY log.offset DESC LIMIT 1),"
-    " firmware, board, boot, reset_reason, key, dropped, refused, corrupt, missed FROM devices ";
+    " firmware, board, boot, reset_reason, key, dropped, refused, corrupt, missed,"
+    " stack_used, stack_size, heap_used, heap_size, time_quality, crash_hello, crash_at FROM devices ";
 
 // One bit for each type; what SQL tests with (1 << type).
 std::uint32_t mask_of(const std::vector<EventType>& types) {
@@ -54,6 +56,7 @@ Event event_of(const Query& row) {
   if (event.type == EventType::kLoss) event.count = row.bits(6);
   event.loss_reason = static_cast<codec::LossReason>(row.word(7));
   event.batch = row.text(8);
+  event.hello = row.text(9);
   return event;
 }
 
@@ -112,6 +115,12 @@ struct Reader::Session {
                      .refused_records = row.bits(10),
                      .corrupt_records = row.bits(11),
                      .missed_samples = row.bits(12)};
+    info.health = {.stack_used = row.word(13),
+                   .stack_size = row.word(14),
+                   .heap_used = row.word(15),
+                   .heap_size = row.word(16),
+                   .time_quality = static_cast<codec::TimeQuality>(row.word(17))};
+    info.last_crash = {.hello = std::string(row.text(18)), .received_at = {row.integer(19)}};
     Query stream(streams, row.integer(8));
     while (stream.next()) {
       info.streams.push_back({.epoch = {stream.bits(0)},

@@ -52,13 +52,17 @@ struct Store::Impl {
   Statement put_device{
       connection,
       "INSERT INTO devices (id, online, first_seen, firmware, board, boot, reset_reason,"
-      " dropped, refused, corrupt, missed)"
-      " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT (id) DO UPDATE SET"
+      " dropped, refused, corrupt, missed, stack_used, stack_size, heap_used, heap_size, time_quality,"
+      " crash_hello, crash_at)"
+      " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)"
+      " ON CONFLICT (id) DO UPDATE SET"
       " online = ?2, first_seen = ?3, firmware = ?4, board = ?5, boot = ?6, reset_reason = ?7,"
-      " dropped = ?8, refused = ?9, corrupt = ?10, missed = ?11"};
-  Statement put_event{connection,
-                      "INSERT INTO log (type, device, received_at, epoch, seq, count, loss_reason, batch)"
-                      " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"};
+      " dropped = ?8, refused = ?9, corrupt = ?10, missed = ?11, stack_used = ?12, stack_size = ?13,"
+      " heap_used = ?14, heap_size = ?15, time_quality = ?16, crash_hello = ?17, crash_at = ?18"};
+  Statement put_event{
+      connection,
+      "INSERT INTO log (type, device, received_at, epoch, seq, count, loss_reason, batch, hello)"
+      " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"};
   Statement put_stream{
       connection,
       "INSERT INTO streams (device, epoch, next_seq, records, lost) VALUES (?1, ?2, ?3, ?4, ?5)"
@@ -94,7 +98,7 @@ void Store::Impl::write_event(Event& event) {
     loss_reason = static_cast<std::uint64_t>(event.loss_reason);
   }
   run(put_event, static_cast<int>(event.type), key_of(event.device), event.received_at.value,
-      event.epoch.value, event.seq.value, count, loss_reason, as_bytes(event.batch));
+      event.epoch.value, event.seq.value, count, loss_reason, as_bytes(event.batch), as_bytes(event.hello));
   event.offset = {sqlite3_last_insert_rowid(connection.get())};
 }
 
@@ -127,7 +131,10 @@ void Store::Impl::write(Changes& changes) {
     run(put_device, device->id.view(), device->online, device->first_seen.value,
         std::string_view(device->firmware), std::string_view(device->board), device->boot,
         static_cast<std::uint32_t>(device->reset_reason), device->counters.dropped_records,
-        device->counters.refused_records, device->counters.corrupt_records, device->counters.missed_samples);
+        device->counters.refused_records, device->counters.corrupt_records, device->counters.missed_samples,
+        device->health.stack_used, device->health.stack_size, device->health.heap_used,
+        device->health.heap_size, static_cast<std::uint32_t>(device->health.time_quality),
+        as_bytes(device->last_crash.hello), device->last_crash.received_at.value);
   }
   for (Event& event : changes.events) write_event(event);
   for (const Changes::Forgotten& stream : changes.forgotten) {
@@ -150,7 +157,8 @@ std::vector<DeviceState> Store::load() {
 
   const Statement all(connection,
                       "SELECT key, id, online, first_seen, firmware, board, boot, reset_reason, dropped,"
-                      " refused, corrupt, missed FROM devices");
+                      " refused, corrupt, missed, stack_used, stack_size, heap_used, heap_size,"
+                      " time_quality, crash_hello, crash_at FROM devices");
   for (Query row(all); row.next();) {
     const auto id = DeviceId::parse(row.text(1));
     if (!id)
@@ -167,6 +175,12 @@ std::vector<DeviceState> Store::load() {
                        .refused_records = row.bits(9),
                        .corrupt_records = row.bits(10),
                        .missed_samples = row.bits(11)};
+    device.health = {.stack_used = row.word(12),
+                     .stack_size = row.word(13),
+                     .heap_used = row.word(14),
+                     .heap_size = row.word(15),
+                     .time_quality = static_cast<codec::TimeQuality>(row.word(16))};
+    device.last_crash = {.hello = std::string(row.text(17)), .received_at = {row.integer(18)}};
   }
   const auto device_of = [&](std::int64_t key) -> DeviceState& {
     const auto known = index_of.find(key);

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "gateway/domain/batch.h"
+#include "gateway/domain/hello.h"
 #include "tests/unit/gateway/messages.h"
 
 namespace godwit::gateway {
@@ -132,6 +133,26 @@ TEST(EventJson, ShowsComingAndGoing) {
     EXPECT_EQ(event_type(type_name(type)), type);
   }
   EXPECT_EQ(event_type("telemetri"), std::nullopt);
+}
+
+TEST(EventJson, ShowsWhatADeviceSaidWhenItCame) {
+  codec::Hello hello{.epoch = kEpoch, .oldest_seq = kFirstSeq, .next_seq = kFirstSeq};
+  hello.firmware = "1.0";
+  hello.board = "a \"board\"";
+  hello.boot = 3;
+  hello.reset_reason = codec::ResetReason::kFault;
+  hello.health = codec::Health{.stack_used = 3120, .stack_size = 8192};
+  Event event = telemetry("");
+  event.type = EventType::kDeviceOnline;
+  event.hello = pack(hello);
+  const std::string head =
+      R"({"offset":123,"type":"device.online","device":"d1","received_at":"2026-01-01T00:00:00.001Z",)"
+      R"("epoch":"0123456789abcdef","firmware":"1.0","board":"a \"board\"","boot":3,"reset_reason":"fault",)"
+      R"("health":{"stack_used":3120,"stack_size":8192})";
+  EXPECT_EQ(json(event), head + "}");
+  hello.crash = codec::Crash{.kind = codec::CrashKind::kAssert, .where = "outbox.cc:42"};
+  event.hello = pack(hello);
+  EXPECT_EQ(json(event), head + R"(,"crash":{"kind":"assert","where":"outbox.cc:42"}})");
 }
 
 TEST(EventJson, WritesDecimalsExactly) {

@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "gateway/domain/event_json.h"
+#include "gateway/domain/hello.h"
 #include "tests/unit/gateway/messages.h"
 
 namespace godwit::gateway {
@@ -261,6 +262,67 @@ TEST_F(IngestTest, SaysWhenADeviceComesAndGoes) {
   restarted.boot = 2;
   EXPECT_EQ(commit({test::hello(restarted, {})}), (Result{"online", "2"}))
       << "it restarted; its will never came";
+}
+
+Message hello_of_boot(std::uint32_t boot, std::optional<codec::Crash> crash = {}) {
+  codec::Hello greeting{.epoch = kEpoch, .oldest_seq = kFirstSeq, .next_seq = kFirstSeq};
+  greeting.boot = boot;
+  greeting.health = codec::Health{.stack_used = boot, .stack_size = 4096};
+  greeting.crash = crash;
+  return test::hello(greeting, {});
+}
+
+// What the gathered events and their device say of crashes: "online:5 last:5", "online last:5".
+std::string crashes(Ingest& ingest) {
+  std::ostringstream out;
+  for (const Event& event : ingest.changes().events) {
+    const auto hello = unpack(event.hello);
+    if (!hello) continue;
+    out << type_name(event.type).substr(7);
+    if (hello->crash) out << ':' << hello->crash->pc;
+    out << ' ';
+  }
+  const auto last = unpack(ingest.changes().devices.at(0)->last_crash.hello);
+  out << "last:" << (last ? last->boot : 0);
+  std::vector<AckTo> acks;
+  ingest.committed(acks);
+  return out.str();
+}
+
+TEST_F(IngestTest, ACrashIsToldOfOnceWhateverManyHellosOfABootTellOfIt) {
+  const codec::Crash first{.kind = codec::CrashKind::kFault, .pc = 11};
+  const codec::Crash second{.kind = codec::CrashKind::kFault, .pc = 22};
+  const Message gone = test::message(topics::Leaf::kGone, "");
+  const auto say = [&](const Message& message) {
+    EXPECT_EQ(ingest_.handle(message), Status::kOk);
+    return crashes(ingest_);
+  };
+  EXPECT_EQ(say(hello_of_boot(4)), "online last:0");
+  EXPECT_EQ(say(hello_of_boot(5, first)), "online:11 last:5");
+  EXPECT_EQ(ingest_.handle(hello_of_boot(5, first)), Status::kOk);
+  EXPECT_TRUE(ingest_.changes().empty()) << "the same hello again says nothing new";
+  EXPECT_EQ(say(gone), "last:5");
+  EXPECT_EQ(say(hello_of_boot(5, first)), "online last:5");
+  EXPECT_EQ(say(hello_of_boot(6, second)), "online:22 last:6") << "it crashed again, and its will never came";
+  EXPECT_EQ(say(hello_of_boot(7)), "online last:6");
+}
+
+TEST(IngestOfAnOlderGateway, ACrashThatItDidNotKeepIsToldOf) {
+  DeviceState device(test::device());
+  device.online = true;
+  device.boot = 5;
+  Ingest ingest({}, {device});
+  EXPECT_EQ(ingest.handle(hello_of_boot(5, codec::Crash{.pc = 11})), Status::kOk);
+  EXPECT_EQ(crashes(ingest), "online:11 last:5");
+}
+
+TEST_F(IngestTest, KeepsTheHealthOfTheLastHello) {
+  commit({hello_of_boot(1)});
+  EXPECT_EQ(ingest_.handle(hello_of_boot(2)), Status::kOk);
+  EXPECT_EQ(ingest_.changes().devices.at(0)->health.stack_used, 2U);
+  finish();
+  EXPECT_EQ(ingest_.handle(test::hello()), Status::kOk);
+  EXPECT_EQ(ingest_.changes().devices.at(0)->health, codec::Health{}) << "an older firmware says none";
 }
 
 TEST_F(IngestTest, AfterItsOwnAbsenceAsksWhoIsThereAndCountsTheSilentAsGone) {

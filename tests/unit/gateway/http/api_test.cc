@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "gateway/domain/hello.h"
 #include "tests/unit/gateway/http/fake_log.h"
 
 namespace godwit::http {
@@ -50,13 +51,28 @@ const Headers kJson{{"Accept", "application/json"}};
 
 TEST_F(Api, ShowsADevice) {
   log_.append("pump", 41);
-  EXPECT_EQ(
-      body("/api/v1/devices/pump"),
-      R"({"id":"pump","online":true,"first_seen":"2026-01-01T00:00:00.001Z",)"
-      R"("last_seen":"2026-01-01T00:00:00.001Z","firmware":"1.0","board":"host","boot":3,)"
-      R"("reset_reason":"power_on","dropped_records":7,"refused_records":0,"corrupt_records":0,"missed_samples":1,)"
-      R"("streams":[{"epoch":"0123456789abcdef","next_seq":2,"records":1,)"
-      R"("lost_records":0}]})");
+  EXPECT_EQ(body("/api/v1/devices/pump"),
+            R"({"id":"pump","online":true,"first_seen":"2026-01-01T00:00:00.001Z",)"
+            R"("last_seen":"2026-01-01T00:00:00.001Z","firmware":"1.0","board":"host","boot":3,)"
+            R"("reset_reason":"power_on","health":{},"last_crash":null,)"
+            R"("dropped_records":7,"refused_records":0,"corrupt_records":0,"missed_samples":1,)"
+            R"("streams":[{"epoch":"0123456789abcdef","next_seq":2,"records":1,)"
+            R"("lost_records":0}]})");
+}
+
+TEST_F(Api, ShowsTheHealthAndTheLastCrashOfADevice) {
+  log_.append("pump", 41);
+  codec::Hello hello{.epoch = FakeLog::kEpoch, .oldest_seq = kFirstSeq, .next_seq = kFirstSeq};
+  hello.firmware = "0.9";
+  hello.boot = 2;
+  hello.crash = codec::Crash{.kind = codec::CrashKind::kFault, .pc = 0x1234, .cause = 0x0200'0000};
+  log_.tell("pump", {.stack_used = 100, .stack_size = 4096, .time_quality = codec::TimeQuality::kSynced},
+            {.hello = gateway::pack(hello), .received_at = {1'767'225'600'000}});
+  EXPECT_THAT(body("/api/v1/devices/pump"),
+              HasSubstr(R"("health":{"time_quality":"synced","stack_used":100,"stack_size":4096},)"
+                        R"("last_crash":{"boot":2,"reported_at":"2026-01-01T00:00:00.000Z","firmware":"0.9",)"
+                        R"("kind":"fault","pc":"0x00001234","cause":"0x02000000",)"
+                        R"("causes":["divide by zero"]},)"));
 }
 
 TEST_F(Api, ShowsTheNewestValueOfEachChannel) {

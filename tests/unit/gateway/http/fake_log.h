@@ -43,6 +43,13 @@ class FakeLog : public gateway::LogReader {
     return add(std::move(event), device);
   }
 
+  // What the device's last hello said; it must be in the log.
+  void tell(const std::string& device, const codec::Health& health, gateway::CrashReport crash) {
+    const std::lock_guard lock(mutex_);
+    devices_.at(device).health = health;
+    devices_.at(device).last_crash = std::move(crash);
+  }
+
   // Forgets the events below `first`.
   void trim(std::int64_t first) {
     const std::lock_guard lock(mutex_);

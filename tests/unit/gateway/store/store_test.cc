@@ -9,6 +9,7 @@
 #include <fstream>
 #include <thread>
 
+#include "gateway/domain/hello.h"
 #include "tests/support/process.h"
 #include "tests/unit/gateway/messages.h"
 
@@ -206,6 +207,80 @@ TEST(Store, SetsOffsetsThatNeverComeBack) {
   EXPECT_EQ(store.reader().first_offset(), LogOffset{last.value + 1});
   Feeder(store).commit({test::record(kEpoch, 2)});
   EXPECT_EQ(all_events(store).front().offset, LogOffset{last.value + 1});
+}
+
+Message hello_after_a_crash(std::uint32_t boot) {
+  codec::Hello greeting{.epoch = kEpoch, .oldest_seq = kFirstSeq, .next_seq = kFirstSeq};
+  greeting.boot = boot;
+  greeting.health = codec::Health{.stack_used = 1,
+                                  .stack_size = 2,
+                                  .heap_used = 3,
+                                  .heap_size = UINT32_MAX,
+                                  .time_quality = codec::TimeQuality::kHoldover};
+  greeting.crash = codec::Crash{.kind = codec::CrashKind::kAssert, .pc = UINT32_MAX, .where = "outbox.cc:42"};
+  return test::hello(greeting, {});
+}
+
+TEST(Store, KeepsHealthAndLastCrash) {
+  const TempDir dir;
+  const Message said = hello_after_a_crash(3);
+  const auto hello = unpack(said.payload);
+  {
+    Store store(dir.path());
+    Feeder(store).commit({said});
+  }
+  Store store(dir.path());
+  Feeder(store).commit({said});
+  const DeviceState loaded = store.load().at(0);
+  EXPECT_EQ(loaded.health, hello->health);
+  EXPECT_EQ(unpack(loaded.last_crash.hello)->crash, hello->crash);
+  const DeviceInfo shown = store.reader().device("d1").value();
+  EXPECT_EQ(shown.health, hello->health);
+  EXPECT_EQ(shown.last_crash.hello, loaded.last_crash.hello);
+  EXPECT_EQ(shown.last_crash.received_at, kNow);
+  const std::vector<Event> events = all_events(store);
+  ASSERT_EQ(events.size(), 2U) << "the crash was known when it was said again";
+  EXPECT_EQ(events[0].hello, "");
+  EXPECT_EQ(unpack(events[1].hello)->crash, hello->crash);
+}
+
+std::vector<std::string> columns_of(const std::filesystem::path& file) {
+  std::vector<std::string> columns;
+  sqlite3* connection = nullptr;
+  EXPECT_EQ(sqlite3_open(file.c_str(), &connection), SQLITE_OK);
+  const auto add = [](void* out, int, char** values, char**) {
+    static_cast<std::vector<std::string>*>(out)->emplace_back(values[0]);
+    return 0;
+  };
+  const char* const query =
+      "SELECT m.name || '.' || c.name || ' ' || c.type FROM sqlite_schema m, pragma_table_info(m.name) c"
+      " ORDER BY m.name, c.cid";
+  EXPECT_EQ(sqlite3_exec(connection, query, add, &columns, nullptr), SQLITE_OK);
+  sqlite3_close(connection);
+  return columns;
+}
+
+TEST(StoreOpening, UpgradesADatabaseOfVersion1) {
+  const TempDir dir;
+  execute(database(dir), read_file(std::string(GODWIT_GOLDEN_DIR) + "/v1.sql").c_str());
+  {
+    Store store(dir.path());
+    EXPECT_EQ(all_events(store).size(), 8U);
+    const DeviceInfo before = store.reader().device("d1").value();
+    EXPECT_EQ(before.boot, 5U);
+    EXPECT_EQ(before.counters.dropped_records, 7U);
+    EXPECT_EQ(before.health, codec::Health{});
+    EXPECT_EQ(before.last_crash.hello, "");
+    Feeder(store).commit({test::record(kEpoch, 7), hello_after_a_crash(6)});
+  }
+  Store store(dir.path());
+  EXPECT_EQ(seqs(all_events(store)), (std::vector<std::uint64_t>{1, 2, 7}));
+  EXPECT_EQ(unpack(store.reader().device("d1")->last_crash.hello)->boot, 6U);
+  EXPECT_EQ(store.reader().device("d2")->last_crash.hello, "");
+
+  const TempDir fresh;
+  const Store made(fresh.path());
+  EXPECT_EQ(columns_of(database(dir)), columns_of(database(fresh)));
 }
 
 TEST(Store, EventsComeBackAsTheyWentIn) {
