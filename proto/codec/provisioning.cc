@@ -15,9 +15,8 @@
 namespace godwit::codec {
 namespace {
 
-// The header: little-endian; the message follows.
-constexpr std::size_t kAtMagic = 0, kAtVersion = 4, kAtSize = 8, kAtCrc = 12, kHeaderSize = 16;
-constexpr std::uint32_t kMagic = 0x42505747;  // "GWPB"
+// Offsets in the header, behind the magic; little-endian. The message follows.
+constexpr std::size_t kAtVersion = 4, kAtSize = 8, kAtCrc = 12, kHeaderSize = 16;
 constexpr std::uint16_t kVersion = 1;
 
 constexpr Millis kPeriodMax = std::chrono::hours{24};
@@ -107,7 +106,7 @@ std::expected<std::size_t, Status> encode(const Provisioning& provisioning, Muta
   const auto size = encode_message(godwit_v1_Provisioning_fields, &message, out.subspan(kHeaderSize));
   if (!size) return size;
   std::ranges::fill(out.first(kHeaderSize), std::uint8_t{0});
-  store_le(out.data() + kAtMagic, kMagic);
+  std::ranges::copy(as_bytes(kProvisioningMagic), out.begin());
   store_le(out.data() + kAtVersion, kVersion);
   store_le(out.data() + kAtSize, static_cast<std::uint32_t>(*size));
   store_le(out.data() + kAtCrc, crc32(out.subspan(kHeaderSize, *size)));
@@ -119,7 +118,7 @@ std::expected<Provisioning, Status> decode_provisioning(Bytes block) {
   if (block.size() < kHeaderSize) return error(Status::kFull);
   const Bytes header = block.first(kHeaderSize);
   if (all_equal(header, 0xFF) || all_equal(header, 0)) return error(Status::kNotFound);
-  if (load_le<std::uint32_t>(header.data() + kAtMagic) != kMagic) return error(Status::kCorrupt);
+  if (!as_text(header).starts_with(kProvisioningMagic)) return error(Status::kCorrupt);
   if (load_le<std::uint16_t>(header.data() + kAtVersion) != kVersion) return error(Status::kUnsupported);
   const auto size = load_le<std::uint32_t>(header.data() + kAtSize);
   if (size > kProvisioningBlockSize - kHeaderSize) return error(Status::kCorrupt);

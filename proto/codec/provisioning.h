@@ -14,7 +14,8 @@
 
 namespace godwit::codec {
 
-inline constexpr std::size_t kProvisioningBlockSize = 4096;  // that is kept free for it
+inline constexpr std::size_t kProvisioningBlockSize = 4096;     // that is kept free for it
+inline constexpr std::string_view kProvisioningMagic = "GWPB";  // how it begins
 inline constexpr std::size_t kHostSizeMax = 63;
 inline constexpr std::size_t kCertificateSizeMax = 1536;  // bytes of DER
 inline constexpr std::size_t kKeySizeMax = 256;           // bytes of DER
