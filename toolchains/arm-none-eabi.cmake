@@ -9,7 +9,10 @@ set(CMAKE_TRY_COMPILE_TARGET_TYPE STATIC_LIBRARY)  # nothing links without a boa
 list(APPEND CMAKE_TRY_COMPILE_PLATFORM_VARIABLES GODWIT_BOARD)
 
 include(${CMAKE_CURRENT_LIST_DIR}/../boards/${GODWIT_BOARD}/processor.cmake)  # sets GODWIT_PROCESSOR
-set(CMAKE_C_FLAGS_INIT "${GODWIT_PROCESSOR} -mthumb --specs=nano.specs -ffunction-sections -fdata-sections")
+get_filename_component(_godwit_root ${CMAKE_CURRENT_LIST_DIR} DIRECTORY)
+string(CONCAT CMAKE_C_FLAGS_INIT
+  "${GODWIT_PROCESSOR} -mthumb --specs=nano.specs -ffunction-sections -fdata-sections -Wno-psabi "
+  "-fmacro-prefix-map=${_godwit_root}/=")  # __FILE__ in an assertion's message is what the tree calls it
 set(CMAKE_CXX_FLAGS_INIT "${CMAKE_C_FLAGS_INIT} -fno-exceptions -fno-rtti -fno-threadsafe-statics")
 set(CMAKE_C_FLAGS_RELEASE_INIT "-Os -g")
 set(CMAKE_CXX_FLAGS_RELEASE_INIT "-Os -g")

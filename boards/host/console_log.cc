@@ -3,33 +3,21 @@
 
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <ctime>
+#include <utility>
 
 namespace godwit::boards {
 namespace {
 
-constexpr std::array<std::string_view, 4> kLevels{"debug", "info", "warning", "error"};
+class StringOut final : public TextOut {
+ public:
+  void put(char c) override { text_ += c; }
+  [[nodiscard]] std::string take() { return std::move(text_); }
 
-bool needs_quotes(std::string_view text) {
-  return std::ranges::any_of(
-      text, [](char c) { return c <= ' ' || c == '"' || c == '=' || c == '\\' || c == 0x7F; });
-}
-
-void append_text(std::string& line, std::string_view text) {
-  if (!needs_quotes(text)) {
-    line += text;
-    return;
-  }
-  line += '"';
-  for (const char c : text) {
-    if (c == '"' || c == '\\') line += '\\';
-    // No control character of a foreign text may reach a terminal or forge a line.
-    line += static_cast<unsigned char>(c) < ' ' || c == 0x7F ? '?' : c;
-  }
-  line += '"';
-}
+ private:
+  std::string text_;
+};
 
 std::string timestamp() {
   timespec now{};
@@ -44,29 +32,11 @@ std::string timestamp() {
 
 }  // namespace
 
-std::optional<ports::LogLevel> parse_log_level(std::string_view text) {
-  const auto* level = std::ranges::find(kLevels, text);
-  if (level == kLevels.end()) return std::nullopt;
-  return static_cast<ports::LogLevel>(level - kLevels.begin());
-}
-
 std::string format_log_line(ports::LogLevel level, std::string_view event,
                             std::initializer_list<ports::LogField> fields) {
-  std::string line = "level=";
-  line += kLevels[static_cast<std::size_t>(level)];
-  line += " event=";
-  append_text(line, event);
-  for (const ports::LogField& field : fields) {
-    line += ' ';
-    line += field.key;
-    line += '=';
-    if (field.text.empty()) {
-      line += std::to_string(field.number);
-    } else {
-      append_text(line, field.text);
-    }
-  }
-  return line;
+  StringOut out;
+  put_log_line(out, level, event, fields);
+  return out.take();
 }
 
 void ConsoleLog::write(ports::LogLevel level, std::string_view event,

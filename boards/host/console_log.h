@@ -3,18 +3,15 @@
 // write(2) is.
 #pragma once
 
-#include <optional>
 #include <string>
 #include <string_view>
 
+#include "boards/common/text.h"
 #include "firmware/ports/log.h"
 
 namespace godwit::boards {
 
-// "debug", "info", "warning" or "error".
-[[nodiscard]] std::optional<ports::LogLevel> parse_log_level(std::string_view text);
-
-// One event without the end of line, e.g. level=warning event=link_failed cause="connection refused"
+// As put_log_line().
 [[nodiscard]] std::string format_log_line(ports::LogLevel level, std::string_view event,
                                           std::initializer_list<ports::LogField> fields);
 

@@ -1,12 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "boards/common/cortex_m/stack.h"
 
+extern "C" {
+extern std::uint32_t stack_begin[];
+extern std::uint32_t stack_end[];
+}
+
 namespace godwit::boards {
 namespace {
 
 constexpr std::uint32_t kPaint = 0xA5C3'5A3C;
 
 }  // namespace
+
+std::span<std::uint32_t> main_stack() { return {stack_begin, stack_end}; }
 
 void paint_stack(std::span<std::uint32_t> stack, const void* until) {
   // Volatile, so that this stays a loop: a call of memset would use the stack that it paints.

@@ -7,8 +7,11 @@
 
 namespace godwit::boards {
 
-// The memory of the main stack, its lowest address first. Defined by startup.cc, or by a board whose SDK
-// starts it.
+// So many bytes below the stack are nobody's: who touches them has overflowed it.
+inline constexpr std::uint32_t kStackGuardSize = 1U << 20U;
+
+// The memory of the only stack, its lowest address first: between the linker's symbols stack_begin and
+// stack_end.
 [[nodiscard]] std::span<std::uint32_t> main_stack();
 
 // Paints the part of `stack` below `until`, an address in it. Call as early as possible.

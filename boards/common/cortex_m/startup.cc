@@ -2,6 +2,7 @@
 // From reset to main(), for boards without an SDK of their own. Cortex-M3 and up.
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstdint>
 
 #include "board_limits.h"
@@ -58,20 +59,17 @@ constexpr Vectors make_vectors() {
 // Makes the 1 MB below RAM, where the stack would overflow to, a fault to touch. Nothing is there on any
 // board, but not every one says so: QEMU's lm3s6965evb reads zeros. Fault handlers are exempt.
 void guard_stack() {
-  constexpr std::uint32_t kSize = 1U << 20U;
-  constexpr std::uint32_t kSizeField = (20 - 1) << 1;  // 2^(field + 1) bytes
+  constexpr std::uint32_t kSizeField = (std::bit_width(kStackGuardSize) - 2) << 1;  // 2^(field + 1) bytes
   constexpr std::uint32_t kNeverExecute = 1U << 28;
   constexpr std::uint32_t kNoAccess = 0;
   constexpr std::uint32_t kRegionValid = 1U << 4;  // in the base register: its low bits name the region, 0
-  reg(kMpuRegionBase) = (reinterpret_cast<std::uintptr_t>(stack.data()) - kSize) | kRegionValid;
+  reg(kMpuRegionBase) = (reinterpret_cast<std::uintptr_t>(stack.data()) - kStackGuardSize) | kRegionValid;
   reg(kMpuRegionSize) = kNeverExecute | kNoAccess | kSizeField | 1;
   reg(kMpuControl) = 0b101;  // on; outside of regions the default memory map
   asm volatile("dsb\nisb" ::: "memory");
 }
 
 }  // namespace
-
-std::span<std::uint32_t> main_stack() { return stack; }
 
 }  // namespace godwit::boards
 

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "boards/common/cortex_m/crash.h"
+
+#include <algorithm>
+#include <type_traits>
+
+#include "proto/base/crc32.h"
+
+namespace godwit::boards {
+namespace {
+
+constexpr std::uint32_t kSeed = 0x43524153;  // so that RAM full of zeros is no record
+
+char printable(char c) { return c >= ' ' && c <= '~' ? c : '?'; }
+
+}  // namespace
+
+static_assert(std::is_trivially_default_constructible_v<CrashRecord>);
+
+std::uint32_t CrashRecord::checksum() const {
+  const auto* const begin = reinterpret_cast<const std::uint8_t*>(this) + sizeof(checksum_);
+  return crc32({begin, sizeof(*this) - sizeof(checksum_)}, kSeed);
+}
+
+void CrashRecord::store(const codec::Crash& crash) {
+  const std::string_view where =
+      crash.where.substr(crash.where.size() - std::min(crash.where.size(), kWhereSizeMax));
+  kind_ = crash.kind;
+  where_size_ = static_cast<std::uint8_t>(where.size());
+  pc_ = crash.pc;
+  lr_ = crash.lr;
+  cause_ = crash.cause;
+  address_ = crash.address;
+  stack_used_ = crash.stack_used;
+  where_.fill(' ');
+  std::ranges::transform(where, where_.begin(), printable);
+  checksum_ = checksum();
+}
+
+std::optional<codec::Crash> CrashRecord::take() {
+  if (checksum_ != checksum() || where_size_ > where_.size()) return std::nullopt;
+  checksum_ = ~checksum_;
+  return codec::Crash{.kind = kind_,
+                      .pc = pc_,
+                      .lr = lr_,
+                      .cause = cause_,
+                      .address = address_,
+                      .stack_used = stack_used_,
+                      .where = {where_.data(), where_size_}};
+}
+
+}  // namespace godwit::boards
