@@ -72,6 +72,7 @@ void run(agent::Device& device, HostLink& link, ports::Log& log, const HostClock
     const Instant now = clock.now();
     if (now >= clock_due) {
       device.set_unix_time(now, host_unix_time());
+      device.set_health(now, {.time_quality = host_time_quality()});
       clock_due = now + kClockInterval;
     }
     connection.run(now);

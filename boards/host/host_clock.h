@@ -2,9 +2,12 @@
 // The clocks of a Linux process, as values of the portable code.
 #pragma once
 
+#include <sys/timex.h>
+
 #include <chrono>
 
 #include "proto/base/time.h"
+#include "proto/codec/messages.h"
 
 namespace godwit::boards {
 
@@ -23,6 +26,12 @@ class HostClock {
 inline UnixMillis host_unix_time() {
   const auto since_epoch = std::chrono::system_clock::now().time_since_epoch();
   return {std::chrono::duration_cast<Millis>(since_epoch).count()};
+}
+// Whether something keeps that clock in step, as the kernel was told (by chrony, ntpd or systemd-timesyncd).
+inline codec::TimeQuality host_time_quality() {
+  timex state{};
+  if (::adjtimex(&state) < 0) return codec::TimeQuality::kUnspecified;
+  return (state.status & STA_UNSYNC) == 0 ? codec::TimeQuality::kSynced : codec::TimeQuality::kHoldover;
 }
 // For TlsContext.
 inline std::int64_t host_unix_time_ms() { return host_unix_time().value; }
