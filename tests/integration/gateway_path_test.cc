@@ -9,6 +9,7 @@
 #include <csignal>
 #include <cstdint>
 #include <cstdlib>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -35,7 +36,7 @@ std::vector<std::uint8_t> encoded(std::vector<std::uint8_t> buffer,
   return buffer;
 }
 
-std::vector<std::uint8_t> hello(std::uint64_t next_seq) {
+std::vector<std::uint8_t> hello(std::uint64_t next_seq, const std::optional<codec::Crash>& crash = {}) {
   codec::Hello hello;
   hello.epoch = kEpoch;
   hello.oldest_seq = kFirstSeq;
@@ -43,6 +44,8 @@ std::vector<std::uint8_t> hello(std::uint64_t next_seq) {
   hello.firmware = "test";
   hello.board = "by-hand";
   hello.boot = 1;
+  hello.health = codec::Health{.stack_used = 3120, .stack_size = 8192};
+  hello.crash = crash;
   const std::array<const codec::ChannelTable*, 1> tables{&kTable};
   std::vector<std::uint8_t> buffer(1024);
   const auto size = codec::encode(hello, tables, buffer);
@@ -208,6 +211,33 @@ TEST_F(GatewayPath, WhatWasAcknowledgedSurvivesSigkillAndTheStreamGoesOn) {
   const auto ack = device.publish(topics::Leaf::kRecord, record(2));
   ASSERT_TRUE(ack.has_value());
   EXPECT_EQ(ack->next_seq, Seq{3});
+}
+
+TEST_F(GatewayPath, ACrashIsFedOnceAndStaysWithItsDeviceOverARestart) {
+  SseReader feed(fixture_.https(), "/api/v1/events?type=device.online");
+  ASSERT_EQ(feed.status(kTimeout), 200);
+  const codec::Crash crash{.kind = codec::CrashKind::kFault, .pc = 0x1234, .cause = 0x0200'0000};
+  const char* const shown =
+      R"("kind":"fault","pc":"0x00001234","cause":"0x02000000","causes":["divide by zero"])";
+  {
+    DevicePeer device(fixture_, "pump-3");
+    ASSERT_TRUE(device.publish(topics::Leaf::kHello, hello(1, crash)).has_value());
+    ASSERT_TRUE(device.publish(topics::Leaf::kHello, hello(1, crash)).has_value());
+    const auto event = feed.next(kTimeout);
+    ASSERT_TRUE(event.has_value());
+    EXPECT_THAT(event->data, HasSubstr(shown));
+  }
+  fixture_.kill_gateway();
+  fixture_.start_gateway();
+  DevicePeer device(fixture_, "pump-3");
+  ASSERT_TRUE(device.publish(topics::Leaf::kHello, hello(1, crash)).has_value());
+  const std::string body = fixture_.get("/api/v1/devices/pump-3").body;
+  EXPECT_THAT(body, HasSubstr(shown));
+  EXPECT_THAT(body, HasSubstr(R"("health":{"stack_used":3120,"stack_size":8192})"));
+  const std::string log = https_get(fixture_.https(), "/api/v1/events?type=device.online&after=begin",
+                                    {"Accept: application/json"})
+                              .body;
+  EXPECT_EQ(log.find(shown), log.rfind(shown)) << "once: " << log;
 }
 
 TEST_F(GatewayPath, AFollowerGoesOnWhereItStopped) {
