@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every size of this board in one place, for C and C++: lwipopts.h and mbedtls_config.h include it too.
+// Every size of this board in one place, for C and C++: lwipopts.h and mbedtls_config.h include it, and say
+// what their part means. Figures of use: README.md.
 #pragma once
 
 // The only stack: main loop and interrupts.
@@ -8,14 +9,18 @@
 #define BOARD_INTERRUPTS 32
 
 // What TLS allocates from.
-#define BOARD_TLS_ARENA_SIZE (64 * 1024)
+#define BOARD_TLS_ARENA_SIZE (48 * 1024)
 // Steps of public-key work between two looks at the rest of the main loop (TLS 1.2).
 #define BOARD_TLS_STEPS_MAX 500
+// The newest version that is offered.
+#define BOARD_TLS_VERSION_MAX kTls13
+#define GODWIT_TLS_IN_CONTENT_LEN 4096
+#define GODWIT_TLS_OUT_CONTENT_LEN 2048
 
-// lwIP (boards/common/net/lwip_port/lwipopts.h).
+// Network: large segments, a window of four of them.
 #define BOARD_TCP_MSS 1460
 #define BOARD_TCP_WND (4 * BOARD_TCP_MSS)
 #define BOARD_TCP_SND_BUF (4 * BOARD_TCP_MSS)
 #define BOARD_NET_BUFFERS 32
 #define BOARD_NET_BUFFER_SIZE 512
-#define BOARD_NET_HEAP_SIZE (10 * 1024)
+#define BOARD_NET_HEAP_SIZE 16384

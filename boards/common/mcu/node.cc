@@ -274,7 +274,9 @@ Node::Trouble Node::start_network() {
     return "no entropy: the network needs randomness";
   }
   tls_.emplace(*tls_context_, *trust_, identity_ ? &*identity_ : nullptr,
-               TlsClient::Options{.server_name = settings_->server_name.data(), .tls12_tickets = false});
+               TlsClient::Options{.server_name = settings_->server_name.data(),
+                                  .version_max = TlsClient::Version::BOARD_TLS_VERSION_MAX,
+                                  .tls12_tickets = false});
   link_.emplace(*network_, *tls_,
                 McuLink::Options{.host = settings_->broker.data(), .port = settings_->broker_port});
   std::array<std::uint8_t, NodeState::kSessionSizeMax> session;
