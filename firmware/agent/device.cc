@@ -56,9 +56,13 @@ Status Device::start(Instant now) {
   }
   if (const Status status = outbox_.mount(); status != Status::kOk) return status;
   if (outbox_.record_size_max() < kBatchSizeMax) return Status::kInvalidArgument;
-  for (std::size_t i = 0; i < config_.tables.size(); ++i)
+  for (std::size_t i = 0; i < config_.tables.size(); ++i) {
     recorders_[i].emplace(config_.tables[i], batches_[i]);
-  if (hello_size_max() > kHelloSizeMax) return Status::kInvalidArgument;
+    contracts_[i] = &config_.tables[i].contract;
+  }
+  const codec::Hello fixed{.epoch = outbox_.epoch(), .firmware = config_.firmware, .board = config_.board};
+  if (codec::encoded_size(fixed, contracts()) + codec::kHelloNumbersMax > kHelloSizeMax)
+    return Status::kInvalidArgument;
   uplink_.start();
   connect_at_ = now;
   return Status::kOk;
@@ -185,49 +189,35 @@ Stats Device::stats() const {
   return stats;
 }
 
-template <typename Use>
-auto Device::with_hello(Use use) {
-  std::array<const codec::ChannelTable*, kTablesMax> tables{};
+codec::Hello Device::hello() {
   std::uint64_t missed = 0;
-  for (std::size_t i = 0; i < config_.tables.size(); ++i) {
-    tables[i] = &config_.tables[i].contract;
-    missed += recorder(i).missed_samples();
-  }
+  for (std::size_t i = 0; i < config_.tables.size(); ++i) missed += recorder(i).missed_samples();
   const outbox::Stats& stats = outbox_.stats();
-  const codec::Hello hello{.epoch = outbox_.epoch(),
-                           .oldest_seq = outbox_.oldest_seq(),
-                           .next_seq = outbox_.next_seq(),
-                           .firmware = config_.firmware,
-                           .board = config_.board,
-                           .boot = config_.boot,
-                           .reset_reason = config_.reset_reason,
-                           .boot_time = boot_time_,
-                           .dropped_records = stats.dropped_records,
-                           .refused_records = stats.refused_records,
-                           .corrupt_records = stats.corrupt_records,
-                           .missed_samples = missed,
-                           .health = health_,
-                           .crash = config_.last_crash};
-  return use(hello, std::span<const codec::ChannelTable* const>(tables).first(config_.tables.size()));
+  return {.epoch = outbox_.epoch(),
+          .oldest_seq = outbox_.oldest_seq(),
+          .next_seq = outbox_.next_seq(),
+          .firmware = config_.firmware,
+          .board = config_.board,
+          .boot = config_.boot,
+          .reset_reason = config_.reset_reason,
+          .boot_time = boot_time_,
+          .dropped_records = stats.dropped_records,
+          .refused_records = stats.refused_records,
+          .corrupt_records = stats.corrupt_records,
+          .missed_samples = missed,
+          .health = health_,
+          .crash = config_.last_crash};
 }
 
-// What hello_size() can become.
-std::size_t Device::hello_size_max() {
-  return with_hello([](const auto& hello, auto tables) {
-    const codec::Hello fixed{.epoch = hello.epoch, .firmware = hello.firmware, .board = hello.board};
-    return codec::encoded_size(fixed, tables) + codec::kHelloNumbersMax;
-  });
+std::span<const codec::ChannelTable* const> Device::contracts() const {
+  return std::span(contracts_).first(config_.tables.size());
 }
 
-std::size_t Device::hello_size() {
-  return with_hello([](const auto& hello, auto tables) { return codec::encoded_size(hello, tables); });
-}
+std::size_t Device::hello_size() { return codec::encoded_size(hello(), contracts()); }
 
 Status Device::write_hello(MutableBytes out) {
-  return with_hello([out](const auto& hello, auto tables) {
-    const auto size = codec::encode(hello, tables, out);
-    return size && *size == out.size() ? Status::kOk : Status::kState;
-  });
+  const auto size = codec::encode(hello(), contracts(), out);
+  return size && *size == out.size() ? Status::kOk : Status::kState;
 }
 
 std::uint32_t Device::random() {

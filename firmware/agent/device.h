@@ -117,12 +117,11 @@ class Device final : private Uplink::Owner {
   Status write_hello(MutableBytes out) override;
   std::uint32_t random() override;
 
-  std::size_t hello_size_max();
+  // What is said now; borrows the texts of the configuration.
+  codec::Hello hello();
+  [[nodiscard]] std::span<const codec::ChannelTable* const> contracts() const;
   // Of a table that start() has set up.
   telemetry::Recorder& recorder(std::size_t table);
-  // The present hello, handed to `use` together with the tables.
-  template <typename Use>
-  auto with_hello(Use use);
   [[nodiscard]] telemetry::Stamp stamp(Instant now) const;
   void sample_due(Instant now);
   void sample(std::size_t table, Instant now);
@@ -144,6 +143,7 @@ class Device final : private Uplink::Owner {
   std::array<std::uint8_t, 2048> transmit_{};
   std::array<std::array<std::uint8_t, kBatchSizeMax>, kTablesMax> batches_{};
   std::array<std::optional<telemetry::Recorder>, kTablesMax> recorders_;
+  std::array<const codec::ChannelTable*, kTablesMax> contracts_{};  // of config_.tables
   outbox::Outbox outbox_;
   mqtt::Session session_;
   Uplink uplink_;
