@@ -73,9 +73,9 @@ constexpr std::uint8_t scope_of(PacketType type) {
 }
 
 struct Property {
-  std::uint32_t number = 0;
-  Bytes bytes{};  // the name of a user property
-  Bytes value{};  // of a user property
+  std::uint32_t number;
+  Bytes bytes;  // the name of a user property
+  Bytes value;  // of a user property
 };
 
 // Takes one property, its text unchecked. nullptr: the identifier is unknown. The reader fails if it is cut
@@ -211,16 +211,14 @@ bool is_topic_filter(std::string_view filter) {
   if (!is_mqtt_string(as_bytes(filter))) return false;
   if (is_shared_filter(filter)) {  // $share/{name}/{filter}
     filter.remove_prefix(kSharePrefix.size());
-    const std::size_t slash = filter.find('/');
-    if (slash == std::string_view::npos || !is_topic_name(filter.substr(0, slash))) return false;
+    const std::size_t slash = std::min(filter.find('/'), filter.size());
+    if (slash == filter.size() || !is_topic_name({filter.data(), slash})) return false;
     filter.remove_prefix(slash + 1);
   }
   char before = '/';
-  for (std::size_t i = 0; i < filter.size(); ++i) {
-    const char c = filter[i];
-    if ((c == '+' || c == '#') && before != '/') return false;
-    if (before == '+' && c != '/') return false;
-    if (c == '#' && i + 1 < filter.size()) return false;
+  for (const char c : filter) {
+    const bool wildcard = c == '+' || c == '#';
+    if (before == '#' || (before == '+' && c != '/') || (wildcard && before != '/')) return false;
     before = c;
   }
   return !filter.empty();
@@ -306,7 +304,7 @@ void Writer::varint(std::size_t value) {
 void Writer::bytes(Bytes bytes) {
   const std::size_t at = size_;
   size_ += bytes.size();
-  if (ok() && !bytes.empty()) std::memcpy(out_.data() + at, bytes.data(), bytes.size());
+  if (ok() && !bytes.empty()) std::memmove(out_.data() + at, bytes.data(), bytes.size());
 }
 
 void Writer::binary(Bytes data) {

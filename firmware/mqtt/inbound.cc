@@ -217,7 +217,7 @@ ReasonCode Session::receive_connack(Instant now) {
   std::uint32_t session_expiry_s = options_.session_expiry_s;
   properties_.get(PropertyId::kServerKeepAlive, keep_alive_s);
   properties_.get(PropertyId::kSessionExpiry, session_expiry_s);
-  keep_alive_ = Millis{keep_alive_s * 1'000};
+  silence_max_ = Millis{keep_alive_s * 875};  // the last eighth is for the PINGREQ to reach the server
   resumable_ = session_expiry_s != 0;
 
   phase_ = Phase::kConnected;

@@ -24,21 +24,22 @@ namespace {
 constexpr std::size_t kAckSizeMax = 5;         // with a reason code
 constexpr std::size_t kPingAndDisconnect = 5;  // PINGREQ has 2 bytes, DISCONNECT 3
 constexpr std::uint8_t kDupFlag = 0x08;
+constexpr std::uint8_t kQosBits = 0x06;
 constexpr std::uint8_t kRetainFlag = 0x01;
 
 constexpr std::uint8_t first_byte(PacketType type, unsigned flags) {
   return static_cast<std::uint8_t>(static_cast<unsigned>(type) << 4 | flags);
 }
 
-// All of a PUBLISH in front of its properties; the topic alias counts as one of the properties.
+// A PUBLISH without what stands behind the topic alias, which counts as the first of its properties.
 struct PublishHead {
   std::uint8_t first_byte;
   std::string_view topic;
   std::uint16_t id;
-  std::uint16_t alias;  // 0: none
-  bool alias_is_known;
   std::size_t properties_size;  // without the alias
   std::size_t payload_size;
+  std::uint16_t alias = 0;  // 0: none
+  bool alias_is_known = false;
 };
 
 void write_head(Writer& writer, const PublishHead& head) {
@@ -139,12 +140,15 @@ std::size_t Session::reserve() const {
 
 std::size_t Session::transmit_room() const { return memory_.transmit.size() - transmit().size(); }
 
+// For a request of the application.
+bool Session::has_room(std::size_t size) const { return transmit_room() >= reserve() + size; }
+
 bool Session::has_reply_room() const { return transmit_room() >= kAckSizeMax + kPingAndDisconnect; }
 
 // Room behind the last packet. Precondition: transmit_room() >= size.
 MutableBytes Session::transmit_tail(std::size_t size) {
   GODWIT_ASSERT(transmit_room() >= size);
-  GODWIT_ASSERT(draft_.size == 0 || draft_.stored);
+  GODWIT_ASSERT(draft_.packet.empty() || draft_.stored);
   if (memory_.transmit.size() - transmit_end_ < size) {
     transmit_end_ -= transmit_start_;
     std::memmove(memory_.transmit.data(), memory_.transmit.data() + transmit_start_, transmit_end_);
@@ -165,78 +169,83 @@ void Session::transmitted(Instant now, std::size_t size) {
   pump();
 }
 
-void Session::put_ack(std::uint8_t first, std::uint16_t id, ReasonCode reason) {
-  const bool success = reason == ReasonCode::kSuccess;
-  Writer writer(transmit_tail(kAckSizeMax));
+void Session::put(std::uint8_t first, Bytes body) {
+  Writer writer(transmit_tail(2 + body.size()));
   writer.u8(first);
-  writer.u8(success ? 2 : 3);
-  writer.u16(id);
-  if (!success) writer.u8(static_cast<std::uint8_t>(reason));
+  writer.u8(static_cast<std::uint8_t>(body.size()));
+  writer.bytes(body);
   transmit_end_ += writer.size();
 }
 
-void Session::put_disconnect(ReasonCode reason) {
-  const MutableBytes out = transmit_tail(3);
-  out[0] = first_byte(PacketType::kDisconnect, 0);
-  out[1] = 1;
-  out[2] = static_cast<std::uint8_t>(reason);
-  transmit_end_ += out.size();
+void Session::put_ack(std::uint8_t first, std::uint16_t id, ReasonCode reason) {
+  const std::array<std::uint8_t, 3> body{static_cast<std::uint8_t>(id >> 8), static_cast<std::uint8_t>(id),
+                                         static_cast<std::uint8_t>(reason)};
+  put(first, Bytes(body).first(reason == ReasonCode::kSuccess ? 2 : 3));
 }
 
-void Session::put_pingreq() {
-  const MutableBytes out = transmit_tail(2);
-  out[0] = first_byte(PacketType::kPingreq, 0);
-  out[1] = 0;
-  transmit_end_ += out.size();
+void Session::put_disconnect(ReasonCode reason) {
+  const auto code = static_cast<std::uint8_t>(reason);
+  put(first_byte(PacketType::kDisconnect, 0), {&code, 1});
 }
+
+void Session::put_pingreq() { put(first_byte(PacketType::kPingreq, 0), {}); }
 
 // Sends what is due, as far as there is room and the server's receive maximum allows.
 void Session::pump() {
   if (phase_ != Phase::kConnected) return;
   for (Request& request : std::span(requests_).first(request_count_)) {
     if (!request.due) continue;
-    if (request.state != RequestState::kPubcomp) {
-      if (!send_stored(request)) return;
-      continue;
+    if (request.state == RequestState::kPubcomp) {
+      if (!has_room(kAckSizeMax)) return;
+      put_ack(first_byte(PacketType::kPubrel, 2), request.id, ReasonCode::kSuccess);
+    } else {
+      if (quota_ == 0) return;
+      const Bytes packet = memory_.retransmit.subspan(stored_offset(&request), request.stored_size);
+      const ReasonCode refused = send_publish(packet, request.sent);
+      if (refused == ReasonCode::kQuotaExceeded) return;
+      if (refused != ReasonCode::kSuccess) {
+        give_up(request, RequestState::kRejected, refused);
+        continue;
+      }
+      request.sent = true;
     }
-    if (transmit_room() < reserve() + kAckSizeMax) return;
-    put_ack(first_byte(PacketType::kPubrel, 2), request.id, ReasonCode::kSuccess);
     request.due = false;
   }
 }
 
-// False if it has to wait, and all that is behind it with it.
-bool Session::send_stored(Request& request) {
-  if (quota_ == 0) return false;
-  const Bytes packet = memory_.retransmit.subspan(stored_offset(&request), request.stored_size);
-  Reader reader(packet.subspan(1));
+// Puts a PUBLISH as it was drafted, with its whole topic, into the transmit memory, with a topic alias if
+// there is one. kQuotaExceeded: there is no room now; or why the server can never take it. The draft may
+// stand there already, as far behind the end as what is written in front of its payload can grow.
+ReasonCode Session::send_publish(Bytes packet, bool again) {
+  Reader reader(packet);
+  PublishHead head{.first_byte = reader.u8()};
   reader.varint();
-  const std::string_view topic = as_text(reader.binary());
-  reader.u16();
-  const std::size_t properties_size = reader.varint();
-  const Alias alias = alias_of(topic);
-  const PublishHead head{.first_byte = static_cast<std::uint8_t>(packet[0] | (request.sent ? kDupFlag : 0)),
-                         .topic = topic,
-                         .id = request.id,
-                         .alias = alias.value,
-                         .alias_is_known = alias.known,
-                         .properties_size = properties_size,
-                         .payload_size = reader.rest().size() - properties_size};
-  const std::size_t size = publish_size(head);
-  if (const ReasonCode verdict = server_verdict(head.first_byte, size); verdict != ReasonCode::kSuccess) {
-    give_up(request, RequestState::kRejected, verdict);
-    return true;
+  head.topic = as_text(reader.binary());
+  if ((head.first_byte & kQosBits) != 0) head.id = reader.u16();
+  head.properties_size = reader.varint();
+  head.payload_size = reader.rest().size() - head.properties_size;
+  head.alias = alias_of(head.topic);
+  head.alias_is_known = head.alias != 0 && head.alias <= alias_count_;
+  if (again) head.first_byte |= kDupFlag;
+  std::size_t size = publish_size(head);
+  if (size > server_.maximum_packet_size && !head.alias_is_known) {  // a new alias makes the packet larger
+    head.alias = 0;
+    size = publish_size(head);
   }
-  if (transmit_room() < reserve() + size) return false;
+  if (const ReasonCode verdict = server_verdict(head.first_byte, size); verdict != ReasonCode::kSuccess) {
+    return verdict;
+  }
+  if (!has_room(size)) return ReasonCode::kQuotaExceeded;
+  if (head.alias > alias_count_) {
+    AliasTopic& entry = aliases_[alias_count_++];
+    entry.size = static_cast<std::uint8_t>(head.topic.copy(entry.text.data(), entry.text.size()));
+  }
   Writer writer(transmit_tail(size));
   write_head(writer, head);
   writer.bytes(reader.rest());
   transmit_end_ += size;
-  remember_alias(topic, alias);
-  request.due = false;
-  request.sent = true;
-  --quota_;
-  return true;
+  if (head.id != 0) --quota_;
+  return ReasonCode::kSuccess;
 }
 
 // Whether this server takes such a PUBLISH (3.2.2.3.4 to 3.2.2.3.6).
@@ -247,40 +256,39 @@ ReasonCode Session::server_verdict(std::uint8_t first, std::size_t size) const {
   return ReasonCode::kSuccess;
 }
 
-// The first topics of a connection get the aliases; there is no replacement.
-Session::Alias Session::alias_of(std::string_view topic) const {
-  const std::uint32_t max = std::min<std::uint32_t>(server_.topic_alias_maximum, kAliasesMax);
-  if (!options_.use_topic_alias || topic.size() > kAliasTopicSizeMax) return {};
-  for (std::uint16_t i = 0; i < alias_count_; ++i) {
-    if (std::string_view(aliases_[i].text.data(), aliases_[i].size) == topic) {
-      return {.value = static_cast<std::uint16_t>(i + 1), .known = true};
-    }
+// The first topics of a connection get the aliases; there is no replacement. 0: none; above alias_count_: new
+// to the server.
+std::uint16_t Session::alias_of(std::string_view topic) const {
+  if (!options_.use_topic_alias || topic.size() > kAliasTopicSizeMax) return 0;
+  std::uint16_t i = 0;
+  for (; i < alias_count_; ++i) {
+    if (std::string_view(aliases_[i].text.data(), aliases_[i].size) == topic) break;
   }
-  if (alias_count_ >= max) return {};
-  return {.value = static_cast<std::uint16_t>(alias_count_ + 1), .known = false};
+  return i < std::min<std::uint32_t>(server_.topic_alias_maximum, kAliasesMax)
+             ? static_cast<std::uint16_t>(i + 1)
+             : std::uint16_t{0};
 }
 
-void Session::remember_alias(std::string_view topic, Alias alias) {
-  if (alias.value == 0 || alias.known) return;
-  AliasTopic& entry = aliases_[alias_count_++];
-  std::ranges::copy(topic, entry.text.begin());
-  entry.size = static_cast<std::uint8_t>(topic.size());
-}
-
-std::expected<std::uint16_t, Status> Session::publish(Instant now, const Message& message) {
-  const auto payload = begin_publish(now, message, message.payload.size());
-  if (!payload) return std::unexpected(payload.error());
-  std::ranges::copy(message.payload, payload->begin());
+std::expected<std::uint16_t, Status> Session::publish(Instant, const Message& message) {
+  const Status status = draft_publish(message, message.payload.size());
+  if (status != Status::kOk) return std::unexpected(status);
+  std::ranges::copy(message.payload, draft_.packet.last(message.payload.size()).begin());
   return commit_publish();
 }
 
 std::expected<MutableBytes, Status> Session::begin_publish(Instant, const Message& message,
                                                            std::size_t payload_size) {
+  const Status status = draft_publish(message, payload_size);
+  if (status != Status::kOk) return std::unexpected(status);
+  return draft_.packet.last(payload_size);
+}
+
+Status Session::draft_publish(const Message& message, std::size_t payload_size) {
   cancel_publish();
   const bool acknowledged = message.qos != Qos::kAtMostOnce;
   const bool store = acknowledged && !memory_.retransmit.empty();
-  if (!is_valid(message) || payload_size > kVarintMax) return std::unexpected(Status::kInvalidArgument);
-  if (phase_ != Phase::kConnected && !store) return std::unexpected(Status::kState);
+  if (!is_valid(message) || payload_size > kVarintMax) return Status::kInvalidArgument;
+  if (!connected() && !store) return Status::kState;
 
   Writer properties;
   write_message_properties(properties, message);
@@ -288,56 +296,48 @@ std::expected<MutableBytes, Status> Session::begin_publish(Instant, const Messag
   PublishHead head{.first_byte = first_byte(PacketType::kPublish, flags),
                    .topic = message.topic,
                    .id = acknowledged ? next_id() : std::uint16_t{0},
-                   .alias = 0xFFFF,
-                   .alias_is_known = false,
                    .properties_size = properties.size(),
-                   .payload_size = payload_size};
+                   .payload_size = payload_size,
+                   .alias = 0xFFFF};
   const std::size_t size_max = publish_size(head);
-  const Alias alias = store ? Alias{} : alias_of(message.topic);
-  head.alias = alias.value;
-  head.alias_is_known = alias.known;
+  head.alias = 0;
   const std::size_t size = publish_size(head);
   if (size_max > kPacketSizeMax || size_max + reserve() > memory_.transmit.size() ||
       (store && size > memory_.retransmit.size()) ||
       (connected() && server_verdict(head.first_byte, size) != ReasonCode::kSuccess)) {
-    return std::unexpected(Status::kInvalidArgument);
+    return Status::kInvalidArgument;
   }
-  if (acknowledged && send_quota() == 0) return std::unexpected(Status::kBusy);
   const std::size_t stored = stored_offset(nullptr);
-  if (store ? size > memory_.retransmit.size() - stored : transmit_room() < reserve() + size) {
-    return std::unexpected(Status::kBusy);
+  if ((acknowledged && send_quota() == 0) ||
+      (store ? size > memory_.retransmit.size() - stored : !has_room(size_max))) {
+    return Status::kBusy;
   }
 
-  const MutableBytes out = store ? memory_.retransmit.subspan(stored, size) : transmit_tail(size);
-  Writer writer(out);
+  const MutableBytes packet =
+      store ? memory_.retransmit.subspan(stored, size) : transmit_tail(size_max).last(size);
+  Writer writer(packet);
   write_head(writer, head);
   write_message_properties(writer, message);
-  draft_ = {.size = size, .id = head.id, .qos = message.qos, .stored = store, .alias = alias};
-  return out.last(payload_size);
+  draft_ = {.packet = packet, .id = head.id, .qos = message.qos, .stored = store};
+  return Status::kOk;
 }
 
 std::expected<std::uint16_t, Status> Session::commit_publish() {
-  if (draft_.size == 0) return std::unexpected(Status::kState);
+  if (draft_.packet.empty()) return std::unexpected(Status::kState);
   const Draft draft = draft_;
   draft_ = {};
   if (draft.id != 0) {
-    last_id_ = draft.id;
-    requests_[request_count_++] = {
-        .id = draft.id,
-        .state = draft.qos == Qos::kAtLeastOnce ? RequestState::kPuback : RequestState::kPubrec,
-        .due = draft.stored,
-        .sent = !draft.stored,
-        .stored_size = draft.stored ? draft.size : 0};
+    Request& request =
+        add_request(draft.id, draft.qos == Qos::kAtLeastOnce ? RequestState::kPuback : RequestState::kPubrec);
+    request.due = draft.stored;
+    request.sent = !draft.stored;
+    if (draft.stored) request.stored_size = draft.packet.size();
   }
   if (draft.stored) {
     pump();
-    return draft.id;
+  } else {
+    send_publish(draft.packet, false);
   }
-  if (draft.id != 0) --quota_;
-  Reader packet(memory_.transmit.subspan(transmit_end_ + 1, draft.size - 1));
-  packet.varint();
-  remember_alias(as_text(packet.binary()), draft.alias);
-  transmit_end_ += draft.size;
   return draft.id;
 }
 
@@ -345,54 +345,59 @@ void Session::cancel_publish() { draft_ = {}; }
 
 std::expected<std::uint16_t, Status> Session::subscribe(Instant now, std::string_view filter,
                                                         const SubscribeOptions& options) {
-  return request_packet(now, filter, &options);
+  const bool shared = is_shared_filter(filter);
+  const bool wildcard = filter.find_first_of("+#") != std::string_view::npos;
+  if (options.qos > Qos::kExactlyOnce || options.retain_handling > 2 ||
+      (shared && (options.no_local || server_.shared == 0)) || (wildcard && server_.wildcard == 0)) {
+    return std::unexpected(Status::kInvalidArgument);
+  }
+  const auto byte = static_cast<std::uint8_t>(
+      static_cast<unsigned>(options.qos) | (options.no_local ? 0x04U : 0U) |
+      (options.retain_as_published ? 0x08U : 0U) | static_cast<unsigned>(options.retain_handling) << 4);
+  return last_id_or(send_filter(now, RequestState::kSuback, filter, {&byte, 1}));
 }
 
 std::expected<std::uint16_t, Status> Session::unsubscribe(Instant now, std::string_view filter) {
-  return request_packet(now, filter, nullptr);
+  return last_id_or(send_filter(now, RequestState::kUnsuback, filter, {}));
 }
 
-std::expected<std::uint16_t, Status> Session::request_packet(Instant now, std::string_view filter,
-                                                             const SubscribeOptions* options) {
-  const bool shared = is_shared_filter(filter);
-  if (!is_topic_filter(filter)) return std::unexpected(Status::kInvalidArgument);
-  if (options != nullptr) {
-    const bool wildcard = filter.find_first_of("+#") != std::string_view::npos;
-    if (options->qos > Qos::kExactlyOnce || options->retain_handling > 2 || (shared && options->no_local) ||
-        (shared && server_.shared == 0) || (wildcard && server_.wildcard == 0)) {
-      return std::unexpected(Status::kInvalidArgument);
-    }
-  }
-  if (phase_ != Phase::kConnected) return std::unexpected(Status::kState);
-  const std::size_t remaining = 2 + 1 + 2 + filter.size() + (options != nullptr ? 1 : 0);
+// SUBSCRIBE and UNSUBSCRIBE; only the one has options.
+Status Session::send_filter(Instant now, RequestState state, std::string_view filter, Bytes options) {
+  if (!is_topic_filter(filter)) return Status::kInvalidArgument;
+  if (!connected()) return Status::kState;
+  const std::size_t remaining = 2 + 1 + 2 + filter.size() + options.size();
   const std::size_t size = 1 + varint_size(remaining) + remaining;
   if (size > server_.maximum_packet_size || size + reserve() > memory_.transmit.size()) {
-    return std::unexpected(Status::kInvalidArgument);
+    return Status::kInvalidArgument;
   }
-  if (count_subscribes() == kSubscribesMax || transmit_room() < reserve() + size) {
-    return std::unexpected(Status::kBusy);
-  }
+  if (count_subscribes() == kSubscribesMax || !has_room(size)) return Status::kBusy;
 
-  const std::uint16_t id = last_id_ = next_id();
+  Request& request = add_request(next_id(), state);
+  request.sent = true;
+  if (!options.empty()) request.qos = static_cast<Qos>(options[0] & 3);
   Writer writer(transmit_tail(size));
-  writer.u8(first_byte(options != nullptr ? PacketType::kSubscribe : PacketType::kUnsubscribe, 2));
+  // The type of a request is the one before that of its answer.
+  writer.u8(first_byte(static_cast<PacketType>(static_cast<unsigned>(state) - 1), 2));
   writer.varint(remaining);
-  writer.u16(id);
+  writer.u16(request.id);
   writer.varint(0);
   writer.string(filter);
-  if (options != nullptr) {
-    writer.u8(static_cast<std::uint8_t>(
-        static_cast<unsigned>(options->qos) | (options->no_local ? 0x04U : 0U) |
-        (options->retain_as_published ? 0x08U : 0U) | static_cast<unsigned>(options->retain_handling) << 4));
-  }
+  writer.bytes(options);
   transmit_end_ += size;
-  requests_[request_count_++] = {
-      .id = id,
-      .state = options != nullptr ? RequestState::kSuback : RequestState::kUnsuback,
-      .sent = true,
-      .qos = options != nullptr ? options->qos : Qos::kAtMostOnce};
   if (subscribe_deadline_ == Instant::max()) subscribe_deadline_ = now + options_.ack_timeout;
-  return id;
+  return Status::kOk;
+}
+
+std::expected<std::uint16_t, Status> Session::last_id_or(Status status) const {
+  if (status != Status::kOk) return std::unexpected(status);
+  return last_id_;
+}
+
+Session::Request& Session::add_request(std::uint16_t id, RequestState state) {
+  last_id_ = id;
+  Request& request = requests_[request_count_++];
+  request = {.id = id, .state = state};
+  return request;
 }
 
 std::uint16_t Session::count_subscribes() const {

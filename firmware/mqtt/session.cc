@@ -77,39 +77,34 @@ std::uint32_t Session::server_maximum_packet_size() const {
   return std::min(server_.maximum_packet_size, kPacketSizeMax);
 }
 
-Instant Session::request_deadline() const { return std::min(answer_deadline_, subscribe_deadline_); }
-
-// The last eighth of the interval is for the PINGREQ to reach the server. Silence of the server counts too: a
-// client that only sends would not notice otherwise that nobody listens.
-Instant Session::keep_alive_deadline() const {
-  if (phase_ != Phase::kConnected || keep_alive_ == Millis{0}) return Instant::max();
-  return std::min(last_sent_, last_received_) + keep_alive_ * 7 / 8;
-}
-
 std::optional<Instant> Session::next_deadline() const {
-  const Instant next = std::min(request_deadline(), keep_alive_deadline());
+  Instant next = std::min(answer_deadline_, subscribe_deadline_);
+  if (phase_ == Phase::kConnected && silence_max_ != Millis{0}) {
+    // Silence of the server counts too: a client that only sends would not notice otherwise that nobody
+    // listens.
+    next = std::min(next, std::min(last_sent_, last_received_) + silence_max_);
+  }
   if (next == Instant::max()) return std::nullopt;
   return next;
 }
 
 void Session::handle_timeout(Instant now) {
-  if (now >= request_deadline()) {
+  const std::optional<Instant> deadline = next_deadline();
+  if (!deadline || now < *deadline) return;
+  if (now >= answer_deadline_ || now >= subscribe_deadline_) {
     // Nobody answers, so a DISCONNECT would reach nobody: give up what is queued and ask for the link to be
     // closed.
-    if (phase_ != Phase::kClosing) {
-      close(EventType::kDisconnected, ReasonCode::kKeepAliveTimeout);
-    }
+    if (phase_ != Phase::kClosing) close(EventType::kDisconnected, ReasonCode::kKeepAliveTimeout);
     answer_deadline_ = Instant::max();
     drop_transmit();
     return;
   }
-  if (now < keep_alive_deadline()) return;
   last_sent_ = now;
   last_received_ = now;
   const bool waiting = answer_deadline_ != Instant::max();
+  if (!waiting) answer_deadline_ = now + options_.ack_timeout;
   // Unless one has not even left yet.
   if (has_reply_room() && !(waiting && !transmit().empty())) put_pingreq();
-  if (!waiting) answer_deadline_ = now + options_.ack_timeout;
 }
 
 // The event last polled is done with: what it borrowed is free, and its message is acknowledged

@@ -174,7 +174,7 @@ class Session {
   };
   struct Request {
     std::uint16_t id = 0;
-    RequestState state = RequestState::kPuback;
+    RequestState state{};
     bool due = false;            // its packet must be sent on this connection
     bool sent = false;           // its packet was sent, on this connection or an earlier one
     Qos qos = Qos::kAtMostOnce;  // asked for, of a SUBSCRIBE
@@ -197,10 +197,6 @@ class Session {
     std::uint8_t size = 0;
     std::array<char, kAliasTopicSizeMax> text{};
   };
-  struct Alias {
-    std::uint16_t value = 0;  // 0: none
-    bool known = false;       // to the server
-  };
 
   // How the connection ended, until it is polled.
   struct Ended {
@@ -212,11 +208,10 @@ class Session {
 
   // A PUBLISH between begin and commit.
   struct Draft {
-    std::size_t size = 0;  // 0: there is none
+    MutableBytes packet;  // empty: there is none
     std::uint16_t id = 0;
     Qos qos = Qos::kAtMostOnce;
     bool stored = false;  // in the retransmit memory
-    Alias alias;
   };
 
   // session.cc: link, time, events
@@ -226,26 +221,27 @@ class Session {
   void consume_event();
   bool take_request_event();
   bool take_end_event();
-  [[nodiscard]] Instant request_deadline() const;
-  [[nodiscard]] Instant keep_alive_deadline() const;
 
   // outbound.cc: requests and the transmit memory
   [[nodiscard]] std::size_t reserve() const;
   [[nodiscard]] std::size_t transmit_room() const;
   MutableBytes transmit_tail(std::size_t size);
+  [[nodiscard]] bool has_room(std::size_t size) const;
   [[nodiscard]] bool has_reply_room() const;
   bool options_are_valid() const;
   void write_connect(Writer& writer) const;
+  void put(std::uint8_t first, Bytes body);
   void put_ack(std::uint8_t first_byte, std::uint16_t id, ReasonCode reason);
   void put_disconnect(ReasonCode reason);
   void put_pingreq();
   void pump();
-  bool send_stored(Request& request);
+  ReasonCode send_publish(Bytes packet, bool again);
   [[nodiscard]] ReasonCode server_verdict(std::uint8_t first_byte, std::size_t size) const;
-  [[nodiscard]] Alias alias_of(std::string_view topic) const;
-  void remember_alias(std::string_view topic, Alias alias);
-  std::expected<std::uint16_t, Status> request_packet(Instant now, std::string_view filter,
-                                                      const SubscribeOptions* options);
+  [[nodiscard]] std::uint16_t alias_of(std::string_view topic) const;
+  Request& add_request(std::uint16_t id, RequestState state);
+  Status send_filter(Instant now, RequestState state, std::string_view filter, Bytes options);
+  [[nodiscard]] std::expected<std::uint16_t, Status> last_id_or(Status status) const;
+  Status draft_publish(const Message& message, std::size_t payload_size);
   [[nodiscard]] std::uint16_t next_id() const;
   Request* find_request(std::uint16_t id);
   [[nodiscard]] std::uint16_t count_subscribes() const;
@@ -303,7 +299,7 @@ class Session {
   Instant last_received_{};
   Instant answer_deadline_ = Instant::max();  // of CONNACK, PINGRESP, or of the server's end of the link
   Instant subscribe_deadline_ = Instant::max();
-  Millis keep_alive_{0};
+  Millis silence_max_{0};  // before PINGREQ; 0: off
   Properties properties_;  // of the packet in the receive memory
   std::optional<Ended> ended_;
   Options options_;
