@@ -121,7 +121,7 @@ std::expected<Provisioning, Status> decode_provisioning(Bytes block) {
   if (!as_text(header).starts_with(kProvisioningMagic)) return error(Status::kCorrupt);
   if (load_le<std::uint16_t>(header.data() + kAtVersion) != kVersion) return error(Status::kUnsupported);
   const auto size = load_le<std::uint32_t>(header.data() + kAtSize);
-  if (size > kProvisioningBlockSize - kHeaderSize) return error(Status::kCorrupt);
+  if (size == 0 || size > kProvisioningBlockSize - kHeaderSize) return error(Status::kCorrupt);
   if (size > block.size() - kHeaderSize) return error(Status::kFull);
   const Bytes message = block.subspan(kHeaderSize, size);
   if (crc32(message) != provisioning_crc(block)) return error(Status::kCorrupt);

@@ -58,20 +58,21 @@ Status NodeState::mount(ports::Log& log) {
     return copies[a] != copies[b] ? copies[a] > copies[b] : headers[a].serial > headers[b].serial;
   };
   index_ = better(0, 1) ? 0 : 1;
-  Header next = headers[index_];
-  if (copies[index_] < Copy::kWithoutSession) {
-    next = {};
-    if (copies[index_] == Copy::kBlank) {
-      log.write(ports::LogLevel::kInfo, "node_state_new", {});
-    } else {
-      log.write(ports::LogLevel::kWarning, "node_state_damaged", {{.key = "boot", .number = 1}});
+  const std::uint32_t other = 1 - index_;
+  Header next;
+  if (copies[index_] >= Copy::kWithoutSession) {
+    next = headers[index_];
+    if (copies[other] ==
+        Copy::kWithoutSession) {  // it may have been the later, before its session was damaged
+      next.boot = std::max(next.boot, headers[other].boot);
+      next.serial = std::max(next.serial, headers[other].serial);
+    } else if (copies[other] == Copy::kDamaged) {
+      ++next.boot;  // as much as it may have been ahead
     }
-  }
-  for (std::size_t i = 0; i < 2;
-       ++i) {  // the other one may have been the later, before its session was damaged
-    if (copies[i] < Copy::kWithoutSession) continue;
-    next.boot = std::max(next.boot, headers[i].boot);
-    next.serial = std::max(next.serial, headers[i].serial);
+  } else if (copies[index_] == Copy::kDamaged) {
+    log.write(ports::LogLevel::kWarning, "node_state_damaged", {{.key = "boot", .number = 1}});
+  } else {
+    log.write(ports::LogLevel::kInfo, "node_state_new", {});
   }
   ++next.boot;
   if (copies[index_] == Copy::kWhole && next.session_size > 0) return write(next, std::nullopt);

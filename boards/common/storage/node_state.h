@@ -30,7 +30,7 @@ class NodeState {
 
   // Counts this start; call once, before anything else. kOk: the number in boot() is durable and was never
   // given out before, unless both copies were damaged: then counting begins at 1 again, and a warning says
-  // so. kIo: the storage failed; do not go on with a number that may be given out again.
+  // so. Power cuts and damage to one copy may skip a number. kIo: the storage failed; do not go on.
   Status mount(ports::Log& log);
 
   // The number of this start, from 1.

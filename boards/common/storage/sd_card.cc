@@ -144,6 +144,7 @@ std::uint8_t SdCard::command(std::uint8_t index, std::uint32_t argument) {
   store_be(frame.data() + 1, argument);
   frame[5] = crc7(Bytes(frame).first(5)) | 1;
   spi_.send(frame);
+  polls_left_ -= std::min<std::uint32_t>(frame.size(), polls_left_);  // so that repeating a command ends, too
   if (index == kStopTransmission) (void)poll();  // the byte behind this one is stuffing (7.3.2.2)
   for (int i = 0; i < 9; ++i) {
     const std::uint8_t answer = poll();
