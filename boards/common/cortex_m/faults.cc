@@ -122,7 +122,7 @@ void godwit::assert_failed(const char* file, int line) {
 }
 
 // Called by Fault_Handler. `frame` may lie outside of the stack after an overflow; then it is not read.
-extern "C" void handle_fault(Frame* frame) {
+extern "C" [[gnu::used]] void handle_fault(Frame* frame) {
   const std::uint32_t number = exception_number();
   const std::uint32_t status = kHasFaultStatus ? reg(kFaultStatus) : 0;
   if (step_over_semihosting(frame, number, status)) return;
