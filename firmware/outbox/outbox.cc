@@ -28,6 +28,7 @@
 #include <array>
 #include <bit>
 #include <cstddef>
+#include <cstring>
 #include <optional>
 
 #include "proto/base/assert.h"
@@ -42,45 +43,21 @@ constexpr std::uint32_t kSectorHeaderSize = 56;
 constexpr std::uint32_t kRecordHeaderSize = 8;
 constexpr std::uint32_t kRecordSizeMax = 0x7FFF;
 constexpr std::uint32_t kUnitMax = 512;
+constexpr std::size_t kChunkSize = 64;  // read at once
 // Far above what a flash can live to see; keeps arithmetic on hostile content from wrapping.
 constexpr std::uint64_t kSeqMax = std::uint64_t{1} << 62;
 
-// As it stands in flash; docs/reference/flash.md. Copied as it is, so every target has to be little-endian.
-struct SectorHeader {
-  std::uint32_t magic = kMagic;
-  std::uint8_t version = kVersion;
-  std::uint8_t version_check = static_cast<std::uint8_t>(~kVersion);
-  std::uint8_t unit_log2 = 0;
-  std::uint8_t zero = 0;
-  std::uint32_t sector_size_bytes = 0;
-  std::uint32_t serial = 0;
-  std::uint64_t epoch = 0;
-  std::uint64_t first_seq = 0;
-  std::uint64_t acked_seq = 0;
-  std::uint64_t dropped_records = 0;
-  std::uint32_t held_records = 0;
-  std::uint32_t crc = 0;
-
-  MutableBytes bytes() { return {reinterpret_cast<std::uint8_t*>(this), sizeof *this}; }
-  MutableBytes checked() { return bytes().first(offsetof(SectorHeader, crc)); }
-};
-static_assert(sizeof(SectorHeader) == kSectorHeaderSize && std::endian::native == std::endian::little);
-
-// Offsets in a record header.
-constexpr std::size_t kAtSize = 0, kAtSizeCheck = 2, kAtRecordCrc = 4;
-
-template <std::unsigned_integral T>
-std::uint32_t crc32_le(T value, std::uint32_t crc) {
-  std::array<std::uint8_t, sizeof(T)> bytes{};
-  store_le(bytes.data(), value);
-  return crc32(bytes, crc);
+template <typename T>
+MutableBytes bytes_of(T& value) {
+  return {reinterpret_cast<std::uint8_t*>(&value), sizeof value};
 }
 
 // The CRC of a record is over epoch, size, payload and seq, in this order; its size check is part of the CRC
 // after the first two. So neither payload nor an older log can be taken for records of this one.
 std::uint32_t crc_of_size(Epoch epoch, std::uint16_t size) {
-  return crc32_le(size, crc32_le(epoch.value, 0));
+  return crc32(bytes_of(size), crc32(bytes_of(epoch)));
 }
+std::uint32_t crc_with_seq(std::uint32_t crc, Seq seq) { return crc32(bytes_of(seq), crc); }
 std::uint16_t size_check(std::uint32_t crc) { return static_cast<std::uint16_t>(crc ^ (crc >> 16)); }
 
 // A CRC-32 that is wrong by `difference` because of one flipped bit in the last `bits` bits of its input
@@ -96,18 +73,6 @@ std::optional<std::uint32_t> flipped_bit(std::uint32_t difference, std::uint32_t
 
 bool is_erased(Bytes bytes) {
   return std::ranges::all_of(bytes, [](std::uint8_t byte) { return byte == 0xFF; });
-}
-
-// Makes a header with one flipped bit whole. False: it is not one, or beyond repair.
-bool repair(SectorHeader& header) {
-  if (std::popcount(header.magic ^ kMagic) > 1) return false;
-  const std::uint32_t difference = crc32(header.checked()) ^ header.crc;
-  if (difference == 0 || std::has_single_bit(difference)) return true;
-  const auto bit = flipped_bit(difference, offsetof(SectorHeader, crc) * 8);
-  if (!bit) return false;
-  header.checked()[offsetof(SectorHeader, crc) - 1 - *bit / 8] ^=
-      static_cast<std::uint8_t>(0x80U >> (*bit % 8));
-  return true;
 }
 
 }  // namespace
@@ -147,81 +112,82 @@ std::size_t Outbox::record_size_max() const {
 
 Seq Outbox::oldest_seq() const { return std::max(acked_seq_, held_seq_); }
 
+Status Outbox::read_flash(std::uint32_t serial, std::uint32_t offset, MutableBytes out) {
+  return flash_.read(address(serial, offset), out);
+}
+
 // --- Sectors ---
+
+// Makes a header with one flipped bit whole. False: it is not one, or beyond repair.
+bool Outbox::Sector::repair() {
+  if (std::popcount(magic ^ kMagic) > 1) return false;
+  const std::uint32_t difference = crc32(checked()) ^ crc;
+  if (difference == 0 || std::has_single_bit(difference)) return true;
+  const auto bit = flipped_bit(difference, static_cast<std::uint32_t>(checked().size()) * 8);
+  if (!bit) return false;
+  checked()[checked().size() - 1 - *bit / 8] ^= static_cast<std::uint8_t>(0x80U >> (*bit % 8));
+  return true;
+}
 
 // kCorrupt: no header of a log is here.
 Status Outbox::read_sector(std::uint32_t index, Sector& out) {
   const ports::FlashGeometry& geometry = flash_.geometry();
-  SectorHeader header;
-  const Status status = flash_.read(std::uint64_t{index} * geometry.sector_size_bytes, header.bytes());
+  const Status status = flash_.read(std::uint64_t{index} * geometry.sector_size_bytes, out.bytes());
   if (status != Status::kOk) return status;
-  const bool whole = repair(header);
+  const bool whole = out.repair();
   // Magic and version stay where they are in every version to come. The version stands there twice because
   // one flipped bit must not turn a log into one from the future.
-  if (header.magic == kMagic && header.version > kVersion &&
-      (header.version ^ header.version_check) == 0xFF) {
+  if (out.magic == kMagic && out.version > kVersion && (out.version ^ out.version_check) == 0xFF) {
     return Status::kUnsupported;
   }
-  if (!whole || header.version != kVersion) return Status::kCorrupt;
-  if (header.unit_log2 != std::countr_zero(geometry.program_size_bytes) ||
-      header.sector_size_bytes != geometry.sector_size_bytes) {
+  if (!whole || out.version != kVersion) return Status::kCorrupt;
+  if (out.unit_log2 != std::countr_zero(geometry.program_size_bytes) ||
+      out.size_bytes != geometry.sector_size_bytes) {
     return Status::kUnsupported;
   }
-  const std::uint64_t oldest = header.first_seq - header.held_records;
-  if (header.epoch == 0 || header.acked_seq < kFirstSeq.value || header.acked_seq > oldest ||
-      oldest > header.first_seq || header.first_seq > kSeqMax) {
-    return Status::kCorrupt;
-  }
-  out = {.serial = header.serial,
-         .epoch = {header.epoch},
-         .first_seq = {header.first_seq},
-         .acked_seq = {header.acked_seq},
-         .oldest_seq = {oldest},
-         .dropped_records = header.dropped_records};
-  return Status::kOk;
+  const bool sound = out.epoch.value != 0 && out.acked_seq >= kFirstSeq &&
+                     out.acked_seq <= out.oldest_seq() && out.oldest_seq() <= out.first_seq &&
+                     out.first_seq <= Seq{kSeqMax};
+  return sound ? Status::kOk : Status::kCorrupt;
 }
 
 // The first sector behind `serial` that can be read. kNotFound: that was the active one.
 Status Outbox::next_sector(std::uint32_t serial, Sector& out) {
-  Sector sector;
   while (serial != active_.serial) {
     ++serial;
-    Status status = Status::kOk;
     if (serial == active_.serial) {
-      sector = active_;
-    } else {
-      status = read_sector(index_of(serial), sector);
+      out = active_;
+      return Status::kOk;
     }
-    if (status == Status::kCorrupt) continue;
-    if (status != Status::kOk) return status;
-    if (sector.serial != serial) continue;
-    out = sector;
-    return Status::kOk;
+    const Status status = read_sector(index_of(serial), out);
+    if (status == Status::kCorrupt || (status == Status::kOk && out.serial != serial)) continue;
+    return status;
   }
   return Status::kNotFound;
 }
 
-// Programs `head` and `payload`, one behind the other, filling up the last unit. The inner units of the
-// payload go straight from where they are; only the first and the last one are put together here.
-Status Outbox::program(std::uint64_t at, Bytes head, Bytes payload) {
+// Programs `head` and `tail`, one behind the other, and fills up the last unit.
+// Precondition: they fill no more than one unit, or `tail` ends a unit.
+Status Outbox::program_padded(std::uint64_t at, Bytes head, Bytes tail) {
   std::array<std::uint8_t, kUnitMax> unit{};
-  const std::uint32_t first_size = padded(head.size());
-  const auto first = MutableBytes(unit).first(first_size);
-  std::ranges::fill(first, std::uint8_t{0xFF});
-  std::ranges::copy(head, first.begin());
-  const std::size_t with_head = std::min<std::size_t>(payload.size(), first_size - head.size());
-  std::ranges::copy(payload.first(with_head), first.begin() + static_cast<std::ptrdiff_t>(head.size()));
-  Status status = flash_.program(at, first);
-  at += first_size;
+  const auto used = MutableBytes(unit).first(padded(head.size() + tail.size()));
+  std::memset(used.data(), 0xFF, used.size());
+  std::memcpy(used.data(), head.data(), head.size());
+  if (!tail.empty()) std::memcpy(used.data() + head.size(), tail.data(), tail.size());
+  return flash_.program(at, used);
+}
 
+// The same for payloads of any size, whose inner units go straight from where they are.
+Status Outbox::program(std::uint64_t at, Bytes head, Bytes payload) {
+  const std::uint32_t first_size = padded(head.size());
+  const std::size_t with_head = std::min<std::size_t>(payload.size(), first_size - head.size());
+  Status status = program_padded(at, head, payload.first(with_head));
+  at += first_size;
   const Bytes rest = payload.subspan(with_head);
   const std::size_t whole = rest.size() & ~std::size_t{flash_.geometry().program_size_bytes - 1};
   if (status == Status::kOk && whole > 0) status = flash_.program(at, rest.first(whole));
   if (status == Status::kOk && whole < rest.size()) {
-    const auto last = MutableBytes(unit).first(flash_.geometry().program_size_bytes);
-    std::ranges::fill(last, std::uint8_t{0xFF});
-    std::ranges::copy(rest.subspan(whole), last.begin());
-    status = flash_.program(at + whole, last);
+    status = program_padded(at + whole, rest.subspan(whole), {});
   }
   return status;
 }
@@ -249,28 +215,25 @@ Status Outbox::open_sector(Epoch epoch, std::uint32_t spare_sectors) {
   if (status != Status::kOk) return status;
   const ports::FlashGeometry& geometry = flash_.geometry();
   const std::uint32_t index = (active_index_ + 1) % geometry.sector_count;
-  const Sector sector{.serial = active_.serial + 1,
-                      .epoch = epoch,
-                      .first_seq = next_seq_,
-                      .acked_seq = acked_seq_,
-                      .oldest_seq = oldest_seq(),
-                      .dropped_records = stats_.dropped_records};
-  SectorHeader header{.unit_log2 = static_cast<std::uint8_t>(std::countr_zero(geometry.program_size_bytes)),
-                      .sector_size_bytes = geometry.sector_size_bytes,
-                      .serial = sector.serial,
-                      .epoch = sector.epoch.value,
-                      .first_seq = sector.first_seq.value,
-                      .acked_seq = sector.acked_seq.value,
-                      .dropped_records = sector.dropped_records,
-                      .held_records = static_cast<std::uint32_t>(sector.first_seq - sector.oldest_seq)};
-  header.crc = crc32(header.checked());
+  Sector sector{.magic = kMagic,
+                .version = kVersion,
+                .version_check = static_cast<std::uint8_t>(~kVersion),
+                .unit_log2 = static_cast<std::uint8_t>(std::countr_zero(geometry.program_size_bytes)),
+                .size_bytes = geometry.sector_size_bytes,
+                .serial = active_.serial + 1,
+                .epoch = epoch,
+                .first_seq = next_seq_,
+                .acked_seq = acked_seq_,
+                .dropped_records = stats_.dropped_records,
+                .held_records = static_cast<std::uint32_t>(next_seq_ - oldest_seq())};
+  sector.crc = crc32(sector.checked());
 
   // Whatever fails from here on, nothing is added to the present sector any more: the header of the new one
   // may have been written, and it says with which seq the present one ends.
   end_ = geometry.sector_size_bytes;
   status = flash_.erase(index);
   if (status == Status::kOk) {
-    status = program(std::uint64_t{index} * geometry.sector_size_bytes, header.bytes(), {});
+    status = program(std::uint64_t{index} * geometry.sector_size_bytes, sector.bytes(), {});
   }
   if (status == Status::kOk) status = flash_.flush();
   if (status != Status::kOk) return Status::kIo;
@@ -286,14 +249,10 @@ Status Outbox::open_sector(Epoch epoch, std::uint32_t spare_sectors) {
 // --- Recovery ---
 
 Status Outbox::draw_epoch(Epoch& out) {
-  std::array<std::uint8_t, sizeof(Epoch::value)> bytes{};
   // A source that yields zeros again and again is broken, so there is an end to asking.
   for (int attempt = 0; attempt < 4; ++attempt) {
-    if (entropy_.fill(bytes) != Status::kOk) break;
-    const Epoch epoch{load_le<std::uint64_t>(bytes.data())};
-    if (epoch.value == 0 || epoch == epoch_) continue;
-    out = epoch;
-    return Status::kOk;
+    if (entropy_.fill(bytes_of(out)) != Status::kOk) break;
+    if (out.value != 0 && out != epoch_) return Status::kOk;
   }
   return Status::kIo;
 }
@@ -359,24 +318,23 @@ Status Outbox::scan_active() {
 Status Outbox::skip_used_tail() {
   const ports::FlashGeometry& geometry = flash_.geometry();
   const std::uint32_t limit = geometry.sector_size_bytes;
-  std::array<std::uint8_t, 64> chunk{};
+  std::array<std::uint8_t, kChunkSize> chunk{};
   std::uint32_t used = end_;
   std::uint32_t begun = end_;  // the next place where a record may have been begun
-  std::uint64_t spent = 0;
+  std::uint32_t spent = 0;
   for (std::uint32_t at = end_; at < limit;) {
     // A whole header is read where one may begin.
     const auto part =
         MutableBytes(chunk).first(std::min<std::size_t>(chunk.size(), (at < begun ? begun : limit) - at));
-    const Status status = flash_.read(address(active_.serial, at), part);
+    const Status status = read_flash(active_.serial, at, part);
     if (status != Status::kOk) return status;
     // A cut can hit units that read as erased all the same: a header not yet begun, or the rest of a record,
     // of which 0xFF may have been written.
     if (at == begun && fits(at, 0)) {
-      const auto size = load_le<std::uint16_t>(&part[kAtSize]);
-      const bool checks =
-          load_le<std::uint16_t>(&part[kAtSizeCheck]) == size_check(crc_of_size(active_.epoch, size));
-      if (checks && size > 0 && fits(at, size)) {
-        begun = at + extent(size);
+      RecordHeader header;
+      std::memcpy(&header, part.data(), sizeof header);
+      if (is_plausible(active_, at, header)) {
+        begun = at + extent(header.size_bytes);
         used = std::max(used, begun);
         ++spent;
       } else if (at == end_) {
@@ -387,7 +345,7 @@ Status Outbox::skip_used_tail() {
       ++at;
       if (byte == 0xFF) continue;
       used = std::max(used, at + geometry.program_size_bytes);
-      spent = std::max<std::uint64_t>(spent, 1);
+      spent = std::max(spent, std::uint32_t{1});
     }
   }
   next_seq_ = next_seq_ + spent;
@@ -395,7 +353,7 @@ Status Outbox::skip_used_tail() {
   if (held_sectors_ == geometry.sector_count) return Status::kOk;
 
   const auto header = MutableBytes(chunk).first(kSectorHeaderSize);
-  const Status status = flash_.read(address(active_.serial + 1, 0), header);
+  const Status status = read_flash(active_.serial + 1, 0, header);
   if (!is_erased(header)) end_ = limit;  // its opening was cut off
   return status;
 }
@@ -415,8 +373,8 @@ Status Outbox::mount() {
   if (status == Status::kOk) status = skip_used_tail();
   // An opening that was cut off had given up the oldest sector, and could not write down any more whether its
   // records were acked. They count as dropped unless ack() goes past them before anybody has asked for them.
-  presumed_seq_ = active_.oldest_seq;
-  presumed_end_ = std::max(held_seq_, active_.oldest_seq);
+  presumed_seq_ = active_.oldest_seq();
+  presumed_end_ = std::max(held_seq_, presumed_seq_);
   stats_.dropped_records += presumed_end_ - presumed_seq_;
   GODWIT_ASSERT(end_ <= geometry.sector_size_bytes);
   return status;
@@ -441,15 +399,14 @@ Status Outbox::write_record(Bytes payload) {
   }
   const auto size = static_cast<std::uint16_t>(payload.size());
   const std::uint32_t size_crc = crc_of_size(active_.epoch, size);
-  std::array<std::uint8_t, kRecordHeaderSize> header{};
-  store_le(&header[kAtSize], size);
-  store_le(&header[kAtSizeCheck], size_check(size_crc));
-  store_le(&header[kAtRecordCrc], crc32_le(next_seq_.value, crc32(payload, size_crc)));
+  RecordHeader header{.size_bytes = size,
+                      .size_check = size_check(size_crc),
+                      .crc = crc_with_seq(crc32(payload, size_crc), next_seq_)};
 
   // Moved on even if this fails: what may have been programmed is not programmed again.
   const std::uint64_t at = address(active_.serial, end_);
   end_ += extent(payload.size());
-  Status status = program(at, header, payload);
+  Status status = program(at, bytes_of(header), payload);
   if (status == Status::kOk) status = flash_.flush();
   if (status != Status::kOk) return Status::kIo;
   next_seq_ = next_seq_ + 1;
@@ -474,34 +431,31 @@ Status Outbox::begin_epoch() {
 
 // --- Reading ---
 
-// Continues `crc` over `size` bytes of the flash.
-Status Outbox::continue_crc(std::uint64_t at, std::size_t size, std::uint32_t& crc) {
-  std::array<std::uint8_t, 64> chunk{};
-  while (size > 0) {
-    const auto part = MutableBytes(chunk).first(std::min(size, chunk.size()));
-    const Status status = flash_.read(at, part);
-    if (status != Status::kOk) return status;
-    crc = crc32(part, crc);
-    at += part.size();
-    size -= part.size();
-  }
-  return Status::kOk;
+// Whether this may be the header of a record at `offset`: its size fits, and is confirmed by its check.
+bool Outbox::is_plausible(const Sector& sector, std::uint32_t offset, const RecordHeader& header) const {
+  return header.size_bytes > 0 && header.size_bytes <= kRecordSizeMax && fits(offset, header.size_bytes) &&
+         header.size_check == size_check(crc_of_size(sector.epoch, header.size_bytes));
 }
 
 // The record at `offset`, if its CRC holds for one of the `most` seqs from `least` on. kNotFound: none.
-Status Outbox::verify(const Sector& sector, std::uint32_t offset, Bytes header, Seq least, std::uint64_t most,
-                      Record& out) {
-  const auto size = load_le<std::uint16_t>(&header[kAtSize]);
-  if (size == 0 || size > kRecordSizeMax || !fits(offset, size)) return Status::kNotFound;
-  std::uint32_t crc = crc_of_size(sector.epoch, size);
-  if (load_le<std::uint16_t>(&header[kAtSizeCheck]) != size_check(crc)) return Status::kNotFound;
-  const Status status = continue_crc(address(sector.serial, offset + kRecordHeaderSize), size, crc);
-  if (status != Status::kOk) return status;
-  for (std::uint64_t i = 0; i < most; ++i) {
-    if (crc32_le(least.value + i, crc) == load_le<std::uint32_t>(&header[kAtRecordCrc])) {
-      out = {.seq = least + i, .offset = offset, .size_bytes = size};
-      return Status::kOk;
-    }
+Status Outbox::verify(const Sector& sector, std::uint32_t offset, const RecordHeader& header, Seq least,
+                      std::uint32_t most, Record& out) {
+  if (!is_plausible(sector, offset, header)) return Status::kNotFound;
+  std::uint32_t crc = crc_of_size(sector.epoch, header.size_bytes);
+  std::uint32_t at = offset + kRecordHeaderSize;
+  std::array<std::uint8_t, kChunkSize> chunk{};
+  for (std::uint32_t left = header.size_bytes; left > 0;) {
+    const auto part = MutableBytes(chunk).first(std::min<std::size_t>(left, chunk.size()));
+    const Status status = read_flash(sector.serial, at, part);
+    if (status != Status::kOk) return status;
+    crc = crc32(part, crc);
+    at += static_cast<std::uint32_t>(part.size());
+    left -= static_cast<std::uint32_t>(part.size());
+  }
+  for (; most > 0; --most, least = least + 1) {
+    if (crc_with_seq(crc, least) != header.crc) continue;
+    out = {.seq = least, .offset = offset, .size_bytes = header.size_bytes};
+    return Status::kOk;
   }
   return Status::kNotFound;
 }
@@ -510,10 +464,10 @@ Status Outbox::verify(const Sector& sector, std::uint32_t offset, Bytes header, 
 Status Outbox::find(const Sector& sector, std::uint32_t offset, Seq least, Record& out) {
   const std::uint32_t unit = flash_.geometry().program_size_bytes;
   const std::uint32_t limit = sector.serial == active_.serial ? end_ : flash_.geometry().sector_size_bytes;
-  std::array<std::uint8_t, 64> chunk{};
+  std::array<std::uint8_t, kChunkSize> chunk{};
   for (std::uint32_t at = offset; at + extent(1) <= limit;) {
     const auto part = MutableBytes(chunk).first(std::min<std::size_t>(chunk.size(), limit - at));
-    Status status = flash_.read(address(sector.serial, at), part);
+    Status status = read_flash(sector.serial, at, part);
     if (status != Status::kOk) return status;
     if (is_erased(part)) {
       // A header that begins in this part and ends behind it may be one.
@@ -523,8 +477,10 @@ Status Outbox::find(const Sector& sector, std::uint32_t offset, Seq least, Recor
     }
     // The bytes that were skipped can have been so many records; one more seq because `least` may be taken
     // already.
-    const std::uint64_t most = (at - offset) / extent(1) + 2;
-    status = verify(sector, at, part, least, most, out);
+    const std::uint32_t most = (at - offset) / extent(1) + 2;
+    RecordHeader header;
+    std::memcpy(&header, part.data(), sizeof header);
+    status = verify(sector, at, header, least, most, out);
     if (status != Status::kNotFound) return status;
     at += unit;
   }
@@ -534,29 +490,26 @@ Status Outbox::find(const Sector& sector, std::uint32_t offset, Seq least, Recor
 // Sets the cursor to the sector that `seq` would be in. Precondition: oldest_seq() <= seq < next_seq().
 Status Outbox::enter_sector(Seq seq) {
   const bool forward = cursor_.valid && cursor_.sector.serial >= oldest_serial() && seq >= cursor_.seq;
-  Sector sector = cursor_.sector;
-  if (!forward) {
-    const Status status = next_sector(oldest_serial() - 1, sector);
-    if (status != Status::kOk) return status;
-  }
   cursor_.valid = false;
-  Seq end = next_seq_;
-  while (sector.serial != active_.serial) {
-    Sector next;
-    const Status status = next_sector(sector.serial, next);
+  if (!forward) {
+    const Status status = next_sector(oldest_serial() - 1, cursor_.sector);
     if (status != Status::kOk) return status;
-    end = next.first_seq;
-    if (end > seq) break;
-    sector = next;
-    end = next_seq_;
   }
-  cursor_ = Cursor{.valid = true,
-                   .sector = sector,
-                   .end_seq = end,
-                   .seq = sector.first_seq,
-                   .offset = padded(kSectorHeaderSize),
-                   .record = {},
-                   .ahead = {}};
+  cursor_.end_seq = next_seq_;
+  while (cursor_.sector.serial != active_.serial) {
+    Sector next;
+    const Status status = next_sector(cursor_.sector.serial, next);
+    if (status != Status::kOk) return status;
+    if (next.first_seq > seq) {
+      cursor_.end_seq = next.first_seq;
+      break;
+    }
+    cursor_.sector = next;
+  }
+  cursor_.valid = true;
+  cursor_.seq = cursor_.sector.first_seq;
+  cursor_.offset = padded(kSectorHeaderSize);
+  cursor_.record = cursor_.ahead = {};
   return Status::kOk;
 }
 
@@ -594,12 +547,14 @@ Entry Outbox::loss(Seq first, Seq end, LossReason reason) {
   return {.kind = Entry::Kind::kLoss, .seq = first, .count = end - first, .size_bytes = 0, .reason = reason};
 }
 
-std::expected<Entry, Status> Outbox::peek(Seq seq) {
-  if (seq >= next_seq_) return std::unexpected(Status::kNotFound);
-  if (seq < acked_seq_) return loss(seq, acked_seq_, LossReason::kNotHeld);
-  if (seq < held_seq_) {
-    presumed_seq_ = presumed_end_;
-    return loss(seq, held_seq_, LossReason::kDroppedFull);
+Status Outbox::look(Seq seq, Entry& out) {
+  if (seq >= next_seq_) return Status::kNotFound;
+  if (seq < oldest_seq()) {
+    const bool acked = seq < acked_seq_;
+    if (!acked) presumed_seq_ = presumed_end_;
+    out =
+        acked ? loss(seq, acked_seq_, LossReason::kNotHeld) : loss(seq, held_seq_, LossReason::kDroppedFull);
+    return Status::kOk;
   }
 
   if (cursor_.valid && cursor_.sector.serial == active_.serial) cursor_.end_seq = next_seq_;
@@ -607,41 +562,60 @@ std::expected<Entry, Status> Outbox::peek(Seq seq) {
                     seq < cursor_.end_seq;
   Status status = here ? Status::kOk : enter_sector(seq);
   while (status == Status::kOk) {
-    if (cursor_.record.size_bytes == 0) {
+    const Record& record = cursor_.record;
+    if (record.size_bytes == 0) {
       status = advance();
       if (status != Status::kOk) break;
-      if (cursor_.record.size_bytes == 0) return loss(seq, cursor_.end_seq, LossReason::kCorrupt);
     }
-    const Record& record = cursor_.record;
-    if (seq < record.seq) return loss(seq, record.seq, LossReason::kCorrupt);
-    if (seq == record.seq) {
-      return Entry{.kind = Entry::Kind::kRecord, .seq = seq, .count = 1, .size_bytes = record.size_bytes};
+    const Seq next = record.size_bytes == 0 ? cursor_.end_seq : record.seq;
+    if (seq < next) {
+      out = loss(seq, next, LossReason::kCorrupt);
+      return Status::kOk;
+    }
+    if (seq == next) {
+      out = {.seq = seq, .size_bytes = record.size_bytes};
+      return Status::kOk;
     }
     cursor_.seq = record.seq + 1;
     cursor_.offset = end_of(record);
     cursor_.record = {};
   }
   cursor_.valid = false;
-  return std::unexpected(status);
+  return status;
+}
+
+std::expected<Entry, Status> Outbox::peek(Seq seq) {
+  Entry entry;
+  const Status status = look(seq, entry);
+  if (status != Status::kOk) return std::unexpected(status);
+  return entry;
 }
 
 std::expected<Entry, Status> Outbox::read(Seq seq, MutableBytes out) {
-  const auto entry = peek(seq);
-  if (!entry || entry->kind != Entry::Kind::kRecord) return entry;
-  if (out.size() < entry->size_bytes) return std::unexpected(Status::kInvalidArgument);
-  const std::uint64_t at = address(cursor_.sector.serial, cursor_.record.offset);
-  const auto payload = out.first(entry->size_bytes);
-  std::array<std::uint8_t, kRecordHeaderSize> header{};
-  Status status = flash_.read(at, header);
-  if (status == Status::kOk) status = flash_.read(at + kRecordHeaderSize, payload);
+  Entry entry;
+  Status status = look(seq, entry);
+  if (status == Status::kOk && entry.kind == Entry::Kind::kRecord) status = read_record(entry, out);
   if (status != Status::kOk) return std::unexpected(status);
-  // Checked when the cursor came here, and again now: these bytes are the ones that are handed out.
+  return entry;
+}
+
+// Reads the record under the cursor. It was checked when the cursor came here, and is again: these bytes are
+// the ones that are handed out.
+Status Outbox::read_record(Entry& entry, MutableBytes out) {
+  if (out.size() < entry.size_bytes) return Status::kInvalidArgument;
+  const std::uint32_t serial = cursor_.sector.serial;
+  const std::uint32_t at = cursor_.record.offset;
+  const auto payload = out.first(entry.size_bytes);
+  RecordHeader header;
+  Status status = read_flash(serial, at, bytes_of(header));
+  if (status == Status::kOk) status = read_flash(serial, at + kRecordHeaderSize, payload);
+  if (status != Status::kOk) return status;
   const std::uint32_t size_crc =
       crc_of_size(cursor_.sector.epoch, static_cast<std::uint16_t>(payload.size()));
-  if (crc32_le(seq.value, crc32(payload, size_crc)) != load_le<std::uint32_t>(&header[kAtRecordCrc])) {
-    return loss(seq, seq + 1, LossReason::kCorrupt);
+  if (crc_with_seq(crc32(payload, size_crc), entry.seq) != header.crc) {
+    entry = loss(entry.seq, entry.seq + 1, LossReason::kCorrupt);
   }
-  return entry;
+  return Status::kOk;
 }
 
 }  // namespace godwit::outbox

@@ -7,6 +7,7 @@
 // program unit). Theory of operation: outbox.cc. Format: docs/reference/flash.md.
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <expected>
@@ -82,14 +83,34 @@ class Outbox {
   [[nodiscard]] const Stats& stats() const { return stats_; }
 
  private:
-  // What the header of a sector says.
+  // The header of a sector, as it stands in flash (docs/reference/flash.md). Copied as it is, so every target
+  // has to be little-endian.
   struct Sector {
+    std::uint32_t magic = 0;
+    std::uint8_t version = 0;
+    std::uint8_t version_check = 0;
+    std::uint8_t unit_log2 = 0;
+    std::uint8_t zero = 0;
+    std::uint32_t size_bytes = 0;
     std::uint32_t serial = 0;  // counts the sectors opened since the log was formatted
     Epoch epoch;               // of the log when the sector was opened; keys the checks of its records
     Seq first_seq;             // of its first record
     Seq acked_seq;             // the rest: the state of the log when the sector was opened
-    Seq oldest_seq;
     std::uint64_t dropped_records = 0;
+    std::uint32_t held_records = 0;  // in the sectors before
+    std::uint32_t crc = 0;           // of all before it
+
+    [[nodiscard]] Seq oldest_seq() const { return {first_seq.value - held_records}; }
+    MutableBytes bytes() { return {reinterpret_cast<std::uint8_t*>(this), sizeof *this}; }
+    MutableBytes checked() { return bytes().first(sizeof *this - sizeof crc); }
+    bool repair();
+  };
+  static_assert(sizeof(Sector) == 56);
+  // What stands in front of a record in flash.
+  struct RecordHeader {
+    std::uint16_t size_bytes = 0;  // of the payload
+    std::uint16_t size_check = 0;
+    std::uint32_t crc = 0;
   };
   // Where a record stands in its sector. Size 0: there is none.
   struct Record {
@@ -118,7 +139,8 @@ class Outbox {
   }
   [[nodiscard]] bool fits(std::uint32_t offset, std::size_t payload_size) const;
 
-  // Those with an `out` set it when they return kOk, and only then.
+  // What they leave in `out` counts only if they return kOk; a Record stays as it was otherwise.
+  Status read_flash(std::uint32_t serial, std::uint32_t offset, MutableBytes out);
   Status read_sector(std::uint32_t index, Sector& out);
   Status next_sector(std::uint32_t serial, Sector& out);
   Status find_ring();
@@ -129,14 +151,18 @@ class Outbox {
   Status open_sector(Epoch epoch, std::uint32_t spare_sectors);
   Status write_record(Bytes payload);
   Status program(std::uint64_t at, Bytes head, Bytes payload);
+  Status program_padded(std::uint64_t at, Bytes head, Bytes tail);
   Status draw_epoch(Epoch& out);
 
-  Status continue_crc(std::uint64_t at, std::size_t size, std::uint32_t& crc);
-  Status verify(const Sector& sector, std::uint32_t offset, Bytes header, Seq least, std::uint64_t most,
-                Record& out);
+  [[nodiscard]] bool is_plausible(const Sector& sector, std::uint32_t offset,
+                                  const RecordHeader& header) const;
+  Status verify(const Sector& sector, std::uint32_t offset, const RecordHeader& header, Seq least,
+                std::uint32_t most, Record& out);
   Status find(const Sector& sector, std::uint32_t offset, Seq least, Record& out);
   Status enter_sector(Seq seq);
   Status advance();
+  Status look(Seq seq, Entry& out);
+  Status read_record(Entry& entry, MutableBytes out);
   Entry loss(Seq first, Seq end, LossReason reason);
 
   ports::Flash& flash_;
@@ -156,6 +182,6 @@ class Outbox {
   std::uint32_t end_ = 0;           // where the next record goes in the active sector
   Cursor cursor_;
 };
-static_assert(sizeof(Outbox) <= 512);
+static_assert(sizeof(Outbox) <= 512 && std::endian::native == std::endian::little);
 
 }  // namespace godwit::outbox
