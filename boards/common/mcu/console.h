@@ -17,7 +17,7 @@ inline constexpr std::string_view kConsoleHelp =
     "status                            how the board is, as lines of key=value\n"
     "log debug|info|warning|error      what is logged from now on; the rest is not\n"
     "fault hard|assert|hang|stack      crashes on purpose; the next hello tells of it\n"
-    "reset                             starts again; samples of an unfinished record are lost\n";
+    "reset                             stops in order and starts again\n";
 
 class LineReader {
  public:

@@ -39,6 +39,7 @@ constexpr Millis kOverdueMax{4'000};
 constexpr Millis kRetryInterval{5'000};  // of what keeps the board from starting
 constexpr Millis kHealthInterval{1'000};
 constexpr Millis kSleepMax{1'000};
+constexpr Millis kStopMax{5'000};      // an orderly stop before a reset takes so long
 constexpr Millis kTimeWaitMax{5'000};  // the first connection waits so long for the time of day
 constexpr Millis kDefaultPeriod{1'000};
 constexpr std::uint16_t kDefaultRows = 16;
@@ -128,9 +129,10 @@ class Node {
   std::optional<TlsClient> tls_;
   std::optional<McuLink> link_;
   std::optional<Connection> connection_;
-  bool running_ = false;            // device_ is there
-  std::optional<Instant> time_by_;  // the first connection waits for the time of day until then
-  bool connecting_ = false;         // that is over
+  bool running_ = false;             // device_ is there
+  std::optional<Instant> time_by_;   // the first connection waits for the time of day until then
+  bool connecting_ = false;          // that is over
+  std::optional<Instant> reset_by_;  // asked for
   // The provisioning block is read where the device will be: they are never needed at once.
   union {
     std::array<std::uint8_t, codec::kProvisioningBlockSize> block_{};
@@ -151,6 +153,7 @@ void Node::run() {
   for (;;) {
     const Instant now = board_.now();
     turn(now);
+    if (reset_by_ && (link_->is_closed() || now >= *reset_by_)) board_.reset();
     const Instant due = next_deadline(now);
     const auto work = device_.next_deadline();
     if (!work || now < *work + kOverdueMax) board_.feed_watchdog();
@@ -440,7 +443,11 @@ void Node::obey(const Command& command, Instant now) {
     case Command::Kind::kFault:
       provoke(command.fault);
     case Command::Kind::kReset:
-      board_.reset();
+      if (!running_) board_.reset();
+      if (reset_by_) break;
+      device_.stop(now);
+      reset_by_ = now + kStopMax;
+      break;
   }
 }
 
