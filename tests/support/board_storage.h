@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// The storage file of a board as the host sees it while the board is off: who it is, and what its outbox
+// holds, read with the outbox itself.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <string>
+
+#include "proto/codec/provisioning.h"
+#include "tests/support/qemu_board.h"
+
+namespace godwit::test {
+
+struct StoredOutbox {
+  std::uint64_t epoch = 0;
+  std::uint64_t oldest_seq = 1;
+  std::uint64_t next_seq = 1;
+  std::uint64_t lost = 0;  // records from oldest_seq on that are damaged or were dropped
+  std::map<std::uint64_t, std::string> records;  // seq -> batch, as recorded
+};
+
+// Reads a copy of the file, so that what recovery writes does not reach it.
+[[nodiscard]] StoredOutbox read_outbox(const QemuModel& model, const std::filesystem::path& storage);
+
+// Appends copies of its oldest record to the outbox until it is full but for one sector. Returns its
+// next_seq. Throws if it holds no record.
+std::uint64_t fill_outbox(const QemuModel& model, const std::filesystem::path& storage);
+
+// Replaces the provisioning block by a changed one. What `change` puts in has to live until the call returns.
+void change_provisioning(const std::filesystem::path& storage,
+                         const std::function<void(codec::Provisioning&)>& change);
+// Overwrites bytes of the file.
+void overwrite(const std::filesystem::path& storage, std::uint64_t offset, const std::string& bytes);
+
+}  // namespace godwit::test

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// A board that QEMU plays: a firmware image, a file as its storage, a network whose 10.0.2.2 is this
+// machine's loopback, and a serial console. It can be killed as a power cut does and started again on the
+// same storage.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "firmware/ports/flash.h"
+#include "tests/support/process.h"
+
+namespace godwit::test {
+
+// A kind of board: boards/<name>.
+struct QemuModel {
+  const char* name = "";
+  const char* machine = "";
+  const char* nic = "";
+  ports::FlashGeometry storage{};  // of the whole file; QEMU takes powers of two only
+
+  [[nodiscard]] std::uint64_t storage_bytes() const {
+    return std::uint64_t{storage.sector_size_bytes} * storage.sector_count;
+  }
+};
+// An SD card, as small as is useful.
+inline constexpr QemuModel kLm3s6965{
+    .name = "qemu_lm3s6965",
+    .machine = "lm3s6965evb",
+    .nic = "stellaris",
+    .storage = {.sector_size_bytes = 16'384, .sector_count = 64, .program_size_bytes = 512}};
+// All of the board's PSRAM.
+inline constexpr QemuModel kMps2An385{
+    .name = "qemu_mps2_an385",
+    .machine = "mps2-an385",
+    .nic = "lan9118",
+    .storage = {.sector_size_bytes = 4'096, .sector_count = 4'096, .program_size_bytes = 16}};
+
+// The image that the build has made; the environment's GODWIT_IMAGES_DIR names another folder to take it
+// from.
+[[nodiscard]] std::filesystem::path image_of(std::string_view name);
+
+class QemuBoard {
+ public:
+  struct Options {
+    const QemuModel& model;
+    std::filesystem::path storage;  // must exist, with model.storage_bytes()
+    unsigned number = 1;            // makes its MAC address: no two alike on one network
+    std::string image;              // another one than the model's
+    std::vector<std::string> more;  // further arguments of QEMU
+  };
+
+  // Nothing runs yet.
+  explicit QemuBoard(Options options);
+
+  // Power on. Throws if QEMU does not start; what the image does is another matter.
+  void start();
+  // SIGKILL to QEMU: power off at this moment. The storage file keeps what was written.
+  void kill();
+  [[nodiscard]] bool running();
+
+  // The network cable.
+  void set_link(bool up);
+
+  // The console. A line is sent with its end.
+  void type(std::string_view line);
+  // As Process::wait_for_line(), in what this start has printed; `from` as console().size().
+  [[nodiscard]] std::optional<std::string> wait_for_line(std::string_view text,
+                                                         std::chrono::milliseconds timeout,
+                                                         std::size_t from = 0);
+  // What this start has printed.
+  [[nodiscard]] std::string console() const;
+  // What the console's command `status` says now, by key. Throws if it does not answer.
+  [[nodiscard]] std::map<std::string, std::string> status();
+  // Waits until `status` says key=value. Returns the last value at the deadline.
+  [[nodiscard]] std::string wait_for_status(const std::string& key, const std::string& value,
+                                            std::chrono::milliseconds timeout);
+
+  // What all starts have printed, the oldest cut off.
+  [[nodiscard]] std::string log_tail() const;
+  [[nodiscard]] const Options& options() const { return options_; }
+
+ private:
+  [[nodiscard]] std::vector<std::string> command() const;
+  // One command of QEMU's monitor, as JSON; throws if it is refused.
+  void monitor(const std::string& command);
+
+  Options options_;
+  TempDir dir_;
+  std::filesystem::path monitor_;
+  std::string past_log_;
+  unsigned starts_ = 0;
+  std::unique_ptr<Process> process_;
+};
+
+}  // namespace godwit::test
