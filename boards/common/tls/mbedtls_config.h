@@ -3,20 +3,22 @@
 //
 // A build for a board (GODWIT_CROSS) takes its sizes from board_limits.h. On boards there is no malloc
 // (TlsArena), no formatted output, and of algorithms one each: ECDSA P-256, SHA-256, AES-128, certificates in
-// DER. That is what the gateway issues, and 128 bits of security throughout; each further algorithm costs
-// flash and makes nothing stronger. Hosts know P-384, RSA, AES-256 and PEM as well, to talk to brokers of
-// others.
+// DER. That is what the gateway issues and 128 bits of security throughout; more algorithms cost flash and
+// make nothing stronger. Hosts know P-384, RSA, AES-256 and PEM as well, to talk to brokers of others.
 //
-// Knobs:
-//   GODWIT_TLS_IN_CONTENT_LEN   largest TLS record taken, default 16384 (what a server may send). Each
-//   connection has
-//                               a buffer of this size (see TlsClient). A board bounds what the broker sends
-//                               by MQTT's Maximum Packet Size and the length of the broker's certificate
-//                               chain: 2048 is enough for one certificate.
-//   GODWIT_TLS_OUT_CONTENT_LEN  largest TLS record sent, default 4096; 1024 is enough for one client
-//   certificate. GODWIT_TLS_SMALL            smaller and slower tables, for boards that are short of flash
-//   and RAM. GODWIT_TLS_12_ONLY          without TLS 1.3, which needs a quarter more flash and half as much
-//   RAM again.
+// What a board may define:
+//
+// GODWIT_TLS_IN_CONTENT_LEN: the largest TLS record taken, 16384 if not defined (what a server may send).
+// Each connection has a buffer of this size. A board bounds what the broker sends by MQTT's Maximum Packet
+// Size and the length of the broker's certificate chain: 2048 is enough for one certificate.
+//
+// GODWIT_TLS_OUT_CONTENT_LEN: the largest TLS record sent, 4096 if not defined; 1024 is enough for one client
+// certificate.
+//
+// GODWIT_TLS_SMALL: smaller and slower tables: 5 KB of flash and 1 KB of RAM less, handshakes take half as
+// long again.
+//
+// GODWIT_TLS_12_ONLY: without TLS 1.3, which needs half as much flash and half as much RAM again.
 #pragma once
 
 #if defined(GODWIT_CROSS)
@@ -48,7 +50,7 @@
 #define MBEDTLS_GCM_C
 #define MBEDTLS_CIPHER_C
 #define MBEDTLS_MD_C
-#define MBEDTLS_SHA256_C
+#define MBEDTLS_SHA256_C  // not SHA256_SMALLER: 1.4 KB less, but resuming takes a third more
 #define MBEDTLS_CTR_DRBG_C
 #define MBEDTLS_BIGNUM_C
 #define MBEDTLS_ECP_C
@@ -87,7 +89,6 @@
 #endif
 
 #if defined(GODWIT_TLS_SMALL)
-#define MBEDTLS_SHA256_SMALLER
 #define MBEDTLS_AES_FEWER_TABLES
 #define MBEDTLS_ECP_WINDOW_SIZE 2
 #define MBEDTLS_ECP_FIXED_POINT_OPTIM 0
@@ -102,9 +103,7 @@
 #define MBEDTLS_SSL_EXTENDED_MASTER_SECRET
 #define MBEDTLS_KEY_EXCHANGE_ECDHE_ECDSA_ENABLED
 #define MBEDTLS_SSL_SERVER_NAME_INDICATION
-#define MBEDTLS_SSL_SESSION_TICKETS
 #define MBEDTLS_SSL_MAX_FRAGMENT_LENGTH
-#define MBEDTLS_SSL_VARIABLE_BUFFER_LENGTH
 #if !defined(GODWIT_TLS_IN_CONTENT_LEN)
 #define GODWIT_TLS_IN_CONTENT_LEN 16384
 #endif
@@ -113,14 +112,27 @@
 #endif
 #define MBEDTLS_SSL_IN_CONTENT_LEN GODWIT_TLS_IN_CONTENT_LEN
 #define MBEDTLS_SSL_OUT_CONTENT_LEN GODWIT_TLS_OUT_CONTENT_LEN
+#if !defined(GODWIT_CROSS)
+#define MBEDTLS_SSL_VARIABLE_BUFFER_LENGTH  // an arena gains nothing by buffers that shrink
+#endif
 
-#if !defined(GODWIT_TLS_12_ONLY)
+#if defined(GODWIT_TLS_12_ONLY)
+// Without session tickets, sessions are resumed by their id.
+#if defined(GODWIT_CROSS)
+#define MBEDTLS_SSL_CIPHERSUITES MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+#endif
+#else
 #define MBEDTLS_SSL_PROTO_TLS1_3
 #define MBEDTLS_SSL_TLS1_3_COMPATIBILITY_MODE
 #define MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_EPHEMERAL_ENABLED
 #define MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_PSK_EPHEMERAL_ENABLED
 #define MBEDTLS_SSL_KEEP_PEER_CERTIFICATE  // TLS 1.3 needs it
+#define MBEDTLS_SSL_SESSION_TICKETS
 #define MBEDTLS_HKDF_C
+#if defined(GODWIT_CROSS)
+#define MBEDTLS_SSL_CIPHERSUITES \
+  MBEDTLS_TLS1_3_AES_128_GCM_SHA256, MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+#endif
 
 // TLS 1.3 computes through PSA. Each handshake holds keys there: a process of thousands of clients needs a
 // store that grows.
@@ -128,6 +140,8 @@
 #define MBEDTLS_PSA_CRYPTO_CLIENT
 #define MBEDTLS_PSA_CRYPTO_EXTERNAL_RNG
 #if defined(GODWIT_CROSS)
+#define MBEDTLS_PSA_CRYPTO_CONFIG
+#define MBEDTLS_PSA_CRYPTO_CONFIG_FILE "boards/common/tls/psa_config.h"
 #define MBEDTLS_PSA_KEY_SLOT_COUNT 8
 #else
 #define MBEDTLS_PSA_KEY_STORE_DYNAMIC

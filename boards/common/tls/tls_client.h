@@ -90,6 +90,7 @@ class TlsClient {
  private:
   Status init();
   [[nodiscard]] std::uint32_t session_check(Bytes session) const;
+  void forget_certificate();
   void keep_session();
   void forget_session();
   Status fail(int error);

@@ -130,19 +130,20 @@ psa_status_t mbedtls_psa_external_get_random(mbedtls_psa_external_random_context
 }
 #endif
 
-// The calendar that certificate dates are checked with.
+// The calendar that certificate dates are checked with. Days fit into 32 bits, which is what a board divides
+// well.
 std::tm* mbedtls_platform_gmtime_r(const mbedtls_time_t* time, std::tm* out) {
-  const std::chrono::sys_seconds instant{std::chrono::seconds{*time}};
-  const auto day = std::chrono::floor<std::chrono::days>(instant);
+  constexpr int kDay = 86'400;
+  const std::chrono::sys_days day{std::chrono::days{static_cast<int>(*time / kDay)}};
   const std::chrono::year_month_day date{day};
-  const std::chrono::hh_mm_ss clock{instant - day};
+  const int second = static_cast<int>(*time % kDay);
   *out = {};
   out->tm_year = static_cast<int>(date.year()) - 1900;
   out->tm_mon = static_cast<int>(static_cast<unsigned>(date.month())) - 1;
   out->tm_mday = static_cast<int>(static_cast<unsigned>(date.day()));
-  out->tm_hour = static_cast<int>(clock.hours().count());
-  out->tm_min = static_cast<int>(clock.minutes().count());
-  out->tm_sec = static_cast<int>(clock.seconds().count());
+  out->tm_hour = second / 3600;
+  out->tm_min = second / 60 % 60;
+  out->tm_sec = second % 60;
   return out;
 }
 }

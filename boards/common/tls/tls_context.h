@@ -26,8 +26,8 @@ class TlsContext {
     std::int64_t (*unix_time_ms)();
     // It is certainly later than this, for example because the device was provisioned then.
     std::int64_t earliest_unix_ms = 0;
-    // TLS 1.2 only: a handshake lets go of the processor after about this many steps of public-key work (one
-    // is some thousand instructions; see TlsClient::computing()). 0: never, as for a process among others.
+    // A handshake lets go of the processor after each of its steps, and with TLS 1.2 also after about this
+    // many multiplications in a step (see TlsClient::computing()). 0: never, as for a process among others.
     std::uint32_t public_key_steps_max = 0;
   };
 
@@ -42,6 +42,7 @@ class TlsContext {
   // For mbedTLS: fills `out`; 0 or one of its error codes. `context` is a TlsContext.
   static int random(void* context, unsigned char* out, std::size_t size);
   [[nodiscard]] bool time_known() const { return options_.unix_time_ms() >= 0; }
+  [[nodiscard]] bool takes_turns() const { return options_.public_key_steps_max != 0; }
   // What the dates of certificates are held against: never less than the earliest, and just that as long as
   // the time is not known. So what had expired by then is always refused; that a certificate is not valid yet
   // counts only when the time is known.
