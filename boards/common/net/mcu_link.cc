@@ -58,8 +58,8 @@ Status McuLink::connect() {
 Status McuLink::finish_connecting() {
   if (stream_.state() == TcpStream::State::kConnecting) return Status::kBusy;
   if (stream_.state() == TcpStream::State::kBroken) {
-    return fail(Status::kIo, stream_.reset_by_peer() ? "cannot connect to the broker: connection refused"
-                                                     : "cannot connect to the broker: no answer");
+    if (!stream_.reset_by_peer()) return fail(Status::kTimeout, "cannot connect to the broker: no answer");
+    return fail(Status::kIo, "cannot connect to the broker: connection refused");
   }
   if (const Status status = tls_.start(stream_); status != Status::kOk)
     return fail(status, tls_.last_error());

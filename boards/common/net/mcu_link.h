@@ -29,7 +29,7 @@ class McuLink final : public Link {
   McuLink& operator=(const McuLink&) = delete;
 
   void open(Instant now) override;
-  // Fails with kNotFound: no such host; kTimeout; kIo: nobody answers or the connection broke; kDenied: a
+  // Fails with kNotFound: no such host; kTimeout; kIo: the broker refuses or the connection broke; kDenied: a
   // certificate was refused; others as TlsClient::handshake(). kState: it is closed.
   Status advance(Instant now) override;
   // While TLS computes, which it does in pieces, this is in the past.

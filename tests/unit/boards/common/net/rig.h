@@ -47,8 +47,9 @@ class NetRig : public testing::Test {
   void step(Instant end) {
     network_->poll(now());
     if (turn_) turn_();
-    if (segment_.has_frames()) return;  // an interrupt
-    clock_ = std::clamp(network_->next_deadline(now()), now() + Millis{1}, end);
+    // An interrupt of the controller ends the sleep.
+    const Instant wake = segment_.has_frames() ? now() : network_->next_deadline(now());
+    clock_ = std::clamp(wake, now() + Millis{1}, std::max(end, now() + Millis{1}));
   }
   inline static Instant clock_{Millis{0xFFFF'0000}};  // soon wraps in 32 bits
 };
