@@ -31,7 +31,6 @@
 #include <cstring>
 #include <optional>
 
-#include "proto/base/assert.h"
 #include "proto/base/crc32.h"
 
 namespace godwit::outbox {
@@ -42,8 +41,8 @@ constexpr std::uint8_t kVersion = 1;
 constexpr std::uint32_t kSectorHeaderSize = 56;
 constexpr std::uint32_t kRecordHeaderSize = 8;
 constexpr std::uint32_t kRecordSizeMax = 0x7FFF;
-constexpr std::uint32_t kUnitMax = 512;
-constexpr std::size_t kChunkSize = 64;  // read at once
+constexpr std::size_t kBlockSize = 512;  // programmed at once; a multiple of every program unit
+constexpr std::size_t kChunkSize = 64;   // read at once
 // Far above what a flash can live to see; keeps arithmetic on hostile content from wrapping.
 constexpr std::uint64_t kSeqMax = std::uint64_t{1} << 62;
 
@@ -57,8 +56,10 @@ MutableBytes bytes_of(T& value) {
 std::uint32_t crc_of_size(Epoch epoch, std::uint16_t size) {
   return crc32(bytes_of(size), crc32(bytes_of(epoch)));
 }
-std::uint32_t crc_with_seq(std::uint32_t crc, Seq seq) { return crc32(bytes_of(seq), crc); }
 std::uint16_t size_check(std::uint32_t crc) { return static_cast<std::uint16_t>(crc ^ (crc >> 16)); }
+std::uint32_t record_crc(std::uint32_t crc, Bytes payload, Seq seq) {
+  return crc32(bytes_of(seq), crc32(payload, crc));
+}
 
 // A CRC-32 that is wrong by `difference` because of one flipped bit in the last `bits` bits of its input
 // names that bit, counted from the end.
@@ -166,30 +167,23 @@ Status Outbox::next_sector(std::uint32_t serial, Sector& out) {
   return Status::kNotFound;
 }
 
-// Programs `head` and `tail`, one behind the other, and fills up the last unit.
-// Precondition: they fill no more than one unit, or `tail` ends a unit.
-Status Outbox::program_padded(std::uint64_t at, Bytes head, Bytes tail) {
-  std::array<std::uint8_t, kUnitMax> unit{};
-  const auto used = MutableBytes(unit).first(padded(head.size() + tail.size()));
-  std::memset(used.data(), 0xFF, used.size());
-  std::memcpy(used.data(), head.data(), head.size());
-  if (!tail.empty()) std::memcpy(used.data() + head.size(), tail.data(), tail.size());
-  return flash_.program(at, used);
-}
-
-// The same for payloads of any size, whose inner units go straight from where they are.
+// Programs `head` and `payload`, one behind the other and filling up the last unit, and makes them durable.
+// kIo: something failed.
 Status Outbox::program(std::uint64_t at, Bytes head, Bytes payload) {
-  const std::uint32_t first_size = padded(head.size());
-  const std::size_t with_head = std::min<std::size_t>(payload.size(), first_size - head.size());
-  Status status = program_padded(at, head, payload.first(with_head));
-  at += first_size;
-  const Bytes rest = payload.subspan(with_head);
-  const std::size_t whole = rest.size() & ~std::size_t{flash_.geometry().program_size_bytes - 1};
-  if (status == Status::kOk && whole > 0) status = flash_.program(at, rest.first(whole));
-  if (status == Status::kOk && whole < rest.size()) {
-    status = program_padded(at + whole, rest.subspan(whole), {});
-  }
-  return status;
+  std::array<std::uint8_t, kBlockSize> block{};
+  std::ranges::copy(head, block.begin());
+  std::size_t used = head.size();
+  do {
+    const Bytes part = payload.first(std::min(payload.size(), block.size() - used));
+    std::memset(&block[used], 0xFF, block.size() - used);
+    std::ranges::copy(part, &block[used]);
+    const Bytes whole = Bytes(block).first(padded(used + part.size()));
+    if (flash_.program(at, whole) != Status::kOk) return Status::kIo;
+    at += whole.size();
+    payload = payload.subspan(part.size());
+    used = 0;
+  } while (!payload.empty());
+  return flash_.flush() == Status::kOk ? Status::kOk : Status::kIo;
 }
 
 // Gives up oldest sectors until the next one of the ring is free, and `spare_sectors` more.
@@ -231,12 +225,9 @@ Status Outbox::open_sector(Epoch epoch, std::uint32_t spare_sectors) {
   // Whatever fails from here on, nothing is added to the present sector any more: the header of the new one
   // may have been written, and it says with which seq the present one ends.
   end_ = geometry.sector_size_bytes;
-  status = flash_.erase(index);
-  if (status == Status::kOk) {
-    status = program(std::uint64_t{index} * geometry.sector_size_bytes, sector.bytes(), {});
-  }
-  if (status == Status::kOk) status = flash_.flush();
-  if (status != Status::kOk) return Status::kIo;
+  if (flash_.erase(index) != Status::kOk) return Status::kIo;
+  status = program(std::uint64_t{index} * geometry.sector_size_bytes, sector.bytes(), {});
+  if (status != Status::kOk) return status;
   if (cursor_.valid && cursor_.sector.serial == active_.serial) cursor_.end_seq = next_seq_;
   active_ = sector;
   active_index_ = index;
@@ -313,53 +304,55 @@ Status Outbox::scan_active() {
   return status == Status::kNotFound ? Status::kOk : status;
 }
 
+// Sets `end` to one unit behind the last byte from `at` to `limit` that is not erased, if there is one.
+Status Outbox::find_used(std::uint32_t serial, std::uint32_t at, std::uint32_t limit, std::uint32_t& end) {
+  std::array<std::uint8_t, kChunkSize> chunk{};
+  while (at < limit) {
+    const auto part = MutableBytes(chunk).first(std::min<std::size_t>(chunk.size(), limit - at));
+    const Status status = read_flash(serial, at, part);
+    if (status != Status::kOk) return status;
+    for (const std::uint8_t byte : part) {
+      ++at;
+      if (byte != 0xFF) end = at + flash_.geometry().program_size_bytes;
+    }
+  }
+  return Status::kOk;
+}
+
 // Moves end_ behind everything in the active sector that a power cut may have touched, and next_seq() behind
 // the records that its bytes may have been.
 Status Outbox::skip_used_tail() {
-  const ports::FlashGeometry& geometry = flash_.geometry();
-  const std::uint32_t limit = geometry.sector_size_bytes;
-  std::array<std::uint8_t, kChunkSize> chunk{};
+  const std::uint32_t limit = flash_.geometry().sector_size_bytes;
+  // A cut can hit units that read as erased all the same: a header not yet begun, or the rest of a record, of
+  // which 0xFF may have been written.
   std::uint32_t used = end_;
-  std::uint32_t begun = end_;  // the next place where a record may have been begun
   std::uint32_t spent = 0;
-  for (std::uint32_t at = end_; at < limit;) {
-    // A whole header is read where one may begin.
-    const auto part =
-        MutableBytes(chunk).first(std::min<std::size_t>(chunk.size(), (at < begun ? begun : limit) - at));
-    const Status status = read_flash(active_.serial, at, part);
+  while (fits(used, 0)) {
+    RecordHeader header;
+    const Status status = read_flash(active_.serial, used, bytes_of(header));
     if (status != Status::kOk) return status;
-    // A cut can hit units that read as erased all the same: a header not yet begun, or the rest of a record,
-    // of which 0xFF may have been written.
-    if (at == begun && fits(at, 0)) {
-      RecordHeader header;
-      std::memcpy(&header, part.data(), sizeof header);
-      if (is_plausible(active_, at, header)) {
-        begun = at + extent(header.size_bytes);
-        used = std::max(used, begun);
-        ++spent;
-      } else if (at == end_) {
-        used += kRecordHeaderSize;
-      }
-    }
-    for (const std::uint8_t byte : part) {
-      ++at;
-      if (byte == 0xFF) continue;
-      used = std::max(used, at + geometry.program_size_bytes);
-      spent = std::max(spent, std::uint32_t{1});
-    }
+    if (!is_plausible(active_, used, header)) break;
+    used += extent(header.size_bytes);
+    ++spent;
+  }
+  std::uint32_t torn_end = 0;
+  Status status = find_used(active_.serial, end_, limit, torn_end);
+  if (status != Status::kOk) return status;
+  if (spent == 0) {
+    used += kRecordHeaderSize;
+    spent = torn_end > 0 ? 1 : 0;
   }
   next_seq_ = next_seq_ + spent;
-  end_ = std::min(padded(used), limit);
-  if (held_sectors_ == geometry.sector_count) return Status::kOk;
+  end_ = std::min(padded(std::max(used, torn_end)), limit);
 
-  const auto header = MutableBytes(chunk).first(kSectorHeaderSize);
-  const Status status = read_flash(active_.serial + 1, 0, header);
-  if (!is_erased(header)) end_ = limit;  // its opening was cut off
+  if (held_sectors_ == flash_.geometry().sector_count) return Status::kOk;
+  std::uint32_t opened = 0;
+  status = find_used(active_.serial + 1, 0, kSectorHeaderSize, opened);
+  if (opened > 0) end_ = limit;  // its opening was cut off
   return status;
 }
 
 Status Outbox::mount() {
-  const ports::FlashGeometry& geometry = flash_.geometry();
   if (record_size_max() == 0) return Status::kInvalidArgument;
   active_ = {};
   Status status = find_ring();
@@ -376,7 +369,6 @@ Status Outbox::mount() {
   presumed_seq_ = active_.oldest_seq();
   presumed_end_ = std::max(held_seq_, presumed_seq_);
   stats_.dropped_records += presumed_end_ - presumed_seq_;
-  GODWIT_ASSERT(end_ <= geometry.sector_size_bytes);
   return status;
 }
 
@@ -401,25 +393,25 @@ Status Outbox::write_record(Bytes payload) {
   const std::uint32_t size_crc = crc_of_size(active_.epoch, size);
   RecordHeader header{.size_bytes = size,
                       .size_check = size_check(size_crc),
-                      .crc = crc_with_seq(crc32(payload, size_crc), next_seq_)};
+                      .crc = record_crc(size_crc, payload, next_seq_)};
 
   // Moved on even if this fails: what may have been programmed is not programmed again.
   const std::uint64_t at = address(active_.serial, end_);
   end_ += extent(payload.size());
-  Status status = program(at, bytes_of(header), payload);
-  if (status == Status::kOk) status = flash_.flush();
-  if (status != Status::kOk) return Status::kIo;
-  next_seq_ = next_seq_ + 1;
-  return Status::kOk;
+  const Status status = program(at, bytes_of(header), payload);
+  if (status == Status::kOk) next_seq_ = next_seq_ + 1;
+  return status;
 }
 
 Status Outbox::ack(Seq next) {
   if (next > next_seq_) return Status::kInvalidArgument;
   acked_seq_ = std::max(acked_seq_, next);
   // What a cut-off opening had given up was acked, then, and not dropped.
-  const Seq known = std::clamp(next, presumed_seq_, std::max(presumed_seq_, presumed_end_));
-  stats_.dropped_records -= known - presumed_seq_;
-  presumed_seq_ = known;
+  const Seq known = std::min(next, presumed_end_);
+  if (known > presumed_seq_) {
+    stats_.dropped_records -= known - presumed_seq_;
+    presumed_seq_ = known;
+  }
   return Status::kOk;
 }
 
@@ -453,7 +445,7 @@ Status Outbox::verify(const Sector& sector, std::uint32_t offset, const RecordHe
     left -= static_cast<std::uint32_t>(part.size());
   }
   for (; most > 0; --most, least = least + 1) {
-    if (crc_with_seq(crc, least) != header.crc) continue;
+    if (record_crc(crc, {}, least) != header.crc) continue;
     out = {.seq = least, .offset = offset, .size_bytes = header.size_bytes};
     return Status::kOk;
   }
@@ -539,21 +531,24 @@ Status Outbox::advance() {
   }
 }
 
-Entry Outbox::loss(Seq first, Seq end, LossReason reason) {
+void Outbox::lose(Seq first, Seq end, LossReason reason, Entry& out) {
   if (reason == LossReason::kCorrupt && end > counted_seq_) {
     stats_.corrupt_records += end - std::max(first, counted_seq_);
     counted_seq_ = end;
   }
-  return {.kind = Entry::Kind::kLoss, .seq = first, .count = end - first, .size_bytes = 0, .reason = reason};
+  out = {.kind = Entry::Kind::kLoss, .seq = first, .count = end - first, .size_bytes = 0, .reason = reason};
 }
 
+// What stands at `seq`; the cursor is there if it is a record.
 Status Outbox::look(Seq seq, Entry& out) {
   if (seq >= next_seq_) return Status::kNotFound;
-  if (seq < oldest_seq()) {
-    const bool acked = seq < acked_seq_;
-    if (!acked) presumed_seq_ = presumed_end_;
-    out =
-        acked ? loss(seq, acked_seq_, LossReason::kNotHeld) : loss(seq, held_seq_, LossReason::kDroppedFull);
+  if (seq < acked_seq_) {
+    lose(seq, acked_seq_, LossReason::kNotHeld, out);
+    return Status::kOk;
+  }
+  if (seq < held_seq_) {
+    presumed_seq_ = presumed_end_;
+    lose(seq, held_seq_, LossReason::kDroppedFull, out);
     return Status::kOk;
   }
 
@@ -561,15 +556,13 @@ Status Outbox::look(Seq seq, Entry& out) {
   const bool here = cursor_.valid && cursor_.sector.serial >= oldest_serial() && seq >= cursor_.seq &&
                     seq < cursor_.end_seq;
   Status status = here ? Status::kOk : enter_sector(seq);
+  const Record& record = cursor_.record;
   while (status == Status::kOk) {
-    const Record& record = cursor_.record;
-    if (record.size_bytes == 0) {
-      status = advance();
-      if (status != Status::kOk) break;
-    }
+    if (record.size_bytes == 0) status = advance();
+    if (status != Status::kOk) break;
     const Seq next = record.size_bytes == 0 ? cursor_.end_seq : record.seq;
     if (seq < next) {
-      out = loss(seq, next, LossReason::kCorrupt);
+      lose(seq, next, LossReason::kCorrupt, out);
       return Status::kOk;
     }
     if (seq == next) {
@@ -585,35 +578,36 @@ Status Outbox::look(Seq seq, Entry& out) {
 }
 
 std::expected<Entry, Status> Outbox::peek(Seq seq) {
-  Entry entry;
-  const Status status = look(seq, entry);
-  if (status != Status::kOk) return std::unexpected(status);
+  std::expected<Entry, Status> entry;
+  const Status status = look(seq, *entry);
+  if (status != Status::kOk) entry = std::unexpected(status);
   return entry;
 }
 
 std::expected<Entry, Status> Outbox::read(Seq seq, MutableBytes out) {
-  Entry entry;
-  Status status = look(seq, entry);
-  if (status == Status::kOk && entry.kind == Entry::Kind::kRecord) status = read_record(entry, out);
-  if (status != Status::kOk) return std::unexpected(status);
+  std::expected<Entry, Status> entry;
+  Status status = look(seq, *entry);
+  if (status == Status::kOk && entry->kind == Entry::Kind::kRecord) status = read_record(out, *entry);
+  if (status != Status::kOk) entry = std::unexpected(status);
   return entry;
 }
 
-// Reads the record under the cursor. It was checked when the cursor came here, and is again: these bytes are
-// the ones that are handed out.
-Status Outbox::read_record(Entry& entry, MutableBytes out) {
-  if (out.size() < entry.size_bytes) return Status::kInvalidArgument;
-  const std::uint32_t serial = cursor_.sector.serial;
-  const std::uint32_t at = cursor_.record.offset;
-  const auto payload = out.first(entry.size_bytes);
+// The payload of the record under the cursor. It was checked when the cursor came here, and is again: these
+// bytes are the ones that are handed out.
+Status Outbox::read_record(MutableBytes out, Entry& entry) {
+  const Record& record = cursor_.record;
+  if (out.size() < record.size_bytes) return Status::kInvalidArgument;
+  const auto payload = out.first(record.size_bytes);
   RecordHeader header;
-  Status status = read_flash(serial, at, bytes_of(header));
-  if (status == Status::kOk) status = read_flash(serial, at + kRecordHeaderSize, payload);
+  Status status = read_flash(cursor_.sector.serial, record.offset, bytes_of(header));
+  if (status == Status::kOk) {
+    status = read_flash(cursor_.sector.serial, record.offset + kRecordHeaderSize, payload);
+  }
   if (status != Status::kOk) return status;
   const std::uint32_t size_crc =
-      crc_of_size(cursor_.sector.epoch, static_cast<std::uint16_t>(payload.size()));
-  if (crc_with_seq(crc32(payload, size_crc), entry.seq) != header.crc) {
-    entry = loss(entry.seq, entry.seq + 1, LossReason::kCorrupt);
+      crc_of_size(cursor_.sector.epoch, static_cast<std::uint16_t>(record.size_bytes));
+  if (record_crc(size_crc, payload, record.seq) != header.crc) {
+    lose(record.seq, record.seq + 1, LossReason::kCorrupt, entry);
   }
   return Status::kOk;
 }

@@ -145,13 +145,13 @@ class Outbox {
   Status next_sector(std::uint32_t serial, Sector& out);
   Status find_ring();
   Status scan_active();
+  Status find_used(std::uint32_t serial, std::uint32_t at, std::uint32_t limit, std::uint32_t& end);
   Status skip_used_tail();
   Status format();
   Status make_room(std::uint32_t spare_sectors);
   Status open_sector(Epoch epoch, std::uint32_t spare_sectors);
   Status write_record(Bytes payload);
   Status program(std::uint64_t at, Bytes head, Bytes payload);
-  Status program_padded(std::uint64_t at, Bytes head, Bytes tail);
   Status draw_epoch(Epoch& out);
 
   [[nodiscard]] bool is_plausible(const Sector& sector, std::uint32_t offset,
@@ -162,8 +162,8 @@ class Outbox {
   Status enter_sector(Seq seq);
   Status advance();
   Status look(Seq seq, Entry& out);
-  Status read_record(Entry& entry, MutableBytes out);
-  Entry loss(Seq first, Seq end, LossReason reason);
+  Status read_record(MutableBytes out, Entry& entry);
+  void lose(Seq first, Seq end, LossReason reason, Entry& out);
 
   ports::Flash& flash_;
   ports::Entropy& entropy_;
