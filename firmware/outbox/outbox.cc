@@ -171,12 +171,12 @@ Status Outbox::next_sector(std::uint32_t serial, Sector& out) {
 // kIo: something failed.
 Status Outbox::program(std::uint64_t at, Bytes head, Bytes payload) {
   std::array<std::uint8_t, kBlockSize> block{};
-  std::ranges::copy(head, block.begin());
+  std::memcpy(block.data(), head.data(), head.size());
   std::size_t used = head.size();
   do {
     const Bytes part = payload.first(std::min(payload.size(), block.size() - used));
     std::memset(&block[used], 0xFF, block.size() - used);
-    std::ranges::copy(part, &block[used]);
+    if (!part.empty()) std::memcpy(&block[used], part.data(), part.size());
     const Bytes whole = Bytes(block).first(padded(used + part.size()));
     if (flash_.program(at, whole) != Status::kOk) return Status::kIo;
     at += whole.size();
