@@ -170,6 +170,8 @@ Status TlsClient::start(ByteStream& stream) {
   memory_failures_ = TlsArena::failures();
   if (const Status status = init(); status != Status::kOk) return status;
   if (mbedtls_ssl_setup(&ssl_, &config_) != 0 || mbedtls_ssl_set_hostname(&ssl_, options_.server_name) != 0) {
+    ssl_.MBEDTLS_PRIVATE(conf) =
+        &config_;  // a setup that fails forgets it, but to free what it leaves needs it
     stop();
     return fail(MBEDTLS_ERR_SSL_ALLOC_FAILED);
   }
@@ -340,9 +342,8 @@ Status TlsClient::import_session(Bytes exported) {
 int TlsClient::check_certificate(void* self, mbedtls_x509_crt*, int, std::uint32_t* flags) {
   auto& client = *static_cast<TlsClient*>(self);
   client.certificate_checked_ = true;
-  if (!client.context_.time_known()) {
-    *flags &= ~std::uint32_t{MBEDTLS_X509_BADCERT_EXPIRED | MBEDTLS_X509_BADCERT_FUTURE};
-  }
+  // Expired is held against the earliest time then, and stands.
+  if (!client.context_.time_known()) *flags &= ~std::uint32_t{MBEDTLS_X509_BADCERT_FUTURE};
   return 0;
 }
 

@@ -1,109 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "boards/common/tls/tls_client.h"
 
-#include <gtest/gtest.h>
-
-#include <random>
-
-#include "tests/unit/boards/tls_server.h"
+#include "tests/unit/boards/tls_fixture.h"
 
 namespace godwit::boards {
 namespace {
 
+using test::pem;
 using test::PemIdentity;
+using test::TestClock;
+using test::TlsClientTest;
 using test::TlsServer;
 using test::TlsServerContext;
 
-class SeededEntropy : public ports::Entropy {
- public:
-  Status fill(MutableBytes out) override {
-    for (std::uint8_t& byte : out) byte = static_cast<std::uint8_t>(generator_());
-    return broken ? Status::kIo : Status::kOk;
-  }
-  bool broken = false;
-
- private:
-  std::mt19937 generator_{42};
-};
-
-// The time of the moment at which the test certificates are made, and what some tests make of it.
-std::int64_t g_clock_shift_ms = 0;
-bool g_clock_known = true;
-std::int64_t unix_time_ms() {
-  return g_clock_known ? std::int64_t{std::time(nullptr)} * 1000 + g_clock_shift_ms : -1;
-}
-
-Bytes pem(const std::string& text) {
-  return {reinterpret_cast<const std::uint8_t*>(text.c_str()), text.size() + 1};
-}
-
-class TlsClientTest : public testing::Test {
- protected:
-  TlsClientTest() {
-    g_clock_known = true;
-    g_clock_shift_ms = 0;
-    EXPECT_EQ(context_.start(), Status::kOk);
-    EXPECT_EQ(trust_.add(pem(ca_.certificate())), Status::kOk);
-    const PemIdentity device = ca_.client("pump-3");
-    EXPECT_EQ(identity_.load(context_, pem(device.certificate), pem(device.key)), Status::kOk);
-  }
-
-  // Runs both ends until the client is done or both wait for each other.
-  static Status handshake(TlsClient& client, TlsServer& server) {
-    EXPECT_EQ(client.start(server), Status::kOk);
-    for (int round = 0; round < 20'000; ++round) {
-      const Status status = client.handshake();
-      server.step();
-      if (status != Status::kBusy) return status;
-    }
-    return Status::kTimeout;
-  }
-  static std::expected<std::size_t, Status> read(TlsClient& client, MutableBytes out) {
-    std::expected<std::size_t, Status> size = std::unexpected(Status::kBusy);
-    for (int round = 0; round < 20'000 && !size && size.error() == Status::kBusy; ++round)
-      size = client.read(out);
-    return size;
-  }
-  static std::string read_text(TlsClient& client) {
-    std::array<std::uint8_t, 32> buffer{};
-    const auto size = read(client, buffer);
-    return size ? std::string(as_text(Bytes(buffer).first(*size))) : std::string(to_string(size.error()));
-  }
-  static std::expected<std::size_t, Status> write(TlsClient& client, std::string_view text) {
-    std::expected<std::size_t, Status> size = std::unexpected(Status::kBusy);
-    for (int round = 0; round < 20'000 && !size && size.error() == Status::kBusy; ++round) {
-      size = client.write(as_bytes(text));
-    }
-    return size;
-  }
-  static void expect_exchange(TlsClient& client, TlsServer& server) {
-    ASSERT_TRUE(write(client, "ping").has_value());
-    EXPECT_EQ(server.receive(), "ping");
-    server.send("pong");
-    EXPECT_EQ(read_text(client), "pong");
-  }
-
-  SeededEntropy entropy_;
-  TlsContext context_{{.entropy = entropy_, .unix_time_ms = &unix_time_ms}};
-  test::TestCa ca_;
-  TrustAnchors trust_;
-  ClientIdentity identity_;
-};
-
-struct VersionCase {
-  const char* name;
-  int server_max;
-  bool tickets;
-  const char* expected;
-};
-class TlsVersions : public TlsClientTest, public testing::WithParamInterface<VersionCase> {
- protected:
-  TlsServerContext make_server() {
-    return {ca_.server(),
-            ca_.certificate(),
-            {.version_max = GetParam().server_max, .tickets = GetParam().tickets}};
-  }
-};
+using TlsVersions = test::TlsVersionsTest;
 
 TEST_P(TlsVersions, ConnectWithMutualTrustAndExchangeBytes) {
   const TlsServerContext context = make_server();
@@ -257,11 +167,7 @@ TEST_P(TlsVersions, TellWhyTheServerRefusesTheClient) {
       << without;
 }
 
-INSTANTIATE_TEST_SUITE_P(All, TlsVersions,
-                         testing::Values(VersionCase{"Tls13", TLS1_3_VERSION, true, "TLSv1.3"},
-                                         VersionCase{"Tls12Tickets", TLS1_2_VERSION, true, "TLSv1.2"},
-                                         VersionCase{"Tls12SessionIds", TLS1_2_VERSION, false, "TLSv1.2"}),
-                         [](const auto& each) { return std::string(each.param.name); });
+INSTANTIATE_TEST_SUITE_P(All, TlsVersions, testing::ValuesIn(test::kVersions), &test::version_name);
 
 TEST_F(TlsClientTest, SpeaksTls12WhenToldTo) {
   const TlsServerContext context(ca_.server(), ca_.certificate(), {});
@@ -304,12 +210,71 @@ TEST_F(TlsClientTest, CheckDatesByTheClockItIsGiven) {
     const Status status = handshake(client, server);
     return status == Status::kOk ? std::string("ok") : std::string(client.last_error());
   };
-  g_clock_shift_ms = 2LL * 86'400'000;
+  TestClock::shift_ms = 2LL * 86'400'000;
   EXPECT_EQ(outcome(), "server certificate has expired");
-  g_clock_shift_ms = -2LL * 86'400'000;
+  TestClock::shift_ms = -2LL * 86'400'000;
   EXPECT_EQ(outcome(), "server certificate is not yet valid: check the clock of this device");
-  g_clock_known = false;
+  TestClock::known = false;
   EXPECT_EQ(outcome(), "ok");
+}
+
+// What a device knows before it has asked anybody: when it was provisioned.
+class TlsEarliestTimeTest : public TlsClientTest {
+ protected:
+  TlsEarliestTimeTest() : TlsClientTest({.earliest_unix_ms = TestClock::real_ms()}) {}
+
+  std::string outcome(std::int64_t not_before_s, std::int64_t not_after_s) {
+    const PemIdentity server = ca_.issue({.common_name = "localhost",
+                                          .names = {"DNS:localhost"},
+                                          .server = true,
+                                          .not_before_s = not_before_s,
+                                          .not_after_s = not_after_s});
+    const TlsServerContext context(server, ca_.certificate(), {});
+    TlsServer stream(context);
+    TlsClient client(context_, trust_, &identity_, {.server_name = "localhost"});
+    const Status status = handshake(client, stream);
+    return status == Status::kOk ? std::string("ok") : std::string(client.last_error());
+  }
+};
+
+TEST_F(TlsEarliestTimeTest, BoundsTheDatesOfCertificatesWhileTheTimeIsNotKnown) {
+  TestClock::known = false;
+  EXPECT_EQ(outcome(-3'600, -60), "server certificate has expired");
+  EXPECT_EQ(outcome(-3'600, 3'600), "ok");
+  EXPECT_EQ(outcome(3'600, 7'200), "ok");  // that this is not yet so cannot be known
+}
+
+TEST_F(TlsEarliestTimeTest, GivesWayToALaterTimeThatIsKnown) {
+  EXPECT_EQ(outcome(3'600, 7'200), "server certificate is not yet valid: check the clock of this device");
+  TestClock::shift_ms = 5'400'000;
+  EXPECT_EQ(outcome(3'600, 7'200), "ok");
+  EXPECT_EQ(outcome(-3'600, 3'600), "server certificate has expired");
+}
+
+TEST_F(TlsEarliestTimeTest, StandsAgainstAClockThatIsBehindIt) {
+  TestClock::shift_ms = -7'200'000;
+  EXPECT_EQ(outcome(-3'600, -60), "server certificate has expired");
+  EXPECT_EQ(outcome(-3'600, 3'600), "ok");
+}
+
+TEST_F(TlsClientTest, KeepsToTheVersionsItIsGiven) {
+  using Version = TlsClient::Version;
+  const auto outcome = [&](Version client_min, Version client_max, int server_min, int server_max) {
+    const TlsServerContext context(ca_.server(), ca_.certificate(),
+                                   {.version_min = server_min, .version_max = server_max});
+    TlsServer server(context);
+    TlsClient client(context_, trust_, &identity_,
+                     {.server_name = "localhost", .version_min = client_min, .version_max = client_max});
+    return handshake(client, server) == Status::kOk ? server.version() : std::string("none");
+  };
+  constexpr auto k12 = Version::kTls12;
+  constexpr auto k13 = Version::kTls13;
+  EXPECT_EQ(outcome(k12, k13, TLS1_2_VERSION, TLS1_3_VERSION), "TLSv1.3");
+  EXPECT_EQ(outcome(k12, k13, TLS1_2_VERSION, TLS1_2_VERSION), "TLSv1.2");
+  EXPECT_EQ(outcome(k12, k12, TLS1_2_VERSION, TLS1_3_VERSION), "TLSv1.2");
+  EXPECT_EQ(outcome(k12, k12, TLS1_3_VERSION, TLS1_3_VERSION), "none");
+  EXPECT_EQ(outcome(k13, k13, TLS1_2_VERSION, TLS1_3_VERSION), "TLSv1.3");
+  EXPECT_EQ(outcome(k13, k13, TLS1_2_VERSION, TLS1_2_VERSION), "none");
 }
 
 TEST_F(TlsClientTest, TellsAnOrderlyEndFromABrokenOne) {

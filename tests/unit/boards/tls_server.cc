@@ -26,6 +26,7 @@ TlsServerContext::TlsServerContext(const PemIdentity& identity, const std::strin
     : context_(SSL_CTX_new(TLS_server_method()), SSL_CTX_free) {
   SSL_CTX* const context = context_.get();
   must(context != nullptr, "context");
+  SSL_CTX_set_min_proto_version(context, options.version_min);
   SSL_CTX_set_max_proto_version(context, options.version_max);
   const std::unique_ptr<X509, void (*)(X509*)> certificate(
       PEM_read_bio_X509(memory(identity.certificate).get(), nullptr, nullptr, nullptr), X509_free);

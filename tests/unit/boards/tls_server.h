@@ -19,6 +19,7 @@ namespace godwit::test {
 class TlsServerContext {
  public:
   struct Options {
+    int version_min = TLS1_2_VERSION;
     int version_max = TLS1_3_VERSION;
     bool client_certificate_required = true;
     bool tickets = true;  // without: TLS 1.2 session ids, as far as the server remembers them
