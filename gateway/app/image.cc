@@ -35,12 +35,16 @@ struct Endpoint {
   std::uint16_t port = 0;
 };
 
+// What a board can look up or expect.
+bool is_name(const std::string& text) {
+  return pki::is_host(text) && !text.starts_with('*') && text.size() <= codec::kHostSizeMax;
+}
+
 // "HOST" or "HOST:PORT".
 Endpoint parse_endpoint(const std::string& text, std::uint16_t default_port) {
   const auto colon = text.find(':');
   Endpoint endpoint{text.substr(0, colon), default_port};
-  bool valid = pki::is_host(endpoint.host) && !endpoint.host.starts_with('*') &&
-               endpoint.host.size() <= codec::kHostSizeMax;
+  bool valid = is_name(endpoint.host);
   if (colon != std::string::npos) {
     const char* const first = text.data() + colon + 1;
     const char* const last = text.data() + text.size();
@@ -88,7 +92,12 @@ Broker find_broker(const fs::path& dir, const ImageOptions& options) {
     address = *found;
   }
   Broker broker{parse_endpoint(address, broker_port(dir)), options.server_name};
-  if (!broker.server_name.empty()) return broker;
+  if (!broker.server_name.empty()) {
+    if (is_name(broker.server_name)) return broker;
+    throw pki::Error("\"" + broker.server_name +
+                     "\" is not a server name: a host name or an address, of at most " +
+                     std::to_string(codec::kHostSizeMax) + " characters");
+  }
   if (names.empty()) {
     throw pki::Error(dir.string() + ": no broker's certificate here; --server-name says what is in it");
   }

@@ -77,6 +77,39 @@ TEST(GatewayDevice, OfTheGatewaysNameIsRefused) {
   EXPECT_THAT(refused.log, HasSubstr("\"gateway\" is the name of a part of the gateway"));
 }
 
+TEST(GatewayDeviceImage, IsMadeWithTheDeviceInOneCommandAndKeepsWhatABoardRecords) {
+  const GatewayFixture fixture;
+  const fs::path image = fixture.dir() / "pump.img";
+  const std::vector<std::string> command{"device",         "add",          fixture.dir().string(), "pump-3",
+                                         "--image",        image.string(), "--image-size",         "4M",
+                                         "--board-broker", "10.0.2.2"};
+  const Outcome made = run_gateway_program(command);
+  ASSERT_EQ(made.status, 0) << made.log;
+  EXPECT_THAT(made.output, HasSubstr("made "));
+  EXPECT_THAT(made.output, HasSubstr("wrote " + image.string() + ": pump-3 connects to 10.0.2.2:"));
+  EXPECT_EQ(fs::file_size(image), 4U << 20U);
+  EXPECT_EQ(fs::status(image).permissions(), fs::perms(0600));
+
+  std::fstream(image, std::ios::in | std::ios::out | std::ios::binary).seekp(1'000'000) << "recorded";
+  const Outcome again = run_gateway_program({"device", "image", fixture.dir().string(), "pump-3",
+                                             image.string(), "--board-broker", "other.example"});
+  EXPECT_EQ(again.status, 0) << again.log;
+  EXPECT_EQ(read_file(image).substr(1'000'000, 8), "recorded");
+  EXPECT_THAT(read_file(image).substr(0, 4096), HasSubstr("other.example"));
+}
+
+TEST(GatewayDeviceImage, OfADeviceThatHasNoCredentialsSaysHowToGetThem) {
+  const GatewayFixture fixture;
+  const fs::path image = fixture.dir() / "pump.img";
+  const Outcome refused =
+      run_gateway_program({"device", "image", fixture.dir().string(), "pump-9", image.string()});
+  EXPECT_EQ(refused.status, 1);
+  EXPECT_THAT(refused.log, HasSubstr("`godwit-gateway device add` issues them"));
+  EXPECT_FALSE(fs::exists(image));
+  EXPECT_EQ(run_gateway_program({"device", "add", fixture.dir().string(), "pump-9", "--sntp", "a"}).status, 2)
+      << "an option of an image, but no image";
+}
+
 TEST(GatewayCommandLine, WrongUseEndsWithStatusTwo) {
   for (const std::vector<std::string>& arguments : {std::vector<std::string>{},
                                                     {"inti", "/tmp/x"},
