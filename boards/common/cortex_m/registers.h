@@ -18,6 +18,7 @@ inline constexpr std::uintptr_t kSysTickReload = 0xE000'E014;
 inline constexpr std::uintptr_t kSysTickValue = 0xE000'E018;
 inline constexpr std::uintptr_t kNvicEnable = 0xE000'E100;  // one bit per interrupt, 32 in a register
 inline constexpr std::uintptr_t kNvicDisable = 0xE000'E180;
+inline constexpr std::uintptr_t kNvicClearPending = 0xE000'E280;
 inline constexpr std::uintptr_t kInterruptControl = 0xE000'ED04;  // ICSR
 inline constexpr std::uint32_t kSysTickPending = 1U << 26;        // in ICSR
 inline constexpr std::uintptr_t kVectorTable = 0xE000'ED08;       // VTOR

@@ -51,7 +51,13 @@ std::uint32_t SysTick::cycles() {
 
 void SysTick::sleep(std::span<const std::uint8_t> interrupts) {
   const InterruptsOff off;  // a pending interrupt wakes although it is masked, so none is missed in between
-  for (const std::uint8_t n : interrupts) reg(kNvicEnable + n / 32U * 4U) = 1U << (n % 32U);
+  for (const std::uint8_t n : interrupts) {
+    const std::uint32_t bit = 1U << (n % 32U);
+    // Without a handler it stays pending after its source was dealt with. A source that still asks keeps it
+    // so.
+    reg(kNvicClearPending + n / 32U * 4U) = bit;
+    reg(kNvicEnable + n / 32U * 4U) = bit;
+  }
   asm volatile("dsb\nwfi" ::: "memory");
   for (const std::uint8_t n : interrupts) reg(kNvicDisable + n / 32U * 4U) = 1U << (n % 32U);
 }
