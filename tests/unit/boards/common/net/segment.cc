@@ -137,6 +137,22 @@ void TcpPeer::pump() {
   }
 }
 
+void TcpPeer::send_segment(const Raw& raw) {
+  Octets content = raw.content;
+  content.resize(std::clamp<std::size_t>(content.size(), raw.options_words * 4, 1'460));
+  Octets tcp;
+  put16(tcp, server_port_);
+  put16(tcp, board_port_);
+  put32(tcp, first_unacknowledged_ + static_cast<std::uint32_t>(raw.sequence_offset));
+  put32(tcp, next_expected_);
+  put8(tcp, static_cast<unsigned>(5 + raw.options_words) << 4U);
+  put8(tcp, raw.flags);
+  put16(tcp, window);
+  put32(tcp, 0);
+  put(tcp, content);
+  emit_tcp_(tcp);
+}
+
 void TcpPeer::emit(std::uint8_t flags, const std::string& payload, std::uint32_t sequence_offset) {
   Octets tcp;
   put16(tcp, server_port_);
@@ -302,6 +318,7 @@ void Segment::handle_dhcp(const Octets& message) {
     if (message[at] == kMessageType) type = message[at + 2];
     if (message[at] == kHostname) dhcp.hostname.assign(&message[at + 2], &message[at + 2] + message[at + 1]);
   }
+  dhcp_transaction_ = get32(message, 4);
   dhcp.discovers += type == kDiscover ? 1 : 0;
   dhcp.requests += type == kRequest ? 1 : 0;
   if (!dhcp.answers || (type != kDiscover && type != kRequest)) return;
@@ -325,18 +342,42 @@ void Segment::handle_dhcp(const Octets& message) {
     option(6, kServerIp);
   }
   put8(reply, kEnd);
+  deliver_dhcp(reply);
+}
+
+void Segment::deliver_dhcp(const Octets& message) {
   Octets udp_packet;
   put16(udp_packet, 67);
   put16(udp_packet, 68);
-  put16(udp_packet, static_cast<unsigned>(8 + reply.size()));
+  put16(udp_packet, static_cast<unsigned>(8 + message.size()));
   put16(udp_packet, 0);
-  put(udp_packet, reply);
+  put(udp_packet, message);
   deliver_ip(kServerIp, ip(255, 255, 255, 255), kUdp, udp_packet);
+}
+
+void Segment::answer_dhcp(const Octets& message) {
+  constexpr std::size_t kTransaction = 4, kHardwareAddress = 28;
+  Octets answer = message;
+  answer.resize(std::min<std::size_t>(answer.size(), 1'400));
+  if (answer.size() >= kHardwareAddress + 6) {
+    store_be(&answer[kTransaction], dhcp_transaction_);
+    std::ranges::copy(address(), answer.begin() + kHardwareAddress);
+  }
+  deliver_dhcp(answer);
+}
+
+void Segment::answer_dns(const Octets& message) {
+  Octets answer = message;
+  answer.resize(std::min<std::size_t>(answer.size(), 1'400));
+  if (answer.size() >= 2) store_be(answer.data(), dns_transaction_);
+  deliver_udp(kServerIp, 53, board_dns_port_, answer);
 }
 
 // RFC 1035, one question of type A.
 void Segment::handle_dns(std::uint16_t board_port, const Octets& message) {
   ++dns_questions;
+  dns_transaction_ = get16(message, 0);
+  board_dns_port_ = board_port;
   if (!dns_answers) return;
   std::string name;
   std::size_t at = 12;

@@ -60,6 +60,14 @@ class TcpPeer {
   void reset();
   // Sends all again that is not acknowledged.
   void retransmit();
+  // A segment of this connection with whatever flags, options and payload, and a checksum that is right.
+  struct Raw {
+    std::uint8_t flags = 0;
+    std::int32_t sequence_offset = 0;
+    std::size_t options_words = 0;  // of four bytes, from the front of the content; the rest is payload
+    Octets content;
+  };
+  void send_segment(const Raw& raw);
 
  private:
   friend class Segment;
@@ -116,6 +124,9 @@ class Segment final : public boards::Ethernet {
   void deliver(const Octets& frame);
   // A UDP packet from anybody to the board.
   void deliver_udp(Ip from, std::uint16_t from_port, std::uint16_t to_port, const Octets& payload);
+  // Answers to the board's last request and last question, right in transaction and port, with this content.
+  void answer_dhcp(const Octets& message);
+  void answer_dns(const Octets& message);
   // The port from which the board sent its last UDP packet, besides DHCP and DNS.
   [[nodiscard]] std::uint16_t board_udp_port() const { return board_udp_port_; }
   [[nodiscard]] bool has_frames() const { return !to_board_.empty(); }
@@ -139,6 +150,7 @@ class Segment final : public boards::Ethernet {
   void handle_tcp(const Octets& ip_packet);
   void handle_dhcp(const Octets& message);
   void handle_dns(std::uint16_t board_port, const Octets& message);
+  void deliver_dhcp(const Octets& message);
   void deliver_ip(Ip from, Ip to, std::uint8_t protocol, const Octets& payload);
 
   bool started_ = false;
@@ -148,6 +160,9 @@ class Segment final : public boards::Ethernet {
   std::size_t transmit_size_ = 0;
   Ip board_ip_ = 0;
   std::uint16_t board_udp_port_ = 0;
+  std::uint32_t dhcp_transaction_ = 0;
+  std::uint16_t dns_transaction_ = 0;
+  std::uint16_t board_dns_port_ = 0;
 };
 
 }  // namespace godwit::test
