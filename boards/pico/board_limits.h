@@ -17,12 +17,12 @@
 // Steps of public-key work between two looks at the rest of the main loop (TLS 1.2).
 #define BOARD_TLS_STEPS_MAX 500
 
-// The newest version that is offered. On the RP2040, which multiplies 32 bits in four steps, TLS 1.2: its
+// The version that is offered first. On the RP2040, which multiplies 32 bits in four steps, TLS 1.2: its
 // public-key work can be done in pieces, and a session is resumed without any.
 #if defined(__ARM_ARCH_6M__)
-#define BOARD_TLS_VERSION_MAX kTls12
+#define BOARD_TLS_VERSION_FIRST kTls12
 #else
-#define BOARD_TLS_VERSION_MAX kTls13
+#define BOARD_TLS_VERSION_FIRST kTls13
 #endif
 #define GODWIT_TLS_IN_CONTENT_LEN 4096
 #define GODWIT_TLS_OUT_CONTENT_LEN 2048

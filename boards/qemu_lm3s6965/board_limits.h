@@ -12,9 +12,9 @@
 #define BOARD_TLS_ARENA_SIZE (18 * 1024)
 // Steps of public-key work between two looks at the rest of the main loop (TLS 1.2).
 #define BOARD_TLS_STEPS_MAX 500
-// The newest version that is offered. TLS 1.2 is cheaper here: its public-key work can be done in pieces, and
-// a session is resumed without any.
-#define BOARD_TLS_VERSION_MAX kTls12
+// The version that is offered first. TLS 1.2 is cheaper here: its public-key work can be done in pieces, and a
+// session is resumed without any. A broker that insists gets TLS 1.3.
+#define BOARD_TLS_VERSION_FIRST kTls12
 #define GODWIT_TLS_IN_CONTENT_LEN 2048
 #define GODWIT_TLS_OUT_CONTENT_LEN 1024
 #define GODWIT_TLS_SMALL

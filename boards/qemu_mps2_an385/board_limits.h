@@ -12,8 +12,8 @@
 #define BOARD_TLS_ARENA_SIZE (48 * 1024)
 // Steps of public-key work between two looks at the rest of the main loop (TLS 1.2).
 #define BOARD_TLS_STEPS_MAX 500
-// The newest version that is offered.
-#define BOARD_TLS_VERSION_MAX kTls13
+// The version that is offered first.
+#define BOARD_TLS_VERSION_FIRST kTls13
 #define GODWIT_TLS_IN_CONTENT_LEN 4096
 #define GODWIT_TLS_OUT_CONTENT_LEN 2048
 

@@ -101,6 +101,14 @@ class Node {
   void read_console(Instant now);
   void obey(const Command& command, Instant now);
   void put_status(Instant now);
+  // What this board has worked for since its start, in cycles of its processor: without waiting.
+  struct Work {
+    std::uint64_t network = 0;     // what arrives, up to TCP
+    std::uint64_t connecting = 0;  // from a closed link to an open one: TLS above all
+    std::uint64_t device = 0;      // sampling, recording, MQTT, and with an open link TLS and TCP
+  };
+  // Adds the cycles since `before`, which become now.
+  void count(std::uint64_t& work, std::uint32_t& before);
   void put_line(std::string_view key, std::int64_t value);
   void put_line(std::string_view key, std::string_view value);
   void put_hex_line(std::string_view key, std::uint32_t value);
@@ -113,6 +121,7 @@ class Node {
   std::optional<codec::Crash> crash_;
   codec::ResetReason reset_reason_{};
   Instant health_due_{};
+  Work work_;
 
   std::optional<Settings> settings_;
   std::optional<Partition> node_state_flash_;
@@ -278,7 +287,7 @@ Node::Trouble Node::start_network() {
   }
   tls_.emplace(*tls_context_, *trust_, identity_ ? &*identity_ : nullptr,
                TlsClient::Options{.server_name = settings_->server_name.data(),
-                                  .version_max = TlsClient::Version::BOARD_TLS_VERSION_MAX,
+                                  .version_first = TlsClient::Version::BOARD_TLS_VERSION_FIRST,
                                   .tls12_tickets = false});
   link_.emplace(*network_, *tls_,
                 McuLink::Options{.host = settings_->broker.data(), .port = settings_->broker_port});
@@ -331,15 +340,25 @@ Node::Trouble Node::start_device() {
 
 void Node::turn(Instant now) {
   read_console(now);
+  std::uint32_t cycles = board_.cycles();
   network_->poll(now);
+  count(work_.network, cycles);
   take_time(now);
+  const bool connecting = !link_->is_closed() && !link_->is_open();
   connect(now);
+  count(connecting ? work_.connecting : work_.device, cycles);
   keep_session();
   if (now >= health_due_) {
     health_due_ = now + kHealthInterval;
     if (stack_used(main_stack()) == main_stack().size_bytes()) stack_overflowed("main loop");
     device_.set_health(now, health(now));
   }
+}
+
+void Node::count(std::uint64_t& work, std::uint32_t& before) {
+  const std::uint32_t cycles = board_.cycles();
+  work += cycles - before;
+  before = cycles;
 }
 
 Instant Node::next_deadline(Instant now) const {
@@ -506,6 +525,9 @@ void Node::put_status(Instant now) {
   put_line("next_seq", static_cast<std::int64_t>(device_.outbox().next_seq().value));
   put_line("acked_seq", static_cast<std::int64_t>(device_.acked_seq().value));
   put_line("dropped", static_cast<std::int64_t>(device_.outbox().stats().dropped_records));
+  put_line("network_cycles", static_cast<std::int64_t>(work_.network));
+  put_line("connecting_cycles", static_cast<std::int64_t>(work_.connecting));
+  put_line("device_cycles", static_cast<std::int64_t>(work_.device));
   put_line("stack_used", h.stack_used);
   put_line("stack_size", h.stack_size);
   put_line("heap_used", h.heap_used);

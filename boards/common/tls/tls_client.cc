@@ -130,11 +130,11 @@ Status TlsClient::init() {
                                   MBEDTLS_SSL_PRESET_DEFAULT) != 0) {
     return Status::kFull;
   }
-  const Version version_max = std::min(options_.version_max, kNewest);
-  if (options_.version_min > version_max) return Status::kUnsupported;
+  offered_ = std::min({options_.version_first, options_.version_max, kNewest});
+  if (options_.version_min > offered_) return Status::kUnsupported;
   mbedtls_ssl_conf_min_tls_version(&config_, protocol_version(options_.version_min));
-  mbedtls_ssl_conf_max_tls_version(&config_, protocol_version(version_max));
-  if (version_max == Version::kTls12) {
+  mbedtls_ssl_conf_max_tls_version(&config_, protocol_version(offered_));
+  if (offered_ == Version::kTls12) {
     if (mbedtls_ssl_conf_max_frag_len(&config_, max_fragment_code(options_.max_record)) != 0) {
       return Status::kInvalidArgument;
     }
@@ -409,6 +409,13 @@ Status TlsClient::fail_alert() {
   if (alert == MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE && identity_ == nullptr) {
     say("the broker refused the handshake: it may require a client certificate");  // how TLS 1.2 says so
     return Status::kDenied;
+  }
+  const Version version_max = std::min(options_.version_max, kNewest);
+  if (alert == MBEDTLS_SSL_ALERT_MSG_PROTOCOL_VERSION && offered_ < version_max) {
+    offered_ = version_max;
+    mbedtls_ssl_conf_max_tls_version(&config_, protocol_version(offered_));
+    say("the broker refuses TLS 1.2: the next attempt offers TLS 1.3");
+    return Status::kUnsupported;
   }
   say("the broker ended TLS with alert ");
   std::array<char, 4> digits{};

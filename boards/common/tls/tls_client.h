@@ -37,6 +37,9 @@ class TlsClient {
     // Of these the versions that the build has; kUnsupported from start() if it has none of them.
     Version version_min = Version::kTls12;
     Version version_max = Version::kTls13;
+    // Offered as the newest until a server has refused it; from then on version_max is. For boards that
+    // compute in pieces, which TLS 1.3 does not let them.
+    Version version_first = Version::kTls13;
     // Whether a TLS 1.2 server may hand out its session as a ticket. Without, sessions are resumed by the id
     // under which the server remembers them: 600 bytes less in each resumed handshake and 1 KB less RAM, but
     // the server must not have forgotten. (TLS 1.3 knows tickets only.)
@@ -104,6 +107,7 @@ class TlsClient {
   const TrustAnchors& trust_;
   const ClientIdentity* identity_;
   Options options_;
+  Version offered_{};  // the newest, as version_first says
   bool started_ = false;
   bool configured_ = false;
   bool computing_ = false;

@@ -277,6 +277,23 @@ TEST_F(TlsClientTest, KeepsToTheVersionsItIsGiven) {
   EXPECT_EQ(outcome(k13, k13, TLS1_2_VERSION, TLS1_2_VERSION), "none");
 }
 
+TEST_F(TlsClientTest, OffersANewerVersionOnceAServerRefusesTheFirst) {
+  TlsClient client(context_, trust_, &identity_,
+                   {.server_name = "localhost", .version_first = TlsClient::Version::kTls12});
+  const auto version_with = [&](int server_min) {
+    const TlsServerContext context(ca_.server(), ca_.certificate(),
+                                   {.version_min = server_min, .version_max = TLS1_3_VERSION});
+    TlsServer server(context);
+    const Status status = handshake(client, server);
+    client.stop();
+    return status == Status::kOk ? server.version() : std::string(to_string(status));
+  };
+  EXPECT_EQ(version_with(TLS1_2_VERSION), "TLSv1.2");
+  EXPECT_EQ(version_with(TLS1_3_VERSION), "unsupported");
+  EXPECT_EQ(version_with(TLS1_3_VERSION), "TLSv1.3");
+  EXPECT_EQ(version_with(TLS1_2_VERSION), "TLSv1.3");
+}
+
 TEST_F(TlsClientTest, TellsAnOrderlyEndFromABrokenOne) {
   const TlsServerContext context(ca_.server(), ca_.certificate(), {});
   TlsServer server(context);
