@@ -38,9 +38,15 @@ Status SdFlash::do_read(std::uint64_t offset, MutableBytes out) {
 }
 
 Status SdFlash::do_program(std::uint64_t offset, Bytes in) {
+  if (in.empty()) return Status::kOk;
   const auto block = static_cast<std::uint32_t>(offset / kBlockSize);
-  forget(block, static_cast<std::uint32_t>(in.size() / kBlockSize));
-  return card_.write(block, in);
+  const auto count = static_cast<std::uint32_t>(in.size() / kBlockSize);
+  forget(block, count);
+  const Status status = card_.write(block, in);
+  if (status != Status::kOk) return status;
+  std::ranges::copy(in.last<kBlockSize>(), cache_.begin());  // a record is read soon after it is written
+  cached_ = block + count - 1;
+  return Status::kOk;
 }
 
 Status SdFlash::do_erase(std::uint32_t sector) {

@@ -7,7 +7,7 @@
 // milliseconds; the outbox needs two reads per sector to mount, and gives up one sector when it drops what is
 // oldest. Smaller would cost the former, larger the latter.
 //
-// RAM: one block, the one that was read last, as an outbox reads in small pieces.
+// RAM: one block, the one that was read or written last, as an outbox reads in small pieces.
 #pragma once
 
 #include <array>
@@ -38,7 +38,7 @@ class SdFlash final : public ports::Flash {
   void forget(std::uint32_t block, std::uint32_t count);
 
   SdCard& card_;
-  std::optional<std::uint32_t> cached_;  // the block in `cache_`
+  std::optional<std::uint32_t> cached_;  // the number of the block in `cache_`
   std::array<std::uint8_t, kBlockSize> cache_{};
 };
 

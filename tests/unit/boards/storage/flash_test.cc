@@ -86,7 +86,17 @@ TEST_F(SdFlashOfACard, ReadsABlockOnceForManySmallReads) {
   EXPECT_EQ(model_.commands[17], 1U);
 }
 
-TEST_F(SdFlashOfACard, ForgetsABlockThatItWritesOrErases) {
+TEST_F(SdFlashOfACard, ReadsWhatItHasJustWrittenWithoutTheCard) {
+  SdFlash flash(card_, 64);
+  std::array<std::uint8_t, 2 * SdCard::kBlockSize> blocks{};
+  ASSERT_EQ(flash.program(0, blocks), Status::kOk);
+  std::array<std::uint8_t, 8> piece{0xA5};
+  ASSERT_EQ(flash.read(SdCard::kBlockSize + 8, piece), Status::kOk);
+  EXPECT_EQ(piece[0], 0x00);
+  EXPECT_EQ(model_.commands[17], 0U);
+}
+
+TEST_F(SdFlashOfACard, NeverServesWhatABlockHeldBefore) {
   SdFlash flash(card_, 64);
   std::array<std::uint8_t, 8> piece{};
   std::array<std::uint8_t, SdCard::kBlockSize> block{};
@@ -100,6 +110,11 @@ TEST_F(SdFlashOfACard, ForgetsABlockThatItWritesOrErases) {
   ASSERT_EQ(flash.erase(1), Status::kOk);
   ASSERT_EQ(flash.read(at, piece), Status::kOk);
   EXPECT_EQ(piece[0], 0xFF);
+  model_.faults.rejected_blocks = 9;
+  EXPECT_EQ(flash.program(at, block), Status::kIo);
+  model_.faults = {};
+  ASSERT_EQ(flash.read(at, piece), Status::kOk);
+  EXPECT_EQ(piece[0], 0xFF) << "it was not written";
 }
 
 TEST_F(SdFlashOfACard, ReadsWholeBlocksFromTheCardEachTime) {
