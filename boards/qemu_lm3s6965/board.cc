@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Registers: Texas Instruments, "Stellaris LM3S6965 Microcontroller" (data sheet), chapters 5 and 12.
+// Registers: Texas Instruments, "Stellaris LM3S6965 Microcontroller" (data sheet), chapters 5, 10 and 12.
 #include "boards/qemu_lm3s6965/board.h"
 
+#include <algorithm>
 #include <array>
 
 #include "boards/common/cortex_m/crash.h"
@@ -27,6 +28,7 @@ constexpr std::uint32_t kClockFields =
 constexpr std::uintptr_t kClockGate0 = 0x400F'E100, kClockGate1 = 0x400F'E104, kClockGate2 = 0x400F'E108;
 constexpr std::uint32_t kGateWatchdog = 1U << 3;  // in 0
 constexpr std::uint32_t kGateUart0 = 1U << 0;     // in 1
+constexpr std::uint32_t kGateTimer0 = 1U << 16;   // in 1
 constexpr std::uint32_t kGatePortA = 1U << 0;     // in 2
 
 constexpr std::uintptr_t kPortAAlternate = 0x4000'4420, kPortADigital = 0x4000'451C;
@@ -41,7 +43,15 @@ constexpr std::uint32_t kEightBitsFifo = 0x70;
 constexpr std::uint32_t kUartOn = 0x301;                                 // with receiver and transmitter
 constexpr std::uint32_t kReceived = 1U << 4, kReceiveTimeout = 1U << 6;  // interrupts
 
+// The timer that ends a sleep: 32 bits, once.
+constexpr std::uintptr_t kTimer = 0x4003'0000;
+constexpr std::uintptr_t kTimerConfiguration = kTimer, kTimerMode = kTimer + 0x04,
+                         kTimerControl = kTimer + 0x0C, kTimerInterrupts = kTimer + 0x18,
+                         kTimerClear = kTimer + 0x24, kTimerLoad = kTimer + 0x28;
+constexpr std::uint32_t kTimerOnce = 1, kTimerOn = 1, kTimedOut = 1;
+
 constexpr std::uint8_t kUartInterrupt = 5;
+constexpr std::uint8_t kTimerInterrupt = 19;
 constexpr std::uint8_t kWatchdogInterrupt = 18;
 
 // A peripheral may be touched three clocks after it gets its own.
@@ -75,20 +85,34 @@ void start_uart() {
   reg(kUartControl) = kUartOn;
 }
 
+void start_timer() {
+  open_gate(kClockGate1, kGateTimer0);
+  reg(kTimerConfiguration) = 0;
+  reg(kTimerMode) = kTimerOnce;
+  reg(kTimerInterrupts) = kTimedOut;
+}
+
 }  // namespace
 
 Lm3s6965::Lm3s6965() {
   start_clock();
   SysTick::start(kClockHz);
+  start_timer();
   start_uart();
 }
 
 Instant Lm3s6965::now() { return SysTick::now(); }
 std::uint32_t Lm3s6965::cycles() { return SysTick::cycles(); }
 
-void Lm3s6965::wait(Instant) {
-  static constexpr std::array kWakers{StellarisEthernet::kInterrupt, kUartInterrupt};
+void Lm3s6965::wait(Instant until) {
+  static constexpr std::array kWakers{StellarisEthernet::kInterrupt, kUartInterrupt, kTimerInterrupt};
+  const auto ms = std::clamp<std::int64_t>((until - now()).count(), 0, 1'000);
+  if (ms == 0) return;
+  reg(kTimerLoad) = static_cast<std::uint32_t>(ms) * (kClockHz / 1'000);
+  reg(kTimerControl) = kTimerOn;
   SysTick::sleep(kWakers);
+  reg(kTimerControl) = 0;
+  reg(kTimerClear) = kTimedOut;
 }
 
 void Lm3s6965::put(char c) {

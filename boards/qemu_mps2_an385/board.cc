@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Registers: Arm, "Application Note AN385" and "Cortex-M System Design Kit" (DDI 0479), 4.3.
+// Registers: Arm, "Application Note AN385" and "Cortex-M System Design Kit" (DDI 0479), 4.1 and 4.3.
 #include "boards/qemu_mps2_an385/board.h"
 
+#include <algorithm>
 #include <array>
 
 #include "boards/common/cortex_m/crash.h"
@@ -24,6 +25,14 @@ constexpr std::uint32_t kUartOn = 1U << 0 | 1U << 1 | 1U << 3;  // transmitter, 
 constexpr std::uint32_t kReceived = 1U << 1;                    // interrupt
 constexpr std::uint8_t kUartInterrupt = 0;
 
+// The timer that ends a sleep.
+constexpr std::uintptr_t kTimer = 0x4000'0000;
+constexpr std::uintptr_t kTimerControl = kTimer, kTimerValue = kTimer + 0x04, kTimerReload = kTimer + 0x08,
+                         kTimerInterruptClear = kTimer + 0x0C;
+constexpr std::uint32_t kTimerOn = 1U << 0 | 1U << 3;  // with its interrupt
+constexpr std::uint32_t kTimedOut = 1U << 0;
+constexpr std::uint8_t kTimerInterrupt = 8;
+
 }  // namespace
 
 Mps2An385::Mps2An385() : storage_({reinterpret_cast<std::uint8_t*>(kPsram), kPsramSize}) {
@@ -35,9 +44,16 @@ Mps2An385::Mps2An385() : storage_({reinterpret_cast<std::uint8_t*>(kPsram), kPsr
 Instant Mps2An385::now() { return SysTick::now(); }
 std::uint32_t Mps2An385::cycles() { return SysTick::cycles(); }
 
-void Mps2An385::wait(Instant) {
-  static constexpr std::array kWakers{Lan9118::kInterrupt, kUartInterrupt};
+void Mps2An385::wait(Instant until) {
+  static constexpr std::array kWakers{Lan9118::kInterrupt, kUartInterrupt, kTimerInterrupt};
+  const auto ms = std::clamp<std::int64_t>((until - now()).count(), 0, 1'000);
+  if (ms == 0) return;
+  reg(kTimerReload) = static_cast<std::uint32_t>(ms) * (kClockHz / 1'000);
+  reg(kTimerValue) = reg(kTimerReload);
+  reg(kTimerControl) = kTimerOn;
   SysTick::sleep(kWakers);
+  reg(kTimerControl) = 0;
+  reg(kTimerInterruptClear) = kTimedOut;
 }
 
 void Mps2An385::put(char c) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Monotonic time by the processor's own timer, and sleep until an interrupt. SysTick interrupts every 10 ms;
-// between interrupts its counter is read. Main loop only. In QEMU with -icount shift=0 an instruction takes
-// 1 ns, so cycles() divided by the clock in GHz are guest instructions, to about one tick of the clock.
+// Monotonic time by the processor's own timer, and sleep until an interrupt. SysTick interrupts as seldom as
+// its 24 bits allow (335 ms at 50 MHz), as an emulator that falls behind for longer than that loses
+// interrupts, and with them time. Main loop only. In QEMU with -icount shift=0 an instruction takes 1 ns, so
+// cycles() divided by the clock in GHz are guest instructions, to about one tick of the clock.
 #pragma once
 
 #include <cstdint>
@@ -13,16 +14,16 @@ namespace godwit::boards {
 
 class SysTick {
  public:
-  static constexpr Millis kInterval{10};
-
-  // `clock_hz`: of the processor, at most 1.6 GHz (the counter has 24 bits).
+  // `clock_hz`: of the processor.
   static void start(std::uint32_t clock_hz);
   [[nodiscard]] static Instant now();
   // Of the processor, since start(); wraps.
   [[nodiscard]] static std::uint32_t cycles();
 
-  // Sleeps until one of `interrupts` (their numbers, below 64) is pending, or the next interval; returns at
-  // once if one is pending. The interrupts only wake: they have no handlers, and are masked otherwise.
+  // Sleeps until one of `interrupts` (their numbers, below 64) is pending, or SysTick; returns at once if one
+  // is pending. They only wake: they have no handlers, and are masked otherwise. Their sources must hold the
+  // request until it is dealt with, as a pulse between the main loop's look and the sleep would be lost. One
+  // of them is the board's timer for the end of the sleep.
   static void sleep(std::span<const std::uint8_t> interrupts);
 };
 
