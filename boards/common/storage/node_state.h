@@ -3,9 +3,9 @@
 // and the last TLS session, so that a reboot need not cost a full handshake. Kept twice; a power cut at any
 // moment leaves the older or the newer, never neither. Format: docs/reference/flash.md.
 //
-// No allocation, no session in RAM; calls do flash I/O, are for the main loop only, and need 700 bytes of
-// stack. A TLS session is a secret: what can read the storage can take the device's place, as with its
-// private key.
+// No allocation, no session in RAM; calls do flash I/O, are for the main loop only, and need 1 KB of
+// stack besides the flash's. A TLS session is a secret: what can read the storage can take the device's
+// place, as with its private key.
 #pragma once
 
 #include <cstdint>

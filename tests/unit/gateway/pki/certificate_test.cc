@@ -3,10 +3,13 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <openssl/evp.h>
 #include <stdlib.h>
 
+#include <algorithm>
 #include <fstream>
 #include <set>
+#include <span>
 
 #include "gateway/pki/api_key.h"
 
@@ -137,6 +140,35 @@ TEST(Certificates, ACommonNameOver64CharactersIsRefused) {
                                          kNow);
               }),
               HasSubstr("common name"));
+}
+
+// What stands between the lines of a PEM text.
+std::vector<std::uint8_t> body_of(const std::string& pem) {
+  const std::size_t begin = pem.find('\n') + 1;
+  std::string text = pem.substr(begin, pem.find("-----END") - begin);
+  std::erase(text, '\n');
+  std::vector<std::uint8_t> der(text.size() / 4 * 3);
+  EXPECT_EQ(EVP_DecodeBlock(der.data(), reinterpret_cast<const unsigned char*>(text.data()),
+                            static_cast<int>(text.size())),
+            static_cast<int>(der.size()));
+  der.resize(der.size() - static_cast<std::size_t>(std::ranges::count(text, '=')));
+  return der;
+}
+
+TEST(Der, OfACertificateIsWhatItsPemHolds) {
+  const Certificate certificate = authority().certificate;
+  EXPECT_EQ(certificate.der(), body_of(certificate.pem()));
+}
+
+TEST(Der, OfAKeyIsSec1WithinWhatItsPemHolds) {
+  const Key key = Key::generate();
+  const auto der = key.der();
+  EXPECT_EQ(der.size(), 121U);
+  const std::vector<std::uint8_t> version_and_secret{0x30, 0x77, 0x02, 0x01, 0x01, 0x04, 0x20};
+  ASSERT_GE(der.size(), version_and_secret.size() + 32);
+  EXPECT_TRUE(std::ranges::equal(std::span(der).first(version_and_secret.size()), version_and_secret));
+  const auto pkcs8 = body_of(key.pem());
+  EXPECT_FALSE(std::ranges::search(pkcs8, std::span(der).subspan(version_and_secret.size(), 32)).empty());
 }
 
 TEST(PemFiles, SurviveARoundTrip) {
