@@ -20,10 +20,9 @@
 namespace godwit::boards {
 namespace {
 
+constexpr unsigned kAlarm = 0;  // of the chip's timer; the SDK uses 3
 // The UART holds 32 characters that nobody has read, and does not wake the processor.
 constexpr Millis kWaitMax{20};
-constexpr unsigned kAlarm =
-    0;  // of the chip's timer; the SDK's own timers, which would want it, are left out
 
 class Pico final : public Board {
  public:
@@ -65,14 +64,15 @@ class Pico final : public Board {
   BoardSensors sensors_;
 };
 
-// An interrupt between poll_usb() and the instruction that waits is not missed: it ends the waiting.
+// With interrupts off none is missed: what comes before the processor sleeps wakes it at once.
 void Pico::wait(Instant until) {
   poll_usb();
   const Instant wake = std::min(until, now() + kWaitMax);
   const auto wake_us = static_cast<std::uint64_t>(wake.time_since_epoch().count()) * 1'000;
-  if (hardware_alarm_set_target(kAlarm, from_us_since_boot(wake_us))) return;  // it has passed
-  __wfe();
-  hardware_alarm_cancel(kAlarm);
+  const std::uint32_t interrupts = save_and_disable_interrupts();
+  const bool is_past = hardware_alarm_set_target(kAlarm, from_us_since_boot(wake_us));
+  if (!is_past && !usb_waits()) __wfi();
+  restore_interrupts(interrupts);
   poll_usb();
 }
 

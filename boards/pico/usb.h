@@ -8,5 +8,7 @@ namespace godwit::boards {
 void start_usb();
 // Does what the computer asked for and hands over what it sent. Call in every turn of the main loop.
 void poll_usb();
+// There is something for poll_usb() to do.
+[[nodiscard]] bool usb_waits();
 
 }  // namespace godwit::boards

@@ -16,6 +16,7 @@ namespace godwit::boards {
 
 void start_usb() { tud_init(0); }
 void poll_usb() { tud_task(); }
+bool usb_waits() { return tud_task_event_ready(); }
 
 namespace {
 
