@@ -4,9 +4,13 @@
 // which saves the public-key work and most of the bytes. It knows neither sockets nor clocks, and no call
 // waits.
 //
-// RAM: sizeof(TlsClient), 1.4 KB, and from mbedTLS's allocator while connected: with TLS 1.3 the two record
-// buffers of mbedtls_config.h and 10 KB (30 KB on a 64-bit host), with TLS 1.2 and max_record k4096 all in
-// all 10 KB, 13 KB if resumed by ticket. About 2 KB stay for resumption while it is not connected.
+// RAM: sizeof(TlsClient), 0.8 KB on a board and 1.4 KB on a host, and mbedTLS's allocations. While connected
+// these are the two record buffers of mbedtls_config.h and with TLS 1.2 1.5 KB, with TLS 1.3 5 KB (hosts: 3
+// and 10 KB); during a handshake some 3 KB more. README.md has figures. What resumption needs stays while it
+// is not connected: nothing to speak of with TLS 1.2 and session ids, and otherwise the size of a ticket.
+//
+// An exported session takes up to 148 bytes with TLS 1.2 and without tickets. A ticket is as long as the
+// server likes: those of OpenSSL hold our certificate, and are about 270 bytes longer than it.
 //
 // No call waits. One thread, that of the TlsContext.
 #pragma once
@@ -44,8 +48,8 @@ class TlsClient {
     // under which the server remembers them: 600 bytes less in each resumed handshake and 1 KB less RAM, but
     // the server must not have forgotten. (TLS 1.3 knows tickets only.)
     bool tls12_tickets = true;
-    // With version_max kTls12 only: the server is asked to send no larger records, and buffers shrink to this
-    // after the handshake. (In TLS 1.3 mbedTLS cannot be made to ask, and keeps its buffers as they are.)
+    // When TLS 1.2 is the newest that is offered: the server is asked to send no larger records. For boards
+    // with buffers smaller than what servers may send. (In TLS 1.3 mbedTLS cannot be made to ask.)
     MaxRecord max_record = MaxRecord::kAny;
   };
 
@@ -60,10 +64,11 @@ class TlsClient {
   Status start(ByteStream& stream);
   // Call until it is not kBusy, each time the stream may have become ready. After anything but kOk and kBusy
   // the connection is over and last_error() says why. kDenied: one side refused the other's certificate. kIo:
-  // the stream broke or ended. kMalformed: the peer broke the protocol. kFull: out of memory.
+  // the stream broke or ended. kMalformed: the peer broke the protocol. kFull: out of memory. kUnsupported:
+  // the server refuses version_first; the next attempt offers version_max.
   Status handshake();
-  // That handshake() was kBusy because of a long computation (TlsContext::Options::public_key_steps_max):
-  // call it again soon, there is nothing to wait for.
+  // handshake() was kBusy only to let others have a turn (TlsContext::Options::public_key_steps_max): call it
+  // again soon, there is nothing to wait for.
   [[nodiscard]] bool computing() const { return computing_; }
   // As ByteStream; further kDenied (a TLS 1.3 server tells only now that it refuses our certificate) and
   // kMalformed. After kBusy from write(), offer the same bytes again; more may follow them.

@@ -31,9 +31,9 @@ int entropy_bytes(void* entropy, unsigned char* out, std::size_t size) {
   return status == Status::kOk ? 0 : MBEDTLS_ERR_CTR_DRBG_ENTROPY_SOURCE_FAILED;
 }
 
-// What to say of bytes that could not be read: mbedTLS has many words for being out of memory.
-Status unreadable(std::uint32_t failures_before) {
-  return TlsArena::failures() != failures_before ? Status::kFull : Status::kMalformed;
+// mbedTLS has many words for being out of memory, so the arena is asked. `cause`: what it is otherwise.
+Status full_or(Status cause, std::uint32_t failures_before) {
+  return TlsArena::failures() != failures_before ? Status::kFull : cause;
 }
 
 }  // namespace
@@ -82,7 +82,7 @@ Status TrustAnchors::add(Bytes certificates) {
   // A positive result counts certificates of a bundle that could not be read: not what somebody meant to
   // trust.
   const int result = mbedtls_x509_crt_parse(&chain_, certificates.data(), certificates.size());
-  return result == 0 ? Status::kOk : unreadable(failures);
+  return result == 0 ? Status::kOk : full_or(Status::kMalformed, failures);
 }
 
 ClientIdentity::ClientIdentity() : chain_{}, key_{} {
@@ -98,12 +98,12 @@ ClientIdentity::~ClientIdentity() {
 Status ClientIdentity::load(TlsContext& context, Bytes certificate, Bytes key) {
   const std::uint32_t failures = TlsArena::failures();
   if (mbedtls_x509_crt_parse(&chain_, certificate.data(), certificate.size()) != 0)
-    return unreadable(failures);
+    return full_or(Status::kMalformed, failures);
   if (mbedtls_pk_parse_key(&key_, key.data(), key.size(), nullptr, 0, &TlsContext::random, &context) != 0) {
-    return unreadable(failures);
+    return full_or(Status::kMalformed, failures);
   }
   if (mbedtls_pk_check_pair(&chain_.pk, &key_, &TlsContext::random, &context) != 0) {
-    return Status::kInvalidArgument;
+    return full_or(Status::kInvalidArgument, failures);
   }
   return Status::kOk;
 }

@@ -167,6 +167,16 @@ TEST_P(TlsVersions, TellWhyTheServerRefusesTheClient) {
       << without;
 }
 
+TEST_P(TlsVersions, TakeTheLargestRecordThatAServerMaySend) {
+  const TlsServerContext context = make_server();
+  TlsServer server(context);
+  TlsClient client(context_, trust_, &identity_, {.server_name = "localhost"});
+  ASSERT_EQ(handshake(client, server), Status::kOk) << client.last_error();
+  server.send(std::string(16'384, 'x'));
+  std::vector<std::uint8_t> buffer(20'000);
+  EXPECT_EQ(read(client, buffer), 16'384U);
+}
+
 INSTANTIATE_TEST_SUITE_P(All, TlsVersions, testing::ValuesIn(test::kVersions), &test::version_name);
 
 TEST_F(TlsClientTest, SpeaksTls12WhenToldTo) {
@@ -176,16 +186,6 @@ TEST_F(TlsClientTest, SpeaksTls12WhenToldTo) {
                    {.server_name = "localhost", .version_max = TlsClient::Version::kTls12});
   ASSERT_EQ(handshake(client, server), Status::kOk) << client.last_error();
   EXPECT_EQ(server.version(), "TLSv1.2");
-}
-
-TEST_F(TlsClientTest, TakesTheLargestRecordThatAServerMaySend) {
-  const TlsServerContext context(ca_.server(), ca_.certificate(), {});
-  TlsServer server(context);
-  TlsClient client(context_, trust_, &identity_, {.server_name = "localhost"});
-  ASSERT_EQ(handshake(client, server), Status::kOk) << client.last_error();
-  server.send(std::string(16'384, 'x'));
-  std::vector<std::uint8_t> buffer(20'000);
-  EXPECT_EQ(read(client, buffer), 16'384U);
 }
 
 TEST_F(TlsClientTest, MakesATls12ServerKeepToSmallRecords) {
@@ -216,6 +216,35 @@ TEST_F(TlsClientTest, CheckDatesByTheClockItIsGiven) {
   EXPECT_EQ(outcome(), "server certificate is not yet valid: check the clock of this device");
   TestClock::known = false;
   EXPECT_EQ(outcome(), "ok");
+}
+
+TEST_F(TlsClientTest, OffersTheNewestVersionOnlyToAServerThatRefusesTheFirst) {
+  const TlsServerContext context(ca_.server(), ca_.certificate(), {.version_min = TLS1_3_VERSION});
+  const TlsClient::Options options{.server_name = "localhost", .version_first = TlsClient::Version::kTls12};
+  TlsClient client(context_, trust_, &identity_, options);
+  TlsServer refusing(context);
+  EXPECT_EQ(handshake(client, refusing), Status::kUnsupported);
+  EXPECT_EQ(client.last_error(), "the broker refuses TLS 1.2: the next attempt offers TLS 1.3");
+  TlsServer server(context);
+  ASSERT_EQ(handshake(client, server), Status::kOk) << client.last_error();
+  EXPECT_EQ(server.version(), "TLSv1.3");
+  expect_exchange(client, server);
+  std::vector<std::uint8_t> session(2000);
+  session.resize(client.export_session(session).value_or(0));
+
+  TlsClient restarted(context_, trust_, &identity_, options);
+  ASSERT_EQ(restarted.import_session(session), Status::kOk);
+  TlsServer again(context);
+  ASSERT_EQ(handshake(restarted, again), Status::kOk) << restarted.last_error();
+  EXPECT_EQ(again.version(), "TLSv1.3");
+  EXPECT_TRUE(again.resumed());
+  expect_exchange(restarted, again);
+
+  const TlsServerContext both(ca_.server(), ca_.certificate(), {});
+  TlsServer willing(both);
+  TlsClient other(context_, trust_, &identity_, options);
+  ASSERT_EQ(handshake(other, willing), Status::kOk) << other.last_error();
+  EXPECT_EQ(willing.version(), "TLSv1.2");
 }
 
 // What a device knows before it has asked anybody: when it was provisioned.
