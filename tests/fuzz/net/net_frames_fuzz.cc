@@ -78,7 +78,7 @@ class Rig {
     segment_.cable = false;
     run(Millis{500});
     segment_.cable = segment_.dhcp.answers = segment_.dns_answers = segment_.dhcp.refuses = true;
-    run(Millis{500});
+    for (int i = 0; i < 500 && (!network_.cable() || network_.up()); ++i) run(Millis{1});
     segment_.dhcp.refuses = false;
     for (int i = 0; i < 2'000 && network_.address() != kAddress; ++i) run(Millis{100});
     GODWIT_ASSERT(network_.address() == kAddress);

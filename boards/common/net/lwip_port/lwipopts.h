@@ -5,6 +5,8 @@
 #ifndef GODWIT_LWIPOPTS_H
 #define GODWIT_LWIPOPTS_H
 
+#include <stdint.h>
+
 #if !defined(__linux__)
 #include "board_limits.h"
 #endif
@@ -45,7 +47,11 @@
 #define PBUF_POOL_SIZE BOARD_NET_BUFFERS
 #define PBUF_POOL_BUFSIZE BOARD_NET_BUFFER_SIZE
 #define MEM_SIZE BOARD_NET_HEAP_SIZE
+#if UINTPTR_MAX > 0xFFFFFFFF
+#define MEM_ALIGNMENT 8
+#else
 #define MEM_ALIGNMENT 4
+#endif
 #define MEMP_NUM_PBUF 2
 #define MEMP_NUM_TCP_PCB 3  // one in use, those of earlier connections that are still closing
 #define MEMP_NUM_TCP_PCB_LISTEN 1
@@ -93,7 +99,6 @@
 
 // Ports, transaction numbers and the first sequence number of a connection (RFC 6528) come from the board's
 // randomness, so that they do not repeat from one start to the next.
-#include <stdint.h>
 #if defined(__cplusplus)
 extern "C"
 #endif
