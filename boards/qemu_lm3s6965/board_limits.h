@@ -9,7 +9,7 @@
 #define BOARD_INTERRUPTS 44
 
 // What TLS allocates from.
-#define BOARD_TLS_ARENA_SIZE (18 * 1024)
+#define BOARD_TLS_ARENA_SIZE (15 * 1024)
 // Steps of public-key work between two looks at the rest of the main loop (TLS 1.2).
 #define BOARD_TLS_STEPS_MAX 500
 // The version that is offered first. TLS 1.2 is cheaper here: its public-key work can be done in pieces, and a

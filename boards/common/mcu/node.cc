@@ -103,9 +103,10 @@ class Node {
   void put_status(Instant now);
   // What this board has worked for since its start, in cycles of its processor: without waiting.
   struct Work {
-    std::uint64_t network = 0;     // what arrives, up to TCP
-    std::uint64_t connecting = 0;  // from a closed link to an open one: TLS above all
-    std::uint64_t device = 0;      // sampling, recording, MQTT, and with an open link TLS and TCP
+    std::uint64_t network = 0;       // what arrives, up to TCP
+    std::uint64_t connecting = 0;    // from a closed link to an open one: TLS above all
+    std::uint64_t device = 0;        // sampling, recording, MQTT, and with an open link TLS and TCP
+    std::uint32_t longest_turn = 0;  // of the main loop: so long the watchdog waited at most
   };
   // Adds the cycles since `before`, which become now.
   void count(std::uint64_t& work, std::uint32_t& before);
@@ -154,14 +155,18 @@ void Node::run() {
   the_node = this;
   board_.start_watchdog(kWatchdogTimeout);
   crash_ = take_last_crash();
-  reset_reason_ = !crash_                                       ? board_.reset_reason()
-                  : crash_->kind == codec::CrashKind::kWatchdog ? codec::ResetReason::kWatchdog
+  reset_reason_ = board_.reset_reason();
+  if (crash_) {  // which reset the board by itself, as far as the hardware can tell
+    reset_reason_ = crash_->kind == codec::CrashKind::kWatchdog ? codec::ResetReason::kWatchdog
                                                                 : codec::ResetReason::kFault;
+  }
   say_hello();
   while (const Trouble trouble = start()) wait_out(*trouble);
   for (;;) {
     const Instant now = board_.now();
+    const std::uint32_t begin = board_.cycles();
     turn(now);
+    work_.longest_turn = std::max(work_.longest_turn, board_.cycles() - begin);
     if (reset_by_ && (link_->is_closed() || now >= *reset_by_)) board_.reset();
     const Instant due = next_deadline(now);
     const auto work = device_.next_deadline();
@@ -528,6 +533,7 @@ void Node::put_status(Instant now) {
   put_line("network_cycles", static_cast<std::int64_t>(work_.network));
   put_line("connecting_cycles", static_cast<std::int64_t>(work_.connecting));
   put_line("device_cycles", static_cast<std::int64_t>(work_.device));
+  put_line("longest_turn_cycles", work_.longest_turn);
   put_line("stack_used", h.stack_used);
   put_line("stack_size", h.stack_size);
   put_line("heap_used", h.heap_used);
