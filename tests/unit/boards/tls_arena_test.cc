@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "boards/common/tls/tls_arena.h"
 
-#include <mbedtls/platform.h>
-
 #include <algorithm>
 #include <map>
 
@@ -29,7 +27,7 @@ TEST(TlsArena, HandsOutZeroedAlignedBlocksThatDoNotOverlap) {
   TlsArena arena(memory);
   std::map<std::uint8_t*, std::size_t> blocks;
   for (std::size_t size = 1; size < 60; ++size) {
-    auto* block = static_cast<std::uint8_t*>(mbedtls_calloc(1, size));
+    auto* block = static_cast<std::uint8_t*>(arena.allocate(1, size));
     ASSERT_NE(block, nullptr);
     EXPECT_EQ(reinterpret_cast<std::uintptr_t>(block) % alignof(std::max_align_t), 0U);
     EXPECT_TRUE(std::all_of(block, block + size, [](std::uint8_t byte) { return byte == 0; }));
@@ -40,7 +38,7 @@ TEST(TlsArena, HandsOutZeroedAlignedBlocksThatDoNotOverlap) {
   for (const auto& [block, size] : blocks) {
     EXPECT_LE(end, block);
     end = block + size;
-    mbedtls_free(block);
+    arena.release(block);
   }
   EXPECT_EQ(arena.used(), 0U);
   EXPECT_EQ(arena.allocations(), 59U);
@@ -49,13 +47,13 @@ TEST(TlsArena, HandsOutZeroedAlignedBlocksThatDoNotOverlap) {
 TEST(TlsArena, RefusesWhatDoesNotFitAndCountsThat) {
   Memory memory(1024);
   TlsArena arena(memory);
-  EXPECT_EQ(mbedtls_calloc(1, 1025), nullptr);
-  EXPECT_EQ(mbedtls_calloc(SIZE_MAX / 2, 3), nullptr);
-  EXPECT_EQ(mbedtls_calloc(SIZE_MAX, SIZE_MAX), nullptr);
+  EXPECT_EQ(arena.allocate(1, 1025), nullptr);
+  EXPECT_EQ(arena.allocate(SIZE_MAX / 2, 3), nullptr);
+  EXPECT_EQ(arena.allocate(SIZE_MAX, SIZE_MAX), nullptr);
   EXPECT_EQ(TlsArena::failures(), 3U);
-  EXPECT_EQ(mbedtls_calloc(0, 8), nullptr);  // nothing was asked for
+  EXPECT_EQ(arena.allocate(0, 8), nullptr);  // nothing was asked for
   EXPECT_EQ(TlsArena::failures(), 3U);
-  mbedtls_free(nullptr);
+  arena.release(nullptr);
   EXPECT_EQ(arena.used(), 0U);
 }
 
@@ -65,13 +63,13 @@ TEST(TlsArena, IsWholeAgainWhenAllIsFree) {
   const std::size_t all = arena.size() - sizeof(std::uint32_t);
   for (int order = 0; order < 6; ++order) {
     std::array<void*, 3> blocks{};
-    for (void*& block : blocks) ASSERT_NE(block = mbedtls_calloc(1, 500), nullptr);
+    for (void*& block : blocks) ASSERT_NE(block = arena.allocate(1, 500), nullptr);
     std::array<int, 3> turns{0, 1, 2};
     for (int i = 0; i < order; ++i) std::ranges::next_permutation(turns);
-    for (const int turn : turns) mbedtls_free(blocks[static_cast<std::size_t>(turn)]);
-    void* whole = mbedtls_calloc(1, all);
+    for (const int turn : turns) arena.release(blocks[static_cast<std::size_t>(turn)]);
+    void* whole = arena.allocate(1, all);
     EXPECT_NE(whole, nullptr) << "order " << order;
-    mbedtls_free(whole);
+    arena.release(whole);
   }
   EXPECT_EQ(arena.used_max(), arena.size());
 }
@@ -86,13 +84,13 @@ TEST(TlsArena, NeedsNoMoreThanItSaysAtMost) {
     for (int i = 0; i < 20'000; ++i) {
       if (blocks.size() > 40 || (!blocks.empty() && random() % 2 == 0)) {
         std::swap(blocks[random() % blocks.size()], blocks.back());
-        mbedtls_free(blocks.back());
+        arena.release(blocks.back());
         blocks.pop_back();
-      } else if (void* const block = mbedtls_calloc(1, 1 + random() % 200)) {
+      } else if (void* const block = arena.allocate(1, 1 + random() % 200)) {
         blocks.push_back(block);
       }
     }
-    for (void* const block : blocks) mbedtls_free(block);
+    for (void* const block : blocks) arena.release(block);
     EXPECT_EQ(TlsArena::failures(), 0U) << size;
     return arena.used_max();
   };
