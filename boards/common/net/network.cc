@@ -55,7 +55,10 @@ Status Network::start(Instant now) {
   netif_set_hostname(&netif_, options_.hostname);
   netif_set_up(&netif_);
   dhcp_set_struct(&netif_, &dhcp_);
-  if (dhcp_start(&netif_) != ERR_OK) return Status::kFull;
+  if (dhcp_start(&netif_) != ERR_OK) {
+    netif_remove(&netif_);
+    return Status::kFull;
+  }
   started_ = true;
   poll(now);
   return Status::kOk;

@@ -7,6 +7,18 @@
 #include <algorithm>
 
 namespace godwit::boards {
+namespace {
+
+// Polls of lwIP, which come every 500 ms, until a closed connection is given up if the peer acknowledges
+// nothing.
+constexpr std::uint8_t kClosingPolls = 10;
+
+err_t give_up(void*, tcp_pcb* pcb) {
+  tcp_abort(pcb);
+  return ERR_ABRT;
+}
+
+}  // namespace
 
 Status TcpStream::connect(const ip_addr_t& address, std::uint16_t port) {
   abort();
@@ -93,6 +105,8 @@ void TcpStream::close() {
   if (pcb == nullptr) return;
   if (unread > 0) tcp_recved(pcb, unread);  // otherwise lwIP resets the connection
   tcp_setprio(pcb, TCP_PRIO_MIN);           // the next connection may have its memory
+  // All connections share the segments and the heap. One whose peer has gone would hold its part for minutes.
+  tcp_poll(pcb, &give_up, kClosingPolls);
   if (tcp_close(pcb) != ERR_OK) tcp_abort(pcb);
 }
 

@@ -36,7 +36,8 @@ class TcpStream final : public ByteStream {
   std::expected<std::size_t, Status> read(MutableBytes out) override;
   std::expected<std::size_t, Status> write(Bytes in) override;
 
-  // What was written is still delivered by lwIP, then the connection ends; what is unread is dropped.
+  // What was written is still delivered by lwIP, then the connection ends; what is unread is dropped. A peer
+  // that acknowledges nothing for 5 s meanwhile is reset.
   void close();
   // Ends it at once, with a reset.
   void abort();

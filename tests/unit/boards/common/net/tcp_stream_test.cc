@@ -2,6 +2,7 @@
 #include "boards/common/net/tcp_stream.h"
 
 #include <lwip/opt.h>
+#include <lwip/stats.h>
 
 #include <set>
 
@@ -257,6 +258,35 @@ TEST_F(TcpStreamTest, CloseWithUnreadBytesIsStillInOrder) {
   stream_.close();
   settle();
   EXPECT_TRUE(segment_.tcp.finished_by_board());
+  EXPECT_FALSE(segment_.tcp.reset_by_board());
+}
+
+TEST_F(TcpStreamTest, ClosedConnectionsOfPeersThatHaveGoneLeaveAllMemoryToTheNextWithinSeconds) {
+  for (int i = 0; i < 6; ++i) {
+    SCOPED_TRACE(i);
+    connect();
+    segment_.tcp.manner = Manner::kSilent;
+    while (stream_.write(as_bytes(text_of(100)))) {
+    }
+    ASSERT_GT(lwip_stats.memp[MEMP_TCP_SEG]->used, 0);
+    stream_.close();
+    run(Millis{6'000});
+    EXPECT_EQ(lwip_stats.memp[MEMP_TCP_SEG]->used, 0);
+    EXPECT_EQ(lwip_stats.memp[MEMP_TCP_PCB]->used, 0);
+    segment_.tcp.manner = Manner::kAccepts;
+  }
+}
+
+TEST_F(TcpStreamTest, CloseDeliversToAPeerThatFallsSilentForAWhile) {
+  connect();
+  segment_.tcp.acknowledges = false;
+  std::string text;
+  while (const auto size = stream_.write(as_bytes(text_of(100)))) text += text_of(*size);
+  stream_.close();
+  run(Millis{1'000});
+  segment_.tcp.acknowledges = true;
+  EXPECT_TRUE(run_until([this] { return segment_.tcp.finished_by_board(); }, Millis{10'000}));
+  EXPECT_EQ(segment_.tcp.received(), text);
   EXPECT_FALSE(segment_.tcp.reset_by_board());
 }
 
