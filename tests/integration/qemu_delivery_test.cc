@@ -29,7 +29,7 @@ TEST_F(QemuDelivery, StoresEachRecordOnceAndInOrder) {
   start_servers();
   QemuBoard& board = add_board({.period_ms = 20});
   board.start();
-  ASSERT_TRUE(wait_for_committed(100));
+  ASSERT_TRUE(wait_for_committed(60));
   expect_all_delivered(board);
 }
 

@@ -50,6 +50,17 @@ TEST_F(QemuTime, IsResolvedLaterForRecordsThatWereMadeWithout) {
   expect_all_delivered(board);
 }
 
+TEST_F(QemuTime, BeforeTheBoardWasProvisionedIsNotTaken) {
+  start_servers();
+  sntp_.set_ahead(-std::chrono::hours(24));
+  QemuBoard& board = add_board();
+  board.start();
+  ASSERT_TRUE(board.wait_for_line("event=time_refused", kTimeout).has_value());
+  ASSERT_TRUE(take_records(3)) << "it waits for the time for ever";
+  EXPECT_EQ(board.status()["time_quality"], "none");
+  expect_all_delivered(board);
+}
+
 TEST_F(QemuTime, IsNotNeeded) {
   start_servers();
   QemuBoard& board = add_board({.sntp = false});

@@ -64,7 +64,7 @@ TEST_F(QemuTrust, RefusesABrokerOfAnotherAuthority) {
   const std::string good = block_of(board);
   const auto other = der_of(TestCa("Somebody else").certificate());
   change(board, [&](codec::Provisioning& block) { block.ca = other; });
-  expect_refusal_then_recovery(board, good, "not issued by a trusted authority");
+  expect_refusal_then_recovery(board, good, "it does not come from the given authority");
 }
 
 TEST_F(QemuTrust, RefusesABrokerOfAnotherName) {
@@ -72,7 +72,7 @@ TEST_F(QemuTrust, RefusesABrokerOfAnotherName) {
   QemuBoard& board = add_board();
   const std::string good = block_of(board);
   change(board, [](codec::Provisioning& block) { block.server_name = "elsewhere.example"; });
-  expect_refusal_then_recovery(board, good, "not issued for the name");
+  expect_refusal_then_recovery(board, good, "the server certificate is not for elsewhere.example");
 }
 
 TEST_F(QemuTrust, RefusesAnExpiredBrokerWithAndWithoutTheTime) {

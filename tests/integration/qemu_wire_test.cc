@@ -248,7 +248,7 @@ TEST_F(QemuWire, SaysTheSameAsTheHostsBuild) {
   QemuBoard& board =
       add_board({.period_ms = kPeriodMs, .rows = kRows, .sntp = false, .broker_port = of_board->port()});
   board.start();
-  ASSERT_TRUE(take_records(kRecordsCompared + 1));
+  ASSERT_TRUE(wait_for_committed(kRecordsCompared + 2, "board-1", std::chrono::seconds(60)));
   kill_and_look(board);
   const std::vector<Packet> ours = sent(*of_board);
   const auto hellos = of_topic(ours, "/up/hello");

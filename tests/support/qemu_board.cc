@@ -157,13 +157,15 @@ std::optional<std::string> QemuBoard::wait_for_line(std::string_view text, std::
 std::string QemuBoard::console() const { return process_ == nullptr ? "" : process_->log(); }
 
 std::map<std::string, std::string> QemuBoard::status() {
-  const std::size_t from = console().size();
-  type("status");
-  // The answer is over when the command after it is answered.
-  type("end-of-status");
-  if (!wait_for_line("end-of-status", kTimeout, from)) {
-    throw std::runtime_error("no answer on the console:\n" + log_tail());
-  }
+  // The answer is over when the command after it is answered. A board that is resetting drops what is typed.
+  constexpr std::string_view kEnd = "no such command: end-of-status";
+  const auto deadline = Clock::now() + kTimeout;
+  std::size_t from = 0;
+  do {
+    if (Clock::now() > deadline) throw std::runtime_error("no answer on the console:\n" + log_tail());
+    from = console().size();
+    type("status\nend-of-status");
+  } while (!wait_for_line(kEnd, std::chrono::seconds(2), from));
   std::istringstream answer(console().substr(from));
   std::map<std::string, std::string> values;
   for (std::string line; std::getline(answer, line);) {
