@@ -44,12 +44,6 @@ Status Recorder::check(const Table& table) {
   return codec::check(table.contract);
 }
 
-Instant Recorder::nearest_instant(Instant now) const {
-  const Millis period = table_->contract.period;
-  const Millis late = now.time_since_epoch() % period;
-  return now - late + (2 * late > period ? period : Millis{0});
-}
-
 bool Recorder::continues_batch(Instant instant, std::optional<UnixMillis> unix_time) const {
   const auto rows = static_cast<std::int64_t>(encoder_.rows());
   if (instant - first_ != rows * table_->contract.period) return false;
@@ -69,7 +63,7 @@ Status Recorder::sample(const Stamp& stamp, std::span<const std::int64_t> row) {
   const auto channels = table_->contract.channels;
   if (row.size() != channels.size()) return Status::kInvalidArgument;
   if (stamp.now < next_) return Status::kBusy;
-  const Instant instant = nearest_instant(stamp.now);
+  const Instant instant = nearest_instant(stamp.now, table_->contract.period);
   const auto unix_time = unix_time_at(instant, stamp);
   const bool first = encoder_.rows() == 0;
   if (encoder_.rows() == table_->rows_max) return Status::kFull;
@@ -97,7 +91,7 @@ Status Recorder::sample(const Stamp& stamp, std::span<const std::int64_t> row) {
 void Recorder::skip(Instant now) {
   if (now < next_) return;
   if (started_) ++missed_samples_;
-  advance_to(nearest_instant(now));
+  advance_to(nearest_instant(now, table_->contract.period));
 }
 
 bool Recorder::due(Instant now) const {

@@ -26,6 +26,12 @@ struct Table {
   Millis age_max = Millis{10'000};  // ... or when its first row is so old (1 ms to 24 h)
 };
 
+// The instant that a row sampled at `now` stands for: the nearest multiple of the period, of two the earlier.
+constexpr Instant nearest_instant(Instant now, Millis period) {
+  const Millis late = now.time_since_epoch() % period;
+  return now - late + (2 * late > period ? period : Millis{0});
+}
+
 // The time of a row. `unix_time` once the clock is set, otherwise boot number and monotonic time stand in for
 // it.
 struct Stamp {
@@ -75,7 +81,6 @@ class Recorder {
   [[nodiscard]] std::uint64_t missed_samples() const { return missed_samples_; }
 
  private:
-  [[nodiscard]] Instant nearest_instant(Instant now) const;
   [[nodiscard]] bool continues_batch(Instant instant, std::optional<UnixMillis> unix_time) const;
   void advance_to(Instant instant);
 

@@ -74,7 +74,7 @@ Status SyntheticSensors::read(Instant, std::uint64_t number, std::span<std::int6
 
 Status TableSensors::sample(std::size_t table, Instant now, std::span<std::int64_t> row) {
   const Millis period = tables_[table].contract.period;
-  const auto number = (now.time_since_epoch() + period / 2) / period;
+  const auto number = telemetry::nearest_instant(now, period).time_since_epoch() / period;
   return drivers_[table]->read(now, static_cast<std::uint64_t>(number), row);
 }
 

@@ -71,6 +71,8 @@ TEST(TableSensors, NumberRowsByTheInstantThatTheyStandFor) {
   };
   EXPECT_EQ(number_at(0, 0), 0);
   EXPECT_EQ(number_at(0, 149), 1) << "a little late";
+  EXPECT_EQ(number_at(0, 150), 1) << "as the recorder sees it";
+  EXPECT_EQ(number_at(0, 151), 2);
   EXPECT_EQ(number_at(0, 1'000), 10);
   EXPECT_EQ(number_at(1, 1'000), 0);
   EXPECT_EQ(number_at(1, 20'003), 2);
