@@ -170,8 +170,8 @@ Status TlsClient::start(ByteStream& stream) {
   memory_failures_ = TlsArena::failures();
   if (const Status status = init(); status != Status::kOk) return status;
   if (mbedtls_ssl_setup(&ssl_, &config_) != 0 || mbedtls_ssl_set_hostname(&ssl_, options_.server_name) != 0) {
-    ssl_.MBEDTLS_PRIVATE(conf) =
-        &config_;  // a setup that fails forgets it, but to free what it leaves needs it
+    // A setup that fails forgets the configuration, but freeing what it leaves needs it.
+    ssl_.MBEDTLS_PRIVATE(conf) = &config_;
     stop();
     return fail(MBEDTLS_ERR_SSL_ALLOC_FAILED);
   }
@@ -196,8 +196,11 @@ Status TlsClient::handshake() {
     const int result = mbedtls_ssl_handshake_step(&ssl_);
     if (wants_more(result)) return Status::kBusy;
     if (result != 0 && result != MBEDTLS_ERR_SSL_CRYPTO_IN_PROGRESS) {
-      forget_session();  // if it was the reason, the next attempt does without
-      return fail(result);
+      const Status status = fail(result);
+      // If the session was the reason, or its memory is short, the next attempt does without. A link that
+      // broke says nothing about it.
+      if (status != Status::kIo) forget_session();
+      return status;
     }
     forget_certificate();
     computing_ = context_.takes_turns();

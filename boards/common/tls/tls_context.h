@@ -8,7 +8,6 @@
 #include <mbedtls/pk.h>
 #include <mbedtls/x509_crt.h>
 
-#include <algorithm>
 #include <cstdint>
 
 #include "firmware/ports/entropy.h"
@@ -24,7 +23,8 @@ class TlsContext {
     ports::Entropy& entropy;  // must outlive the context
     // Milliseconds since 1970. Negative: not known.
     std::int64_t (*unix_time_ms)();
-    // It is certainly later than this, for example because the device was provisioned then.
+    // Stands for the time while it is not known: certainly it is later than this, for example because the
+    // device was provisioned then.
     std::int64_t earliest_unix_ms = 0;
     // A handshake lets go of the processor after each of its steps, and with TLS 1.2 also after about this
     // many multiplications in a step (see TlsClient::computing()). 0: never, as for a process among others.
@@ -43,11 +43,12 @@ class TlsContext {
   static int random(void* context, unsigned char* out, std::size_t size);
   [[nodiscard]] bool time_known() const { return options_.unix_time_ms() >= 0; }
   [[nodiscard]] bool takes_turns() const { return options_.public_key_steps_max != 0; }
-  // What the dates of certificates are held against: never less than the earliest, and just that as long as
-  // the time is not known. So what had expired by then is always refused; that a certificate is not valid yet
-  // counts only when the time is known.
+  // What the dates of certificates are held against: the time, and the earliest as long as it is not known.
+  // What had expired by then is refused; that a certificate is not valid yet counts only when the time is
+  // known. Whether a clock is to be believed is for who sets it to say.
   [[nodiscard]] std::int64_t time_for_certificates_ms() const {
-    return std::max(options_.unix_time_ms(), options_.earliest_unix_ms);
+    const std::int64_t now = options_.unix_time_ms();
+    return now >= 0 ? now : options_.earliest_unix_ms;
   }
 
  private:
