@@ -142,6 +142,7 @@ class Node {
   bool running_ = false;             // device_ is there
   std::optional<Instant> time_by_;   // the first connection waits for the time of day until then
   bool connecting_ = false;          // that is over
+  bool time_refused_ = false;        // the last answer of the time server, and it was said
   std::optional<Instant> reset_by_;  // asked for
   // The provisioning block is read where the device will be: they are never needed at once.
   union {
@@ -260,16 +261,18 @@ Node::Trouble Node::take(const codec::Provisioning& block) {
     return trouble;
   }
   settings_ = settings;
+  clock_.set_earliest(settings.issued);
   return std::nullopt;
 }
 
 Node::Trouble Node::start_tls(const codec::Provisioning& block) {
   arena_.emplace(arena_memory_);
-  tls_context_.emplace(
-      TlsContext::Options{.entropy = board_.entropy(),
-                          .unix_time_ms = [] { return the_node->unix_time_ms(); },
-                          .earliest_unix_ms = std::max(block.issued.value, state_->saved_at().value),
-                          .public_key_steps_max = BOARD_TLS_STEPS_MAX});
+  tls_context_.emplace(TlsContext::Options{
+      .entropy = board_.entropy(),
+      .unix_time_ms = [] { return the_node->unix_time_ms(); },
+      .earliest_unix_ms =
+          std::max(block.issued.value, state_->saved_at(codec::provisioning_crc(block_)).value),
+      .public_key_steps_max = BOARD_TLS_STEPS_MAX});
   if (tls_context_->start() != Status::kOk) return "no entropy: without randomness nothing is secret";
   trust_.emplace();
   if (trust_->add(block.ca) != Status::kOk) return "provisioning: the authority's certificate cannot be used";
@@ -375,7 +378,16 @@ Instant Node::next_deadline(Instant now) const {
 void Node::take_time(Instant now) {
   const auto answer = network_->take_time();
   if (!answer) return;
-  clock_.set(answer->at, answer->time);
+  if (clock_.set(answer->at, answer->time) != Status::kOk) {
+    if (!time_refused_) {
+      log_.write(ports::LogLevel::kWarning, "time_refused",
+                 {{.key = "cause", .text = "it is before the provisioning: set the time server's clock"},
+                  {.key = "time_ms", .number = answer->time.value}});
+    }
+    time_refused_ = true;
+    return;
+  }
+  time_refused_ = false;
   device_.set_unix_time(answer->at, answer->time);
   device_.set_health(now, health(now));
 }

@@ -5,6 +5,7 @@
 
 #include <optional>
 
+#include "proto/base/status.h"
 #include "proto/base/time.h"
 #include "proto/codec/messages.h"
 
@@ -16,9 +17,14 @@ class WallClock {
   // million.
   static constexpr Millis kSyncedFor{24 * 3'600'000};
 
-  void set(Instant now, UnixMillis time) {
+  // It is certainly later than this: the board was provisioned then.
+  void set_earliest(UnixMillis earliest) { earliest_ = earliest; }
+  // kDenied: the time is before the earliest, and not taken.
+  Status set(Instant now, UnixMillis time) {
+    if (time.value < earliest_.value) return Status::kDenied;
     zero_ = UnixMillis{time.value - now.time_since_epoch().count()};
     set_at_ = now;
+    return Status::kOk;
   }
   // nullopt: it was never told.
   [[nodiscard]] std::optional<UnixMillis> time(Instant now) const {
@@ -31,6 +37,7 @@ class WallClock {
   }
 
  private:
+  UnixMillis earliest_{};
   std::optional<UnixMillis> zero_;  // when the board started
   Instant set_at_{};
 };

@@ -94,7 +94,8 @@ Status NodeState::save_session(std::uint32_t owner, UnixMillis now, Bytes sessio
   if (session.empty() || session.size() > kSessionSizeMax) return Status::kInvalidArgument;
   Header next = state_;
   next.owner = owner;
-  next.saved_at = std::max(now.value, state_.saved_at);
+  // Not the latest ever: a clock may have been set wrong once.
+  next.saved_at = now.value != 0 ? now.value : saved_at(owner).value;
   next.session_size = static_cast<std::uint32_t>(session.size());
   next.session_crc = crc32(session);
   return write(next, session);

@@ -35,16 +35,18 @@ class NodeState {
 
   // The number of this start, from 1.
   [[nodiscard]] std::uint32_t boot() const { return state_.boot; }
-  // When a session was saved last: it cannot be earlier than this. 0: never.
-  [[nodiscard]] UnixMillis saved_at() const { return {state_.saved_at}; }
+  // What the clock showed when this owner's session was saved last. 0: it never was with a known time.
+  [[nodiscard]] UnixMillis saved_at(std::uint32_t owner) const {
+    return {state_.owner == owner ? state_.saved_at : 0};
+  }
 
   // Copies the session to the front of `out` and yields its size. kNotFound: there is none, or it is of
   // another owner. kFull: `out` is too small. kCorrupt: it is damaged. kIo: the storage failed.
   std::expected<std::size_t, Status> load_session(std::uint32_t owner, MutableBytes out);
 
   // `owner` tells whom a session belongs to: codec::provisioning_crc(), so that a board with new credentials
-  // does not resume with the old ones. `now`: 0 if the time is unknown. kInvalidArgument: empty or longer
-  // than kSessionSizeMax. kIo: not saved; after it the older one stands.
+  // does not resume with the old ones. `now`: 0 if the time is unknown, which leaves saved_at() as it is.
+  // kInvalidArgument: empty or longer than kSessionSizeMax. kIo: not saved; after it the older one stands.
   Status save_session(std::uint32_t owner, UnixMillis now, Bytes session);
   // kIo: as above.
   Status clear_session();

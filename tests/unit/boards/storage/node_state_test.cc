@@ -84,7 +84,7 @@ TEST_F(NodeStateTest, KeepsASessionOverStarts) {
     for (int i = 0; i < 3; ++i) {
       Start start(flash_);
       EXPECT_EQ(start.load(), session);
-      EXPECT_EQ(start.state.saved_at(), UnixMillis{77});
+      EXPECT_EQ(start.state.saved_at(kOwner), UnixMillis{77});
     }
   }
 }
@@ -117,18 +117,29 @@ TEST_F(NodeStateTest, LeavesNothingOfASessionThatWasCleared) {
   }
   Start start(flash_);
   EXPECT_TRUE(start.load().empty());
-  EXPECT_EQ(start.state.saved_at(), UnixMillis{5});
+  EXPECT_EQ(start.state.saved_at(kOwner), UnixMillis{5});
   const Buffer image = flash_.image();
   EXPECT_TRUE(std::ranges::search(image, session).empty())
       << "the secret is gone once both copies were written";
 }
 
-TEST_F(NodeStateTest, NeverGoesBackInTime) {
+TEST_F(NodeStateTest, KnowsTheTimeOfTheLastSessionThatHadOne) {
   Start start(flash_);
   const Buffer session = session_of(10, 4);
   ASSERT_EQ(start.state.save_session(kOwner, {1000}, session), Status::kOk);
   ASSERT_EQ(start.state.save_session(kOwner, {0}, session), Status::kOk);
-  EXPECT_EQ(start.state.saved_at(), UnixMillis{1000});
+  EXPECT_EQ(start.state.saved_at(kOwner), UnixMillis{1000});
+  ASSERT_EQ(start.state.save_session(kOwner, {900}, session), Status::kOk);
+  EXPECT_EQ(start.state.saved_at(kOwner), UnixMillis{900}) << "that clock was ahead";
+}
+
+TEST_F(NodeStateTest, TellsNoTimeToAnotherOwner) {
+  Start start(flash_);
+  const Buffer session = session_of(10, 4);
+  ASSERT_EQ(start.state.save_session(kOwner, {1000}, session), Status::kOk);
+  EXPECT_EQ(start.state.saved_at(kOwner + 1), UnixMillis{0});
+  ASSERT_EQ(start.state.save_session(kOwner + 1, {0}, session), Status::kOk);
+  EXPECT_EQ(start.state.saved_at(kOwner + 1), UnixMillis{0});
 }
 
 TEST_F(NodeStateTest, DamagedInBothCopiesStartsAgainAtOneAndSaysSo) {
