@@ -131,6 +131,21 @@ TEST_P(TlsSession, OfAServerThatHasForgottenItLeadsToAFullHandshake) {
   visit(client, make_server(), false);
 }
 
+TEST_P(TlsSession, IsStillResumedAfterLinksThatBrokeInItsHandshake) {
+  const TlsServerContext context = make_server();
+  TlsClient client(context_, trust_, &identity_, kOptions);
+  visit(client, context, false);
+  for (std::size_t step = 0; step < 4; ++step) {
+    SCOPED_TRACE(step);
+    {
+      TlsServer broken(context, TlsServer::kNever, step);
+      ASSERT_EQ(handshake(client, broken), Status::kIo);
+      client.stop();
+    }
+    visit(client, context, true);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(All, TlsSession, testing::ValuesIn(test::kVersions), &test::version_name);
 
 // Flash is written only for what is new: a session that is resumed by its id stays the same.
