@@ -16,6 +16,7 @@ char printable(char c) { return c >= ' ' && c <= '~' ? c : '?'; }
 }  // namespace
 
 static_assert(std::is_trivially_default_constructible_v<CrashRecord>);
+static_assert(std::is_trivially_default_constructible_v<StartCount>);
 
 std::uint32_t CrashRecord::checksum() const {
   const auto* const begin = reinterpret_cast<const std::uint8_t*>(this) + sizeof(checksum_);
@@ -37,16 +38,25 @@ void CrashRecord::store(const codec::Crash& crash) {
   checksum_ = checksum();
 }
 
-std::optional<codec::Crash> CrashRecord::take() {
-  if (checksum_ != checksum() || where_size_ > where_.size()) return std::nullopt;
-  checksum_ = ~checksum_;
-  return codec::Crash{.kind = kind_,
-                      .pc = pc_,
-                      .lr = lr_,
-                      .cause = cause_,
-                      .address = address_,
-                      .stack_used = stack_used_,
-                      .where = {where_.data(), where_size_}};
+std::optional<CrashRecord::Found> CrashRecord::read() {
+  const std::uint32_t sum = checksum();
+  const bool is_new = checksum_ == sum;
+  if ((!is_new && checksum_ != ~sum) || where_size_ > where_.size()) return std::nullopt;
+  checksum_ = ~sum;
+  return Found{.crash = {.kind = kind_,
+                         .pc = pc_,
+                         .lr = lr_,
+                         .cause = cause_,
+                         .address = address_,
+                         .stack_used = stack_used_,
+                         .where = {where_.data(), where_size_}},
+               .is_new = is_new};
+}
+
+std::uint32_t StartCount::next() {
+  count_ = check_ == ~count_ ? count_ + 1 : 1;
+  check_ = ~count_;
+  return count_;
 }
 
 }  // namespace godwit::boards

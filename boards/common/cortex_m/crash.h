@@ -3,32 +3,41 @@
 // power-on that RAM holds anything. Portable: no register is touched here.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <optional>
 #include <string_view>
 
+#include "proto/base/time.h"
 #include "proto/codec/messages.h"
 
 namespace godwit::boards {
 
 class CrashRecord {
  public:
+  struct Found {
+    codec::Crash crash;   // the text is borrowed until the next store()
+    bool is_new = false;  // read for the first time: this is how the boot before ended
+  };
+
   // Left as it is found in RAM.
   CrashRecord() = default;
 
   // `where` is cut to its last kWhereSizeMax characters; others than printable ASCII become '?'.
   void store(const codec::Crash& crash);
-  // What was stored, once: the record is empty afterwards. nullopt: nothing, or it is damaged. The text is
-  // borrowed until the next store().
-  std::optional<codec::Crash> take();
+  // What was stored and not cleared since. nullopt: nothing, or it is damaged.
+  std::optional<Found> read();
+  // Leaves the text that read() has lent as it is.
+  void clear() { where_size_ = kCleared; }
 
  private:
   static constexpr std::size_t kWhereSizeMax = 48;  // as a hello has room for
+  static constexpr std::uint8_t kCleared = 0xFF;
 
   [[nodiscard]] std::uint32_t checksum() const;
 
-  std::uint32_t checksum_;
+  std::uint32_t checksum_;  // inverted once it was read
   codec::CrashKind kind_;
   std::uint8_t where_size_;
   std::uint32_t pc_;
@@ -39,8 +48,34 @@ class CrashRecord {
   std::array<char, kWhereSizeMax> where_;
 };
 
-// How the boot before this one ended; the first call only. nullopt: in order, as far as this board knows.
-std::optional<codec::Crash> take_last_crash();
+// Counts the starts since the last time that all was well, in the same RAM.
+class StartCount {
+ public:
+  // Left as it is found in RAM.
+  StartCount() = default;
+
+  // The number of this start; 1 after power-on.
+  std::uint32_t next();
+  // All is well.
+  void clear() { check_ = count_; }
+
+ private:
+  std::uint32_t count_;
+  std::uint32_t check_;  // the count inverted, otherwise it is 0
+};
+
+// So long a board waits before its start of this number. Each start erases and writes a sector (NodeState): a
+// board that crashes as soon as it runs would wear out a flash of 100,000 cycles in days. With a minute in
+// between it lasts four months, which is time to see to it.
+constexpr Millis pause_before_start(std::uint32_t number) {
+  constexpr std::uint32_t kAtOnce = 3;
+  constexpr std::uint32_t kDoublings = 6;
+  return number <= kAtOnce ? Millis{0} : Millis{1'000} * (1U << std::min(number - kAtOnce, kDoublings));
+}
+
+// Both of this board.
+CrashRecord& last_crash();
+StartCount& start_count();
 
 // RAM has kept its content since an earlier start: this one came from a reset, not from power-on. The first
 // call only.

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <utility>
 
 #include "board_limits.h"
 
@@ -20,8 +21,20 @@
 namespace godwit::boards {
 namespace {
 
-[[gnu::section(BOARD_NOINIT_SECTION)]] CrashRecord crash_record;
-[[gnu::section(BOARD_NOINIT_SECTION)]] std::uint32_t survivor;
+// Not zero at the start, as C++ has it of objects like this, and read by the next boot, of which a compiler
+// knows nothing either: so it must not see which object this is.
+struct Kept {
+  CrashRecord crash;
+  StartCount starts;
+  std::uint32_t survivor;
+};
+[[gnu::section(BOARD_NOINIT_SECTION)]] Kept kept_object;
+
+Kept& kept() {
+  Kept* found = &kept_object;
+  asm volatile("" : "+r"(found)::"memory");
+  return *found;
+}
 
 // What the processor pushes before it enters a handler (ARMv7-M B1.5.6).
 struct Frame {
@@ -69,7 +82,8 @@ std::uint32_t fault_address(std::uint32_t status) {
 
 [[noreturn]] void crash(codec::Crash what) {
   what.stack_used = stack_used(main_stack());
-  crash_record.store(what);
+  kept().crash.store(what);
+  asm volatile("" ::: "memory");
   reset_processor();
 }
 
@@ -86,13 +100,12 @@ bool step_over_semihosting(Frame* frame, std::uint32_t number, std::uint32_t sta
 
 }  // namespace
 
-std::optional<codec::Crash> take_last_crash() { return crash_record.take(); }
+CrashRecord& last_crash() { return kept().crash; }
+StartCount& start_count() { return kept().starts; }
 
 bool ram_survived() {
   constexpr std::uint32_t kSurvivor = 0x5EED'F00D;
-  const bool survived = survivor == kSurvivor;
-  survivor = kSurvivor;
-  return survived;
+  return std::exchange(kept().survivor, kSurvivor) == kSurvivor;
 }
 
 void stack_overflowed(std::string_view where) {
@@ -146,7 +159,7 @@ extern "C" [[gnu::used]] void handle_fault(Frame* frame) {
 extern "C" [[gnu::naked]] void Fault_Handler() {
   asm volatile(
       "mrs r0, msp\n"
-      "ldr r1, =stack_begin + 256\n"
+      "ldr r1, =stack_begin + 512\n"
       "cmp r0, r1\n"
       "bhs 1f\n"
       "ldr r1, =stack_end\n"

@@ -38,6 +38,7 @@ constexpr Millis kWatchdogTimeout{8'000};
 constexpr Millis kOverdueMax{4'000};
 constexpr Millis kRetryInterval{5'000};  // of what keeps the board from starting
 constexpr Millis kHealthInterval{1'000};
+constexpr Millis kStableAfter{10 * 60'000};  // running so long, a start was not one of many
 constexpr Millis kSleepMax{1'000};
 constexpr Millis kStopMax{5'000};      // an orderly stop before a reset takes so long
 constexpr Millis kTimeWaitMax{5'000};  // the first connection waits so long for the time of day
@@ -88,7 +89,9 @@ class Node {
   Trouble start_tls(const codec::Provisioning& block);
   Trouble start_network();
   Trouble start_device();
+  void pause();
   void wait_out(std::string_view trouble);
+  void wait_for(Millis time);
 
   void turn(Instant now);
   [[nodiscard]] Instant next_deadline(Instant now) const;
@@ -155,13 +158,17 @@ class Node {
 void Node::run() {
   the_node = this;
   board_.start_watchdog(kWatchdogTimeout);
-  crash_ = take_last_crash();
   reset_reason_ = board_.reset_reason();
-  if (crash_) {  // which reset the board by itself, as far as the hardware can tell
-    reset_reason_ = crash_->kind == codec::CrashKind::kWatchdog ? codec::ResetReason::kWatchdog
-                                                                : codec::ResetReason::kFault;
+  if (const auto found = last_crash().read()) {
+    crash_ = found->crash;
+    // A crash resets the board by itself, as far as the hardware can tell.
+    if (found->is_new) {
+      reset_reason_ = crash_->kind == codec::CrashKind::kWatchdog ? codec::ResetReason::kWatchdog
+                                                                  : codec::ResetReason::kFault;
+    }
   }
   say_hello();
+  pause();
   while (const Trouble trouble = start()) wait_out(*trouble);
   for (;;) {
     const Instant now = board_.now();
@@ -189,10 +196,27 @@ void Node::say_hello() {
               {.key = "where", .text = crash_->where.empty() ? "unknown" : crash_->where}});
 }
 
+// A board that starts again and again does so more and more slowly.
+void Node::pause() {
+  if (reset_reason_ == codec::ResetReason::kPowerOn || reset_reason_ == codec::ResetReason::kPin) {
+    start_count().clear();
+  }
+  const std::uint32_t number = start_count().next();
+  const Millis time = pause_before_start(number);
+  if (time == Millis{0}) return;
+  log_.write(ports::LogLevel::kWarning, "start_delayed",
+             {{.key = "starts", .number = number}, {.key = "delay_ms", .number = time.count()}});
+  wait_for(time);
+}
+
 // Says what is wrong, and does nothing else for a while.
 void Node::wait_out(std::string_view trouble) {
   log_.write(ports::LogLevel::kError, "not_started", {{.key = "cause", .text = trouble}});
-  const Instant until = board_.now() + kRetryInterval;
+  wait_for(kRetryInterval);
+}
+
+void Node::wait_for(Millis time) {
+  const Instant until = board_.now() + time;
   for (Instant now = board_.now(); now < until; now = board_.now()) {
     read_console(now);
     board_.feed_watchdog();
@@ -358,6 +382,8 @@ void Node::turn(Instant now) {
   keep_session();
   if (now >= health_due_) {
     health_due_ = now + kHealthInterval;
+    if (device_.online()) last_crash().clear();  // the gateway has a hello of this boot
+    if (now.time_since_epoch() >= kStableAfter) start_count().clear();
     if (stack_used(main_stack()) == main_stack().size_bytes()) stack_overflowed("main loop");
     device_.set_health(now, health(now));
   }
@@ -481,6 +507,7 @@ void Node::obey(const Command& command, Instant now) {
     case Command::Kind::kReset:
       if (!running_) board_.reset();
       if (reset_by_) break;
+      start_count().clear();
       device_.stop(now);
       reset_by_ = now + kStopMax;
       break;
