@@ -26,7 +26,7 @@ TEST_F(QemuFaults, AreTellingInTheNextHello) {
   EXPECT_THAT(shown(), HasSubstr(R"("last_crash":null)"));
   const std::vector<Fault> faults{
       {"hard", "fault", {R"("kind":"fault")", R"("pc":"0x)", R"("lr":"0x)", "undefined instruction"}},
-      {"assert", "fault", {R"("kind":"assert")", R"("where":")", "node.cc:"}},
+      {"assert", "fault", {R"("kind":"assert")", R"("where":")", "operator.cc:"}},
       {"hang", "watchdog", {R"("kind":"watchdog")", R"("pc":"0x)"}},
       {"stack", "fault", {R"("kind":"stack_overflow")"}},
   };

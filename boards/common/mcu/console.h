@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What an operator types at the serial console: characters to lines, lines to commands. No allocation; a
-// value; main loop only. Who obeys the commands: node.cc.
+// value; main loop only. Who obeys the commands: operator.cc.
 #pragma once
 
 #include <array>

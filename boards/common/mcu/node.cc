@@ -4,35 +4,17 @@
 #include <algorithm>
 #include <array>
 #include <new>
-#include <optional>
 
-#include "board_limits.h"
-
-#include "boards/common/connection.h"
 #include "boards/common/cortex_m/crash.h"
 #include "boards/common/cortex_m/faults.h"
 #include "boards/common/cortex_m/stack.h"
-#include "boards/common/mcu/console.h"
-#include "boards/common/mcu/sensors.h"
-#include "boards/common/mcu/serial_log.h"
-#include "boards/common/mcu/settings.h"
-#include "boards/common/mcu/system_sensors.h"
-#include "boards/common/mcu/wall_clock.h"
-#include "boards/common/net/mcu_link.h"
-#include "boards/common/net/network.h"
+#include "boards/common/mcu/running_node.h"
 #include "boards/common/storage/layout.h"
-#include "boards/common/storage/node_state.h"
-#include "boards/common/storage/partition.h"
 #include "boards/common/storage/provisioning.h"
-#include "boards/common/tls/tls_arena.h"
-#include "boards/common/tls/tls_context.h"
-#include "firmware/agent/device.h"
-#include "proto/base/assert.h"
 
 namespace godwit::boards {
 namespace {
 
-constexpr std::string_view kFirmware = "godwit 0.1.0";
 constexpr Millis kWatchdogTimeout{8'000};
 // Work that is due for so long and still not done is no progress: the watchdog is not fed then.
 constexpr Millis kOverdueMax{4'000};
@@ -40,7 +22,6 @@ constexpr Millis kRetryInterval{5'000};  // of what keeps the board from startin
 constexpr Millis kHealthInterval{1'000};
 constexpr Millis kStableAfter{10 * 60'000};  // running so long, a start was not one of many
 constexpr Millis kSleepMax{1'000};
-constexpr Millis kStopMax{5'000};      // an orderly stop before a reset takes so long
 constexpr Millis kTimeWaitMax{5'000};  // the first connection waits so long for the time of day
 constexpr Millis kDefaultPeriod{1'000};
 constexpr std::uint16_t kDefaultRows = 16;
@@ -49,111 +30,12 @@ constexpr std::uint16_t kSystemRows = 6;
 
 constexpr Millis kAgeMax{24 * 3'600'000};  // of a batch
 
-std::string_view name_of(codec::ResetReason reason) {
-  constexpr std::array<std::string_view, 7> kNames{"unknown", "power_on",  "software", "watchdog",
-                                                   "fault",   "brown_out", "pin"};
-  return kNames[static_cast<std::size_t>(reason)];
-}
-std::string_view name_of(codec::CrashKind kind) {
-  constexpr std::array<std::string_view, 5> kNames{"unknown", "assert", "fault", "watchdog",
-                                                   "stack_overflow"};
-  return kNames[static_cast<std::size_t>(kind)];
-}
-std::string_view name_of(codec::TimeQuality quality) {
-  constexpr std::array<std::string_view, 4> kNames{"unknown", "none", "synced", "holdover"};
-  return kNames[static_cast<std::size_t>(quality)];
-}
-
-class Node;
 constinit Node* the_node = nullptr;  // mbedTLS asks for the time without saying whom
 
-class Node {
- public:
-  explicit Node(Board& board) : board_(board), out_(board), log_(board, out_) {}
-  ~Node() = delete;
+// In static memory, and never destroyed.
+alignas(Node) constinit std::array<std::byte, sizeof(Node)> node_memory{};
 
-  [[noreturn]] void run();
-  [[nodiscard]] std::int64_t unix_time_ms() {
-    const auto time = clock_.time(board_.now());
-    return time ? time->value : -1;
-  }
-
- private:
-  // What keeps the board from starting, in words for an operator.
-  using Trouble = std::optional<std::string_view>;
-
-  void say_hello();
-  Trouble start();
-  Trouble load_provisioning();
-  Trouble take(const codec::Provisioning& block);
-  Trouble start_tls(const codec::Provisioning& block);
-  Trouble start_network();
-  Trouble start_device();
-  void pause();
-  void wait_out(std::string_view trouble);
-  void wait_for(Millis time);
-
-  void turn(Instant now);
-  [[nodiscard]] Instant next_deadline(Instant now) const;
-  [[nodiscard]] bool may_connect(Instant now);
-  void take_time(Instant now);
-  void connect(Instant now);
-  void keep_session();
-  [[nodiscard]] codec::Health health(Instant now) const;
-
-  void read_console(Instant now);
-  void obey(const Command& command, Instant now);
-  void put_status(Instant now);
-  // What this board has worked for since its start, in cycles of its processor: without waiting.
-  struct Work {
-    std::uint64_t network = 0;       // what arrives, up to TCP
-    std::uint64_t connecting = 0;    // from a closed link to an open one: TLS above all
-    std::uint64_t device = 0;        // sampling, recording, MQTT, and with an open link TLS and TCP
-    std::uint32_t longest_turn = 0;  // of the main loop: so long the watchdog waited at most
-  };
-  // Adds the cycles since `before`, which become now.
-  void count(std::uint64_t& work, std::uint32_t& before);
-  void put_line(std::string_view key, std::int64_t value);
-  void put_line(std::string_view key, std::string_view value);
-  void put_hex_line(std::string_view key, std::uint32_t value);
-
-  Board& board_;
-  SerialOut out_;
-  SerialLog log_;
-  LineReader line_;
-  WallClock clock_;
-  std::optional<codec::Crash> crash_;
-  codec::ResetReason reset_reason_{};
-  Instant health_due_{};
-  Work work_;
-
-  std::optional<Settings> settings_;
-  std::optional<Partition> node_state_flash_;
-  std::optional<Partition> outbox_flash_;
-  std::optional<NodeState> state_;
-  std::optional<TlsArena> arena_;
-  std::optional<TlsContext> tls_context_;
-  std::optional<TrustAnchors> trust_;
-  std::optional<ClientIdentity> identity_;
-  std::optional<Network> network_;
-  std::optional<SystemSensors> system_sensors_;
-  std::array<telemetry::Table, 2> tables_{};
-  std::optional<TableSensors> sensors_;
-  std::optional<TlsClient> tls_;
-  std::optional<McuLink> link_;
-  std::optional<Connection> connection_;
-  bool running_ = false;             // device_ is there
-  std::optional<Instant> time_by_;   // the first connection waits for the time of day until then
-  bool connecting_ = false;          // that is over
-  bool time_refused_ = false;        // the last answer of the time server, and it was said
-  std::optional<Instant> reset_by_;  // asked for
-  // The provisioning block is read where the device will be: they are never needed at once.
-  union {
-    std::array<std::uint8_t, codec::kProvisioningBlockSize> block_{};
-    agent::Device device_;
-  };
-  alignas(8) std::array<std::uint8_t, BOARD_TLS_ARENA_SIZE> arena_memory_;
-};
+}  // namespace
 
 void Node::run() {
   the_node = this;
@@ -454,145 +336,6 @@ codec::Health Node::health(Instant now) const {
           .heap_size = static_cast<std::uint32_t>(arena_->size()),
           .time_quality = clock_.quality(now)};
 }
-
-void Node::read_console(Instant now) {
-  while (const auto c = board_.get()) {
-    const auto line = line_.take(*c);
-    if (!line) continue;
-    if (const auto command = Command::parse(*line)) {
-      obey(*command, now);
-    } else {
-      out_.put("no such command: ");
-      out_.put(*line);
-      out_.put(" (help lists them)\n");
-    }
-  }
-}
-
-// Fills the stack for a test of what happens then.
-[[gnu::noinline]] std::uint32_t fill_stack(std::uint32_t depth) {
-  volatile std::uint32_t room[16] = {};
-  room[0] = depth;
-  return depth == 0 ? 0 : fill_stack(depth - 1) + room[0];
-}
-
-[[noreturn]] void provoke(Command::Fault fault) {
-  switch (fault) {
-    case Command::Fault::kHard:
-      __builtin_trap();
-    case Command::Fault::kAssert:
-      GODWIT_ASSERT(false);
-    case Command::Fault::kHang:
-      break;
-    case Command::Fault::kStack:
-      static_cast<void>(fill_stack(0xFFFF'FFFF));
-      break;
-  }
-  for (;;) asm volatile("");
-}
-
-void Node::obey(const Command& command, Instant now) {
-  switch (command.kind) {
-    case Command::Kind::kHelp:
-      out_.put(kConsoleHelp);
-      break;
-    case Command::Kind::kStatus:
-      put_status(now);
-      break;
-    case Command::Kind::kLog:
-      log_.set_level(command.level);
-      break;
-    case Command::Kind::kFault:
-      provoke(command.fault);
-    case Command::Kind::kReset:
-      if (!running_) board_.reset();
-      if (reset_by_) break;
-      start_count().clear();
-      device_.stop(now);
-      reset_by_ = now + kStopMax;
-      break;
-  }
-}
-
-void Node::put_line(std::string_view key, std::int64_t value) {
-  out_.put(key);
-  out_.put('=');
-  out_.put_number(value);
-  out_.put('\n');
-}
-
-void Node::put_line(std::string_view key, std::string_view value) {
-  out_.put(key);
-  out_.put('=');
-  out_.put(value);
-  out_.put('\n');
-}
-
-void Node::put_hex_line(std::string_view key, std::uint32_t value) {
-  out_.put(key);
-  out_.put('=');
-  out_.put_hex(value);
-  out_.put('\n');
-}
-
-void Node::put_status(Instant now) {
-  put_line("firmware", kFirmware);
-  put_line("board", board_.name());
-  put_line("uptime_ms", now.time_since_epoch().count());
-  put_line("reset_reason", name_of(reset_reason_));
-  if (crash_) {
-    put_line("crash", name_of(crash_->kind));
-    put_hex_line("crash_pc", crash_->pc);
-    put_hex_line("crash_lr", crash_->lr);
-    put_hex_line("crash_cause", crash_->cause);
-    put_hex_line("crash_address", crash_->address);
-    put_line("crash_where", crash_->where);
-  }
-  put_line("running", running_ ? 1 : 0);
-  if (!running_) return;
-  const codec::Health h = health(now);
-  put_line("device", settings_->device.view());
-  put_line("boot", state_->boot());
-  put_line("time_ms", unix_time_ms());
-  put_line("time_quality", name_of(h.time_quality));
-  put_line("cable", network_->cable() ? 1 : 0);
-  put_line("network", network_->up() ? 1 : 0);
-  put_line("link", link_->is_open() ? 1 : 0);
-  put_line("online", device_.online() ? 1 : 0);
-  put_line("resumed", link_->is_open() && link_->resumed() ? 1 : 0);
-  const agent::Stats stats = device_.stats();
-  put_line("sessions", static_cast<std::int64_t>(stats.sessions));
-  put_line("sampled", static_cast<std::int64_t>(stats.sample_rows));
-  put_line("recorded", static_cast<std::int64_t>(stats.recorded));
-  put_line("published", static_cast<std::int64_t>(stats.published));
-  put_line("oldest_seq", static_cast<std::int64_t>(device_.outbox().oldest_seq().value));
-  put_line("next_seq", static_cast<std::int64_t>(device_.outbox().next_seq().value));
-  put_line("acked_seq", static_cast<std::int64_t>(device_.acked_seq().value));
-  put_line("dropped", static_cast<std::int64_t>(device_.outbox().stats().dropped_records));
-  put_line("network_cycles", static_cast<std::int64_t>(work_.network));
-  put_line("connecting_cycles", static_cast<std::int64_t>(work_.connecting));
-  put_line("device_cycles", static_cast<std::int64_t>(work_.device));
-  put_line("longest_turn_cycles", work_.longest_turn);
-  put_line("stack_used", h.stack_used);
-  put_line("stack_size", h.stack_size);
-  put_line("heap_used", h.heap_used);
-  put_line("heap_size", h.heap_size);
-  put_line("heap_allocations", arena_->allocations());
-  const Network::Stats net = network_->stats();
-  put_line("rx_bytes", static_cast<std::int64_t>(net.rx_bytes));
-  put_line("tx_bytes", static_cast<std::int64_t>(net.tx_bytes));
-  put_line("rx_errors", net.rx_errors);
-  put_line("rx_dropped", net.rx_dropped);
-  put_line("tx_dropped", net.tx_dropped);
-  put_line("tcp_retransmissions", net.tcp_retransmissions);
-  put_line("net_buffers_used", net.buffers_used_max);
-  put_line("net_heap_used", net.heap_used_max);
-}
-
-// In static memory, and never destroyed.
-alignas(Node) constinit std::array<std::byte, sizeof(Node)> node_memory{};
-
-}  // namespace
 
 void run_node(Board& board) { (new (node_memory.data()) Node(board))->run(); }
 
