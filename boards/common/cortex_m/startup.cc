@@ -35,8 +35,8 @@ namespace {
 [[gnu::section(".stack")]] alignas(
     32) std::array<std::uint32_t, BOARD_STACK_SIZE / sizeof(std::uint32_t)> stack;
 
-// ARMv7-M B1.5.3. The devices' interrupts only wake the processor (sleep.h), but for a watchdog that warns by
-// interrupt before it resets; Fault_Handler takes that as what it is.
+// ARMv7-M B1.5.3. The devices' interrupts only wake the processor (SysTick::sleep()), but for a watchdog that
+// warns by interrupt before it resets; Fault_Handler takes that as what it is.
 struct Vectors {
   const std::uint32_t* stack_top;
   Handler reset;
@@ -70,7 +70,6 @@ void guard_stack() {
 }
 
 }  // namespace
-
 }  // namespace godwit::boards
 
 extern "C" [[noreturn]] void Reset_Handler() {
