@@ -18,8 +18,8 @@ constexpr std::uint32_t kProgramSize = 16;
 constexpr std::uint8_t kUnchanged = 0xFF;
 
 const std::uint8_t* mapped(std::uint64_t offset) {
-  return reinterpret_cast<const std::uint8_t*>(XIP_BASE + BOARD_STORAGE_OFFSET +
-                                               static_cast<std::uintptr_t>(offset));
+  const std::uintptr_t address = XIP_BASE + BOARD_STORAGE_OFFSET + static_cast<std::uintptr_t>(offset);
+  return reinterpret_cast<const std::uint8_t*>(address);  // NOLINT(performance-no-int-to-ptr): hardware's
 }
 
 }  // namespace

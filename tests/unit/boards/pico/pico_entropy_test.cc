@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <functional>
 #include <random>
 #include <set>
@@ -58,8 +59,8 @@ TEST(PicoEntropy, RefusesASourceThatIsStuck) {
 TEST(PicoEntropy, RefusesASourceThatIsNearlyStuck) {
   noise = biased(0.995);
   PicoEntropy entropy;
-  std::vector<Status> results;
-  for (int i = 0; i < 8; ++i) results.push_back(fill(entropy));
+  std::array<Status, 8> results;
+  std::ranges::generate(results, [&entropy] { return fill(entropy); });
   EXPECT_GT(std::ranges::count(results, Status::kIo), 0);
 }
 

@@ -143,7 +143,7 @@ TEST_F(UsbNetworkTest, RefusesWhatIsNoFrame) {
 TEST_F(UsbNetworkTest, ForgetsAFrameOfBeforeAResetOfTheBus) {
   switch_on();
   arrives(frame(100, 1));
-  usb.next_poll = [this, arrive = usb.next_poll] {
+  usb.next_poll = [arrive = usb.next_poll] {
     arrive();
     usb.mounted = false;
   };
