@@ -46,11 +46,6 @@ constexpr std::size_t kChunkSize = 64;   // read at once
 // Far above what a flash can live to see; keeps arithmetic on hostile content from wrapping.
 constexpr std::uint64_t kSeqMax = std::uint64_t{1} << 62;
 
-template <typename T>
-MutableBytes bytes_of(T& value) {
-  return {reinterpret_cast<std::uint8_t*>(&value), sizeof value};
-}
-
 // The CRC of a record is over epoch, size, payload and seq, in this order; its size check is part of the CRC
 // after the first two. So neither payload nor an older log can be taken for records of this one.
 std::uint32_t crc_of_size(Epoch epoch, std::uint16_t size) {
@@ -70,10 +65,6 @@ std::optional<std::uint32_t> flipped_bit(std::uint32_t difference, std::uint32_t
     if (pattern == difference) return i;
   }
   return std::nullopt;
-}
-
-bool is_erased(Bytes bytes) {
-  return std::ranges::all_of(bytes, [](std::uint8_t byte) { return byte == 0xFF; });
 }
 
 }  // namespace
@@ -461,7 +452,7 @@ Status Outbox::find(const Sector& sector, std::uint32_t offset, Seq least, Recor
     const auto part = MutableBytes(chunk).first(std::min<std::size_t>(chunk.size(), limit - at));
     Status status = read_flash(sector.serial, at, part);
     if (status != Status::kOk) return status;
-    if (is_erased(part)) {
+    if (all_equal(part, 0xFF)) {
       // A header that begins in this part and ends behind it may be one.
       const auto headers = static_cast<std::uint32_t>(part.size()) - kRecordHeaderSize + 1;
       at += std::max(unit, headers & ~(unit - 1));

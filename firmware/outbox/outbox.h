@@ -101,7 +101,7 @@ class Outbox {
     std::uint32_t crc = 0;           // of all before it
 
     [[nodiscard]] Seq oldest_seq() const { return {first_seq.value - held_records}; }
-    MutableBytes bytes() { return {reinterpret_cast<std::uint8_t*>(this), sizeof *this}; }
+    MutableBytes bytes() { return bytes_of(*this); }
     MutableBytes checked() { return bytes().first(sizeof *this - sizeof crc); }
     bool repair();
   };

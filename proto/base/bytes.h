@@ -2,11 +2,13 @@
 // Names for borrowed bytes, and fixed-width integers in them. No allocation.
 #pragma once
 
+#include <algorithm>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string_view>
+#include <type_traits>
 
 namespace godwit {
 
@@ -18,6 +20,22 @@ inline Bytes as_bytes(std::string_view text) {
 }
 inline std::string_view as_text(Bytes bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+// The bytes of an object as they stand in memory; it has no padding.
+template <typename T>
+  requires std::has_unique_object_representations_v<T>
+Bytes bytes_of(const T& value) {
+  return {reinterpret_cast<const std::uint8_t*>(&value), sizeof value};
+}
+template <typename T>
+  requires std::has_unique_object_representations_v<T>
+MutableBytes bytes_of(T& value) {
+  return {reinterpret_cast<std::uint8_t*>(&value), sizeof value};
+}
+
+constexpr bool all_equal(Bytes bytes, std::uint8_t value) {
+  return std::ranges::all_of(bytes, [value](std::uint8_t byte) { return byte == value; });
 }
 
 // The integer's bytes at p; p need not be aligned.

@@ -29,10 +29,6 @@ bool is_host(std::string_view text) {
   });
 }
 
-bool all_equal(Bytes bytes, std::uint8_t value) {
-  return std::ranges::all_of(bytes, [value](std::uint8_t byte) { return byte == value; });
-}
-
 bool has_sizes(Bytes in, std::size_t least, std::size_t most) {
   return in.size() >= least && in.size() <= most;
 }

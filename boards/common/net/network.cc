@@ -190,7 +190,7 @@ std::uint32_t Network::now_ms() const { return static_cast<std::uint32_t>(now_.t
 // lwIP cannot be told that there is none. A board whose source has died starts again, and says so in start().
 std::uint32_t Network::random() {
   std::uint32_t value = 0;
-  const Status status = entropy_.fill({reinterpret_cast<std::uint8_t*>(&value), sizeof(value)});
+  const Status status = entropy_.fill(bytes_of(value));
   GODWIT_ASSERT(status == Status::kOk);
   return value;
 }

@@ -20,21 +20,12 @@ constexpr std::uint32_t kMagic = 0x534E5747;  // "GWNS"
 constexpr std::size_t kUnitMax = 512;
 static_assert(std::endian::native == std::endian::little);
 
-bool all_equal(Bytes bytes, std::uint8_t value) {
-  return std::ranges::all_of(bytes, [value](std::uint8_t byte) { return byte == value; });
-}
-
 // Copies what `piece`, which stands at `piece_at`, has in common with `window`, which stands at `window_at`.
 void overlay(MutableBytes window, std::size_t window_at, Bytes piece, std::size_t piece_at) {
   const std::size_t from = std::max(window_at, piece_at);
   const std::size_t to = std::min(window_at + window.size(), piece_at + piece.size());
   if (from >= to) return;
   std::ranges::copy(piece.subspan(from - piece_at, to - from), window.subspan(from - window_at).begin());
-}
-
-template <typename T>
-Bytes bytes_of(const T& value) {
-  return {reinterpret_cast<const std::uint8_t*>(&value), sizeof value};
 }
 
 }  // namespace

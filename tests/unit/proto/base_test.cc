@@ -3,6 +3,7 @@
 
 #include <array>
 #include <string>
+#include <utility>
 
 #include "proto/base/bytes.h"
 #include "proto/base/crc32.h"
@@ -28,6 +29,25 @@ TEST(FixedWidthIntegers, RoundTripInBothByteOrders) {
   store_be<std::uint64_t>(buffer.data(), 0x0102030405060708U);
   EXPECT_EQ(buffer[0], 1);
   EXPECT_EQ(load_be<std::uint64_t>(buffer.data()), 0x0102030405060708U);
+}
+
+TEST(BytesOfAnObject, AreItsOwn) {
+  std::uint32_t value = 0x01020304;
+  EXPECT_EQ(load_le<std::uint32_t>(bytes_of(std::as_const(value)).data()), value);
+  bytes_of(value)[0] = 0xFF;
+  EXPECT_EQ(value, 0x010203FFU);
+}
+
+TEST(AllEqual, HoldsForEveryByteOrNone) {
+  std::array<std::uint8_t, 5> bytes{7, 7, 7, 7, 7};
+  EXPECT_TRUE(all_equal(bytes, 7));
+  EXPECT_FALSE(all_equal(bytes, 0));
+  EXPECT_TRUE(all_equal({}, 0));
+  for (std::uint8_t& byte : bytes) {
+    byte = 8;
+    EXPECT_FALSE(all_equal(bytes, 7));
+    byte = 7;
+  }
 }
 
 TEST(DeviceIds, AcceptOnlyWhatIsSafeInTopicPathAndCertificate) {
