@@ -9,6 +9,7 @@
 #include "boards/common/cortex_m/registers.h"
 #include "boards/common/cortex_m/system.h"
 #include "boards/common/cortex_m/systick.h"
+#include "boards/qemu_lm3s6965/clock_gates.h"
 
 namespace godwit::boards {
 namespace {
@@ -25,11 +26,10 @@ constexpr std::uint32_t kDivideBy4 = 3U << 23;  // the PLL gives 200 MHz
 constexpr std::uint32_t kCrystal8MHz = 0xEU << 6;
 constexpr std::uint32_t kClockFields =
     0xFU << 23 | kUseDivider | kPllOff | kBypass | 0xFU << 6 | 3U << 4;  // source 0: the crystal
-constexpr std::uintptr_t kClockGate0 = 0x400F'E100, kClockGate1 = 0x400F'E104, kClockGate2 = 0x400F'E108;
-constexpr std::uint32_t kGateWatchdog = 1U << 3;  // in 0
-constexpr std::uint32_t kGateUart0 = 1U << 0;     // in 1
-constexpr std::uint32_t kGateTimer0 = 1U << 16;   // in 1
-constexpr std::uint32_t kGatePortA = 1U << 0;     // in 2
+constexpr std::uint32_t kGateWatchdog = 1U << 3;                         // in clock gate 0
+constexpr std::uint32_t kGateUart0 = 1U << 0;                            // in 1
+constexpr std::uint32_t kGateTimer0 = 1U << 16;                          // in 1
+constexpr std::uint32_t kGatePortA = 1U << 0;                            // in 2
 
 constexpr std::uintptr_t kPortAAlternate = 0x4000'4420, kPortADigital = 0x4000'451C;
 constexpr std::uint32_t kUartPins = 0b11;
@@ -53,14 +53,6 @@ constexpr std::uint32_t kTimerOnce = 1, kTimerOn = 1, kTimedOut = 1;
 constexpr std::uint8_t kUartInterrupt = 5;
 constexpr std::uint8_t kTimerInterrupt = 19;
 constexpr std::uint8_t kWatchdogInterrupt = 18;
-
-// A peripheral may be touched three clocks after it gets its own.
-void open_gate(std::uintptr_t gate, std::uint32_t peripherals) {
-  reg(gate) |= peripherals;
-  for (int i = 0; i < 3; ++i) {
-    [[maybe_unused]] const std::uint32_t settled = reg(gate);
-  }
-}
 
 void start_clock() {
   std::uint32_t clock = (reg(kClock) & ~kClockFields) | kUseDivider | kDivideBy4 | kCrystal8MHz;

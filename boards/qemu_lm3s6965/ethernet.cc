@@ -5,14 +5,14 @@
 #include <array>
 
 #include "boards/common/cortex_m/registers.h"
+#include "boards/qemu_lm3s6965/clock_gates.h"
 
 namespace godwit::boards {
 namespace {
 
 // System control.
-constexpr std::uintptr_t kClockGate2 = 0x400F'E108;  // RCGC2
-constexpr std::uint32_t kClockEthernet = 1U << 28 | 1U << 30;
-constexpr std::uintptr_t kUser0 = 0x400F'E1E0;  // the address, three bytes in each
+constexpr std::uint32_t kGateEthernet = 1U << 28 | 1U << 30;  // in clock gate 2
+constexpr std::uintptr_t kUser0 = 0x400F'E1E0;                // the address, three bytes in each
 constexpr std::uintptr_t kUser1 = 0x400F'E1E4;
 
 // The controller.
@@ -50,10 +50,7 @@ constexpr std::size_t kFrameSizeMax = 1514;
 StellarisEthernet::StellarisEthernet() : reader_(reg(kData)), writer_(reg(kData)) {}
 
 void StellarisEthernet::start() {
-  reg(kClockGate2) |= kClockEthernet;
-  for (int i = 0; i < 2; ++i) {  // a peripheral may be touched three clocks after it gets its own
-    [[maybe_unused]] const std::uint32_t gates = reg(kClockGate2);
-  }
+  open_gate(kClockGate2, kGateEthernet);
   reg(kInterruptMask) = 0;
   reg(kReceiveControl) = kResetFifo;
   reg(kInterruptStatus) = kAllInterrupts;

@@ -4,15 +4,13 @@
 #include <algorithm>
 
 #include "boards/common/cortex_m/registers.h"
+#include "boards/qemu_lm3s6965/clock_gates.h"
 
 namespace godwit::boards {
 namespace {
 
-// System control: clocks of the peripherals.
-constexpr std::uintptr_t kClockGate1 = 0x400F'E104;  // RCGC1
-constexpr std::uint32_t kClockSsi0 = 1U << 4;
-constexpr std::uintptr_t kClockGate2 = 0x400F'E108;  // RCGC2
-constexpr std::uint32_t kClockPortA = 1U << 0, kClockPortD = 1U << 3;
+constexpr std::uint32_t kGateSsi0 = 1U << 4;                         // in clock gate 1
+constexpr std::uint32_t kGatePortA = 1U << 0, kGatePortD = 1U << 3;  // in 2
 
 // GPIO. A port's data register is mapped once for each mask of pins: the address selects which ones change.
 constexpr std::uintptr_t kPortA = 0x4000'4000, kPortD = 0x4000'7000;
@@ -36,9 +34,8 @@ void read(std::uintptr_t address) { [[maybe_unused]] const std::uint32_t value =
 }  // namespace
 
 Ssi0::Ssi0(std::uint32_t system_hz) : system_hz_(system_hz) {
-  reg(kClockGate1) |= kClockSsi0;
-  reg(kClockGate2) |= kClockPortA | kClockPortD;
-  read(kClockGate2);  // a peripheral may be touched three clocks after it gets its own
+  open_gate(kClockGate1, kGateSsi0);
+  open_gate(kClockGate2, kGatePortA | kGatePortD);
   reg(kPortA + kAlternate) |= kSsiPins;
   reg(kPortA + kDigital) |= kSsiPins;
   reg(kPortD + kDirection) |= kCardSelect;
