@@ -51,7 +51,7 @@ class Network {
   Network(const Network&) = delete;
   Network& operator=(const Network&) = delete;
 
-  // Call once. kIo: no randomness, without which nobody should speak. kFull: lwIP is out of memory.
+  // Call once. kIo: no randomness, without which nobody should speak.
   Status start(Instant now);
   // Does all that can be done now. Call after an interrupt of the controller and at next_deadline().
   void poll(Instant now);

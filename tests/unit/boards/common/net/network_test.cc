@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "boards/common/net/network.h"
 
-#include <lwip/udp.h>
-
-#include <vector>
-
 #include "tests/unit/boards/common/net/rig.h"
 
 namespace godwit::boards {
@@ -28,18 +24,6 @@ TEST_F(NetworkTest, DoesNotStartWithoutRandomness) {
   } broken;
   Network network(segment_, broken, {});
   EXPECT_EQ(network.start(now()), Status::kIo);
-}
-
-TEST_F(NetworkTest, LeavesNothingBehindWhenItCannotStart) {
-  std::vector<udp_pcb*> taken;
-  while (udp_pcb* pcb = udp_new()) taken.push_back(pcb);
-  {
-    Network network(segment_, entropy_, {});
-    EXPECT_EQ(network.start(now()), Status::kFull);
-  }
-  EXPECT_EQ(netif_list, nullptr);
-  for (udp_pcb* pcb : taken) udp_remove(pcb);
-  start_with_address();
 }
 
 TEST_F(NetworkTest, AsksUntilADhcpServerAnswers) {
