@@ -6,8 +6,8 @@
 
 namespace godwit::boards {
 
-// The generator's ring oscillator, sampled in every cycle, past its own decorrelation and tests: PicoEntropy
-// has better ones.
+// The generator's ring oscillator, sampled in every cycle, past its own decorrelation and tests, which
+// PicoEntropy replaces.
 std::uint32_t raw_noise() {
   constexpr std::uint32_t kAll = ~std::uint32_t{0};
   constexpr std::size_t kWords = 6;
