@@ -17,6 +17,9 @@
 #if !defined(BOARD_TCP_MSS)
 #define BOARD_TCP_MSS 536
 #endif
+#if BOARD_TCP_MSS > 1460
+#error "BOARD_TCP_MSS: more than a frame holds"
+#endif
 // What a peer may have under way to us. It bounds the memory that a connection can fill: received bytes wait in
 // the buffers below until they are read. At least 2,048, so that a peer that ignores the segment size is not
 // stopped, and TLS records come in one round trip.
@@ -81,6 +84,9 @@
 #define ARP_QUEUEING 0  // one packet waits for the answer, which is all that is sent before it
 #define TCP_QUEUE_OOSEQ 0
 #define LWIP_TCP_KEEPALIVE 0
+#define TCP_OVERSIZE 0                // room for a later write to join an earlier one: ours go out at once
+#define TCP_CALCULATE_EFF_SEND_MSS 0  // no segment size that a board may choose is too large for Ethernet
+#define LWIP_SINGLE_NETIF 1
 #define LWIP_NETIF_HOSTNAME 1
 #define LWIP_CHKSUM_ALGORITHM 2
 
