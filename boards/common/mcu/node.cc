@@ -24,6 +24,8 @@ constexpr Millis kStableAfter{10 * 60'000};  // running so long, a start was not
 constexpr Millis kSleepMax{1'000};
 constexpr Millis kTimeWaitMax{5'000};  // the first connection waits so long for the time of day
 constexpr Millis kDefaultPeriod{1'000};
+// With a row in a record and TLS around it, some 200,000 instructions each: what all boards can keep up with.
+constexpr Millis kPeriodMin{10};
 constexpr std::uint16_t kDefaultRows = 16;
 constexpr Millis kSystemPeriod{10'000};
 constexpr std::uint16_t kSystemRows = 6;
@@ -51,7 +53,7 @@ void Node::run() {
   }
   say_hello();
   pause();
-  while (const Trouble trouble = start()) wait_out(*trouble);
+  while (const Trouble trouble = start()) wait_out(trouble);
   for (;;) {
     const Instant now = board_.now();
     const std::uint32_t begin = board_.cycles();
@@ -86,8 +88,7 @@ void Node::pause() {
   const std::uint32_t number = start_count().next();
   const Millis time = pause_before_start(number);
   if (time == Millis{0}) return;
-  log_.write(ports::LogLevel::kWarning, "start_delayed",
-             {{.key = "starts", .number = number}, {.key = "delay_ms", .number = time.count()}});
+  log_.write(ports::LogLevel::kWarning, "start_delayed", {{.key = "delay_ms", .number = time.count()}});
   wait_for(time);
 }
 
@@ -147,7 +148,7 @@ Node::Trouble Node::take(const codec::Provisioning& block) {
       return "the storage fails: it cannot count the starts of this board";
     }
   }
-  Settings settings{.device = *device};
+  Settings settings{.device = *device, .host_name = host_name_of(*device)};
   const auto copy = [](std::string_view from, Settings::Host& to) { std::ranges::copy(from, to.begin()); };
   copy(block.broker_host, settings.broker);
   copy(block.server_name, settings.server_name);
@@ -156,6 +157,11 @@ Node::Trouble Node::take(const codec::Provisioning& block) {
   settings.sntp_port = block.sntp_port;
   settings.issued = block.issued;
   settings.sample_period = block.sample_period > Millis{0} ? block.sample_period : kDefaultPeriod;
+  if (settings.sample_period < kPeriodMin) {
+    settings.sample_period = kPeriodMin;
+    log_.write(ports::LogLevel::kWarning, "sample_period_raised",
+               {{.key = "period_ms", .number = kPeriodMin.count()}});
+  }
   settings.rows_per_record =
       block.rows_per_record > 0 ? static_cast<std::uint16_t>(block.rows_per_record) : kDefaultRows;
   settings.crc = codec::provisioning_crc(block_);
@@ -168,7 +174,7 @@ Node::Trouble Node::take(const codec::Provisioning& block) {
   }
   settings_ = settings;
   clock_.set_earliest(settings.issued);
-  return std::nullopt;
+  return nullptr;
 }
 
 Node::Trouble Node::start_tls(const codec::Provisioning& block) {
@@ -179,22 +185,29 @@ Node::Trouble Node::start_tls(const codec::Provisioning& block) {
       .earliest_unix_ms =
           std::max(block.issued.value, state_->saved_at(codec::provisioning_crc(block_)).value),
       .public_key_steps_max = BOARD_TLS_STEPS_MAX});
-  if (tls_context_->start() != Status::kOk) return "no entropy: without randomness nothing is secret";
+  const auto cause = [](Status status, Trouble otherwise) {
+    return status == Status::kFull ? "out of memory for TLS: BOARD_TLS_ARENA_SIZE is too small" : otherwise;
+  };
+  Status status = tls_context_->start();
+  if (status != Status::kOk) return cause(status, "no entropy: without randomness nothing is secret");
   trust_.emplace();
-  if (trust_->add(block.ca) != Status::kOk) return "provisioning: the authority's certificate cannot be used";
-  if (block.certificate.empty()) return std::nullopt;
+  status = trust_->add(block.ca);
+  if (status != Status::kOk) return cause(status, "provisioning: the authority's certificate cannot be used");
+  if (block.certificate.empty()) return nullptr;
   identity_.emplace();
-  if (identity_->load(*tls_context_, block.certificate, block.key) != Status::kOk) {
-    return "provisioning: the device's certificate and key cannot be used";
+  status = identity_->load(*tls_context_, block.certificate, block.key);
+  if (status != Status::kOk) {
+    return cause(status, "provisioning: the device's certificate and key cannot be used");
   }
-  return std::nullopt;
+  return nullptr;
 }
 
 Node::Trouble Node::start_network() {
   const SntpClient::Server sntp = settings_->sntp.front() == '\0'
                                       ? SntpClient::Server{}
                                       : SntpClient::Server{settings_->sntp.data(), settings_->sntp_port};
-  network_.emplace(board_.ethernet(), board_.entropy(), Network::Options{.hostname = "godwit", .sntp = sntp});
+  network_.emplace(board_.ethernet(), board_.entropy(),
+                   Network::Options{.hostname = settings_->host_name.data(), .sntp = sntp});
   if (network_->start(board_.now()) != Status::kOk) {
     network_.reset();
     return "no entropy: the network needs randomness";
@@ -209,7 +222,7 @@ Node::Trouble Node::start_network() {
   const auto size = state_->load_session(settings_->crc, session);
   // Without it the first handshake is a full one.
   if (size) ignore(tls_->import_session(Bytes(session).first(*size)));
-  return std::nullopt;
+  return nullptr;
 }
 
 Node::Trouble Node::start_device() {
@@ -242,14 +255,14 @@ Node::Trouble Node::start_device() {
     case Status::kIo:
       return "the storage fails: the outbox cannot be read";
     default:
-      return "the outbox cannot be used";
+      return "sample period, rows, channels or the storage's sectors are out of bounds";
   }
   connection_.emplace(device_, log_, *link_);
   running_ = true;
   log_.write(
       ports::LogLevel::kInfo, "started",
       {{.key = "device", .text = settings_->device.view()}, {.key = "boot", .number = state_->boot()}});
-  return std::nullopt;
+  return nullptr;
 }
 
 void Node::turn(Instant now) {
@@ -289,8 +302,7 @@ void Node::take_time(Instant now) {
   if (clock_.set(answer->at, answer->time) != Status::kOk) {
     if (!time_refused_) {
       log_.write(ports::LogLevel::kWarning, "time_refused",
-                 {{.key = "cause", .text = "it is before the provisioning: set the time server's clock"},
-                  {.key = "time_ms", .number = answer->time.value}});
+                 {{.key = "cause", .text = "it is before the provisioning: set the time server's clock"}});
     }
     time_refused_ = true;
     return;
@@ -316,14 +328,15 @@ void Node::connect(Instant now) {
   }
 }
 
-// Only what a full handshake has made is worth a write to flash: it can be resumed again and again.
+// Only what a full handshake has made is worth a write to flash: it can be resumed again and again. Once the
+// gateway has answered, all of a broker's tickets have come, so that two of them cost one write.
 void Node::keep_session() {
-  if (!tls_->session_changed() || !link_->is_open() || link_->resumed()) return;
+  if (!device_.online() || link_->resumed() || !tls_->session_changed()) return;
   std::array<std::uint8_t, NodeState::kSessionSizeMax> session;
   const auto size = tls_->export_session(session);
-  if (!size) return;
   const UnixMillis now = clock_.time(board_.now()).value_or(UnixMillis{0});
-  const Status saved = state_->save_session(settings_->crc, now, Bytes(session).first(*size));
+  const Status saved =
+      size ? state_->save_session(settings_->crc, now, Bytes(session).first(*size)) : size.error();
   if (saved != Status::kOk) {
     log_.write(ports::LogLevel::kWarning, "session_not_saved", {{.key = "cause", .text = to_string(saved)}});
   }

@@ -13,13 +13,13 @@ namespace {
 constexpr Millis kStopMax{5'000};  // an orderly stop before a reset takes so long
 constexpr int kCharactersPerTurn = 64;
 
-std::string_view name_of(codec::ResetReason reason) {
-  static constexpr std::array<std::string_view, 7> kNames{"unknown", "power_on",  "software", "watchdog",
-                                                          "fault",   "brown_out", "pin"};
+const char* name_of(codec::ResetReason reason) {
+  static constexpr std::array<const char*, 7> kNames{"unknown", "power_on",  "software", "watchdog",
+                                                     "fault",   "brown_out", "pin"};
   return kNames[static_cast<std::size_t>(reason)];
 }
-std::string_view name_of(codec::TimeQuality quality) {
-  static constexpr std::array<std::string_view, 4> kNames{"unknown", "none", "synced", "holdover"};
+const char* name_of(codec::TimeQuality quality) {
+  static constexpr std::array<const char*, 4> kNames{"unknown", "none", "synced", "holdover"};
   return kNames[static_cast<std::size_t>(quality)];
 }
 
@@ -47,9 +47,9 @@ std::string_view name_of(codec::TimeQuality quality) {
 
 }  // namespace
 
-std::string_view name_of(codec::CrashKind kind) {
-  static constexpr std::array<std::string_view, 5> kNames{"unknown", "assert", "fault", "watchdog",
-                                                          "stack_overflow"};
+const char* name_of(codec::CrashKind kind) {
+  static constexpr std::array<const char*, 5> kNames{"unknown", "assert", "fault", "watchdog",
+                                                     "stack_overflow"};
   return kNames[static_cast<std::size_t>(kind)];
 }
 

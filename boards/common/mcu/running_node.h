@@ -30,7 +30,7 @@ namespace godwit::boards {
 
 inline constexpr std::string_view kFirmware = "godwit 0.1.0";
 
-[[nodiscard]] std::string_view name_of(codec::CrashKind kind);
+[[nodiscard]] const char* name_of(codec::CrashKind kind);
 
 class Node {
  public:
@@ -44,8 +44,8 @@ class Node {
   }
 
  private:
-  // What keeps the board from starting, in words for an operator.
-  using Trouble = std::optional<std::string_view>;
+  // What keeps the board from starting, in words for an operator; null: nothing does.
+  using Trouble = const char*;
 
   void say_hello();
   Trouble start();

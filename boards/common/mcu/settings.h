@@ -15,6 +15,7 @@ struct Settings {
   using Host = std::array<char, codec::kHostSizeMax + 1>;  // ends with a zero byte
 
   DeviceId device;
+  Host host_name{};  // of this device
   Host broker{};
   std::uint16_t broker_port = 0;
   Host server_name{};
@@ -25,5 +26,18 @@ struct Settings {
   std::uint16_t rows_per_record = 0;
   std::uint32_t crc = 0;  // tells one provisioning from another
 };
+
+// What the network calls a device (RFC 952, RFC 1123): letters, digits and hyphens, no hyphen at the end.
+inline Settings::Host host_name_of(const DeviceId& id) {
+  Settings::Host name{};
+  std::size_t size = 0;  // up to the last character that is no hyphen
+  for (std::size_t i = 0; i < id.view().size(); ++i) {
+    const char c = id.view()[i];
+    name[i] = c == '.' || c == '_' ? '-' : c;
+    if (name[i] != '-') size = i + 1;
+  }
+  name[size] = '\0';
+  return name;
+}
 
 }  // namespace godwit::boards

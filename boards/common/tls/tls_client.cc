@@ -314,6 +314,7 @@ std::uint32_t TlsClient::session_check(Bytes session) const {
 }
 
 std::expected<std::size_t, Status> TlsClient::export_session(MutableBytes out) {
+  session_changed_ = false;
   if (!have_session_) return std::unexpected(Status::kNotFound);
   if (out.size() < kCheckSize) return std::unexpected(Status::kFull);
   const MutableBytes session = out.subspan(kCheckSize);
@@ -322,7 +323,6 @@ std::expected<std::size_t, Status> TlsClient::export_session(MutableBytes out) {
     return std::unexpected(Status::kFull);
   }
   store_le(out.data(), session_check(session.first(size)));
-  session_changed_ = false;
   return kCheckSize + size;
 }
 

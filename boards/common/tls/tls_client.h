@@ -83,7 +83,8 @@ class TlsClient {
   // holds keys. Yields how many bytes of the front of `out` were written. kNotFound: there is none. kFull:
   // `out` is too small. See above for sizes.
   std::expected<std::size_t, Status> export_session(MutableBytes out);
-  // There is a session that has not been exported. Every full handshake makes one, and every ticket.
+  // There is a session that export_session() has not been asked for, with or without success. Every full
+  // handshake makes one, and every ticket.
   [[nodiscard]] bool session_changed() const { return session_changed_; }
   // Takes over what was exported. kCorrupt: damaged, or of a client with another server name, trust anchors,
   // identity, versions or build: then, as with kFull, there is no session and the next handshake is a full

@@ -97,6 +97,7 @@ TEST_P(TlsSession, LeavesABufferThatIsTooSmallForItAlone) {
     std::vector<std::uint8_t> buffer(size);
     EXPECT_EQ(client.export_session(buffer), std::unexpected(Status::kFull)) << size;
   }
+  EXPECT_FALSE(client.session_changed()) << "it would be asked for again and again";
 }
 
 TEST_P(TlsSession, IsGoodOnlyWhereTheServersCertificateWouldBeAcceptedAgain) {
