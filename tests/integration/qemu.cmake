@@ -38,3 +38,10 @@ godwit_qemu_test(wire LIBS godwit_mcu godwit_board_host)
 godwit_test(qemu_fleet SOURCES qemu_model.cc qemu_fleet_test.cc LIBS godwit_test_qemu LABEL qemu TIMEOUT 300)
 target_compile_definitions(qemu_fleet PRIVATE GODWIT_QEMU_MODEL=kLm3s6965)
 add_dependencies(qemu_tests qemu_fleet)
+
+# Not one of CTest's tests: it takes as long as one likes.
+foreach(board qemu_lm3s6965 qemu_mps2_an385)
+  godwit_program(${board}_soak qemu_soak.cc qemu_model.cc)
+  target_link_libraries(${board}_soak PRIVATE godwit_test_qemu godwit_test_main)
+  target_compile_definitions(${board}_soak PRIVATE GODWIT_QEMU_MODEL=${models_${board}})
+endforeach()

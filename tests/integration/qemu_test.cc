@@ -17,7 +17,7 @@ using Clock = std::chrono::steady_clock;
 using Json = std::unique_ptr<cJSON, decltype(&cJSON_Delete)>;
 
 constexpr std::uint64_t kSeed = 20'260'101;
-constexpr std::chrono::milliseconds kPollInterval{50};
+constexpr std::chrono::milliseconds kPollInterval{100};
 constexpr const char* kHost = "10.0.2.2";  // this machine's loopback, in QEMU's user network
 
 std::uint64_t seed() {
