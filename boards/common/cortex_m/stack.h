@@ -8,7 +8,7 @@
 namespace godwit::boards {
 
 // So many bytes below the stack are nobody's: who touches them has overflowed it.
-inline constexpr std::uint32_t kStackGuardSize = 1U << 20U;
+inline constexpr std::uint32_t kStackGuardSize = 4096;
 
 // The memory of the only stack, its lowest address first: between the linker's symbols stack_begin and
 // stack_end.

@@ -56,8 +56,9 @@ constexpr Vectors make_vectors() {
 
 [[gnu::section(".vectors"), gnu::used]] constinit const Vectors vectors = make_vectors();
 
-// Makes the 1 MB below RAM, where the stack would overflow to, a fault to touch. Nothing is there on any
-// board, but not every one says so: QEMU's lm3s6965evb reads zeros. Fault handlers are exempt.
+// Makes the 4 KB below RAM, where the stack would overflow to, a fault to touch: more than any function has
+// of locals. Nothing may be there, but not every board says so: QEMU's lm3s6965evb reads zeros. Fault
+// handlers are exempt. sections.ld checks that the guard begins where a region of its size can.
 void guard_stack() {
   constexpr std::uint32_t kSizeField = (std::bit_width(kStackGuardSize) - 2) << 1;  // 2^(field + 1) bytes
   constexpr std::uint32_t kNeverExecute = 1U << 28;
