@@ -8,6 +8,8 @@
 #include <array>
 #include <optional>
 
+#include "proto/base/crc32.h"
+
 namespace godwit::boards {
 namespace {
 
@@ -15,9 +17,9 @@ constexpr std::uint32_t kStartClockHz = 400'000;  // until the card has started
 constexpr int kAttempts = 3;
 
 // Commands, by their index.
-constexpr std::uint8_t kGoIdle = 0, kSendIfCond = 8, kSendCsd = 9, kStopTransmission = 12, kSendStatus = 13,
-                       kSetBlockLength = 16, kReadBlock = 17, kWriteBlocks = 25, kAppSendOpCond = 41,
-                       kApp = 55, kReadOcr = 58, kCrcOnOff = 59;
+constexpr std::uint8_t kGoIdle = 0, kSendIfCond = 8, kSendCsd = 9, kSendCid = 10, kStopTransmission = 12,
+                       kSendStatus = 13, kSetBlockLength = 16, kReadBlock = 17, kWriteBlocks = 25,
+                       kAppSendOpCond = 41, kApp = 55, kReadOcr = 58, kCrcOnOff = 59;
 
 // R1.
 constexpr std::uint8_t kReady = 0x00, kIdle = 0x01, kIllegalCommand = 0x04, kNoAnswer = 0xFF;
@@ -75,14 +77,23 @@ std::optional<std::uint32_t> blocks_of(std::span<const std::uint8_t, 16> csd) {
 
 Status SdCard::start() {
   block_count_ = 0;
-  set_clock(kStartClockHz);
+  set_clock(kStartClockHz, kStartPatience);
   polls_left_ = polls_max_;
   Status status = reset();
   if (status == Status::kOk) status = power_up();
-  if (status == Status::kOk) status = read_capacity();
+  if (status == Status::kOk) status = identify();
   end();
-  if (status == Status::kOk) set_clock(kClockMaxHz);
+  if (status == Status::kOk) set_clock(kClockMaxHz, kPatience);
   return status;
+}
+
+Status SdCard::restart() {
+  const std::uint32_t known = identity_;
+  const Status status = start();
+  if (status == Status::kOk && identity_ == known) return Status::kOk;
+  identity_ = known;
+  block_count_ = 0;
+  return status == Status::kOk ? Status::kNotFound : status;
 }
 
 Status SdCard::read(std::uint32_t block, Block out) {
@@ -112,9 +123,9 @@ Status SdCard::write_blocks(std::uint32_t block, std::uint32_t count, Bytes data
   return Status::kIo;
 }
 
-void SdCard::set_clock(std::uint32_t hz_max) {
+void SdCard::set_clock(std::uint32_t hz_max, Millis patience) {
   const std::uint32_t bytes_per_ms = std::max(spi_.set_clock(hz_max) / 8 / 1000, std::uint32_t{1});
-  polls_max_ = bytes_per_ms * static_cast<std::uint32_t>(kPatience.count());
+  polls_max_ = bytes_per_ms * static_cast<std::uint32_t>(patience.count());
 }
 
 // Eight clocks after the card is deselected make it let go of its line.
@@ -202,13 +213,19 @@ Status SdCard::power_up() {
   return Status::kOk;
 }
 
-Status SdCard::read_capacity() {
-  if (command(kSendCsd, 0) != kReady) return Status::kIo;
-  std::array<std::uint8_t, 16> csd{};
-  if (const Status status = receive_data(csd); status != Status::kOk) return status;
-  const auto blocks = blocks_of(csd);
+// CID and CSD are different in any two cards; the latter, which comes last, has the capacity.
+Status SdCard::identify() {
+  std::array<std::uint8_t, 16> data{};
+  std::uint32_t identity = 0;
+  for (const std::uint8_t index : {kSendCid, kSendCsd}) {
+    if (command(index, 0) != kReady) return Status::kIo;
+    if (const Status status = receive_data(data); status != Status::kOk) return status;
+    identity = crc32(data, identity);
+  }
+  const auto blocks = blocks_of(data);
   if (!blocks) return Status::kUnsupported;
   block_count_ = *blocks;
+  identity_ = identity;
   return Status::kOk;
 }
 

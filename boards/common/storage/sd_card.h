@@ -3,8 +3,8 @@
 // sd_flash.h. Everything that crosses the wire has a checksum, and what fails is tried again.
 //
 // RAM: sizeof(SdCard) and 100 bytes of stack. Main loop only. A call waits for the card for kPatience at most
-// in all, besides the time of its own bytes on the wire. Written from the SD Association's "Physical Layer
-// Simplified Specification", chapter 7.
+// in all, one that starts it for kStartPatience, besides the time of its own bytes on the wire. Written from
+// the SD Association's "Physical Layer Simplified Specification", chapter 7.
 #pragma once
 
 #include <cstdint>
@@ -20,8 +20,10 @@ namespace godwit::boards {
 class SdCard {
  public:
   static constexpr std::size_t kBlockSize = 512;
-  // A card may take 1 s to start, 100 ms for a read and 500 ms for a write. Well below any watchdog.
-  static constexpr Millis kPatience{1'500};
+  // A card may take 1 s to start, 100 ms for a read and 500 ms for a write. Several calls in a row stay well
+  // below any watchdog.
+  static constexpr Millis kStartPatience{1'500};
+  static constexpr Millis kPatience{600};
   static constexpr std::uint32_t kClockMaxHz = 25'000'000;
 
   // `spi` must outlive this object.
@@ -30,6 +32,9 @@ class SdCard {
   // Wakes the card; again to take in another one. kNotFound: no card answers. kUnsupported: not an SD memory
   // card, or one that cannot run on 3.3 V. kIo: it answers, but not as it should.
   Status start();
+  // The same for the card that start() found last, which may have been without power or contact. kNotFound
+  // also if it is another one now: then block_count() is 0, and start() would take that.
+  Status restart();
 
   // Of the card that start() has found; 0: none.
   [[nodiscard]] std::uint32_t block_count() const { return block_count_; }
@@ -46,7 +51,7 @@ class SdCard {
  private:
   using Block = std::span<std::uint8_t, kBlockSize>;
 
-  void set_clock(std::uint32_t hz_max);
+  void set_clock(std::uint32_t hz_max, Millis patience);
   void end();
   std::uint8_t poll();
   bool wait_ready();
@@ -54,7 +59,7 @@ class SdCard {
   std::uint8_t application_command(std::uint8_t index, std::uint32_t argument);
   Status reset();
   Status power_up();
-  Status read_capacity();
+  Status identify();
   Status receive_data(MutableBytes out);
   bool send_data(Bytes data);
   Status try_read(std::uint32_t block, Block out);
@@ -66,11 +71,12 @@ class SdCard {
   }
 
   Spi& spi_;
-  std::uint32_t polls_max_ = 0;  // bytes that pass in kPatience
+  std::uint32_t polls_max_ = 0;  // bytes that pass while a call waits at most
   std::uint32_t polls_left_ = 0;
   std::uint32_t block_count_ = 0;
-  bool by_blocks_ = false;  // high capacity: addresses count blocks, not bytes
-  bool checked_ = false;    // the card promises checksums
+  std::uint32_t identity_ = 0;  // checksum of what tells this card from others
+  bool by_blocks_ = false;      // high capacity: addresses count blocks, not bytes
+  bool checked_ = false;        // the card promises checksums
 };
 
 }  // namespace godwit::boards

@@ -7,6 +7,8 @@ namespace godwit::boards {
 namespace {
 
 constexpr std::uint32_t kBlocksPerSector = SdFlash::kSectorSize / SdCard::kBlockSize;
+// A start takes long, and one turn of a main loop makes several calls.
+constexpr std::uint8_t kFailuresPerRestart = 16;
 
 ports::FlashGeometry geometry_of(const SdCard& card, std::uint32_t sectors_max) {
   const std::uint32_t sectors = std::min(card.block_count() / kBlocksPerSector, sectors_max);
@@ -20,13 +22,26 @@ ports::FlashGeometry geometry_of(const SdCard& card, std::uint32_t sectors_max) 
 SdFlash::SdFlash(SdCard& card, std::uint32_t sectors_max)
     : Flash(geometry_of(card, sectors_max)), card_(card) {}
 
+template <typename Call>
+Status SdFlash::with_card(Call call) {
+  for (;;) {
+    if (call() == Status::kOk) {
+      failures_ = 0;
+      return Status::kOk;
+    }
+    if (failures_++ % kFailuresPerRestart != 0) return Status::kIo;
+    cached_.reset();
+    if (card_.restart() != Status::kOk) return Status::kIo;
+  }
+}
+
 Status SdFlash::do_read(std::uint64_t offset, MutableBytes out) {
   auto block = static_cast<std::uint32_t>(offset / kBlockSize);
   auto from = static_cast<std::uint32_t>(offset % kBlockSize);
   for (; !out.empty(); ++block, from = 0) {
     const std::size_t size = std::min<std::size_t>(kBlockSize - from, out.size());
     if (size == kBlockSize) {
-      const Status status = card_.read(block, out.first<kBlockSize>());
+      const Status status = with_card([&] { return card_.read(block, out.first<kBlockSize>()); });
       if (status != Status::kOk) return status;
     } else {
       if (const Status status = cache(block); status != Status::kOk) return status;
@@ -42,7 +57,7 @@ Status SdFlash::do_program(std::uint64_t offset, Bytes in) {
   const auto block = static_cast<std::uint32_t>(offset / kBlockSize);
   const auto count = static_cast<std::uint32_t>(in.size() / kBlockSize);
   forget(block, count);
-  const Status status = card_.write(block, in);
+  const Status status = with_card([&] { return card_.write(block, in); });
   if (status != Status::kOk) return status;
   std::ranges::copy(in.last<kBlockSize>(), cache_.begin());  // a record is read soon after it is written
   cached_ = block + count - 1;
@@ -51,7 +66,7 @@ Status SdFlash::do_program(std::uint64_t offset, Bytes in) {
 
 Status SdFlash::do_erase(std::uint32_t sector) {
   forget(sector * kBlocksPerSector, kBlocksPerSector);
-  return card_.erase(sector * kBlocksPerSector, kBlocksPerSector);
+  return with_card([&] { return card_.erase(sector * kBlocksPerSector, kBlocksPerSector); });
 }
 
 // A write is over only when the card has stored it.
@@ -60,7 +75,7 @@ Status SdFlash::do_flush() { return Status::kOk; }
 Status SdFlash::cache(std::uint32_t block) {
   if (cached_ == block) return Status::kOk;
   cached_.reset();
-  const Status status = card_.read(block, cache_);
+  const Status status = with_card([&] { return card_.read(block, cache_); });
   if (status == Status::kOk) cached_ = block;
   return status;
 }

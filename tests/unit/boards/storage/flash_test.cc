@@ -126,6 +126,53 @@ TEST_F(SdFlashOfACard, ReadsWholeBlocksFromTheCardEachTime) {
   EXPECT_EQ(blocks[1], 7);
 }
 
+TEST_F(SdFlashOfACard, GoesOnWithACardThatWasWithoutPowerForAMoment) {
+  SdFlash flash(card_, 64);
+  std::array<std::uint8_t, SdCard::kBlockSize> block{};
+  std::array<std::uint8_t, 8> piece{};
+  model_.power_cycle();
+  EXPECT_EQ(flash.program(0, block), Status::kOk);
+  model_.power_cycle();
+  EXPECT_EQ(flash.erase(1), Status::kOk);
+  model_.power_cycle();
+  EXPECT_EQ(flash.read(SdFlash::kSectorSize, piece), Status::kOk);
+  model_.power_cycle();
+  EXPECT_EQ(flash.read(0, block), Status::kOk);
+  EXPECT_EQ(block[0], 0x00);
+}
+
+TEST_F(SdFlashOfACard, GoesOnWithItsCardWheneverThatIsBack) {
+  SdFlash flash(card_, 64);
+  std::array<std::uint8_t, 8> piece{};
+  model_.faults.absent = true;
+  for (int i = 0; i < 40; ++i) EXPECT_EQ(flash.read(0, piece), Status::kIo);
+  model_.power_cycle();
+  int failures = 0;
+  while (flash.read(0, piece) != Status::kOk) ASSERT_LT(++failures, 16);
+}
+
+TEST_F(SdFlashOfACard, LeavesAnotherCardAlone) {
+  SdFlash flash(card_, 64);
+  std::array<std::uint8_t, SdCard::kBlockSize> block{};
+  model_.power_cycle();
+  model_.cid[9] = 77;
+  for (int i = 0; i < 40; ++i) {
+    EXPECT_EQ(flash.program(0, block), Status::kIo);
+    EXPECT_EQ(flash.erase(0), Status::kIo);
+  }
+  EXPECT_EQ(model_.memory[0], 0xFF);
+}
+
+TEST_F(SdFlashOfACard, FailsSoonEnoughForAWatchdogAlsoSeveralTimes) {
+  SdFlash flash(card_, 64);
+  std::array<std::uint8_t, SdCard::kBlockSize> block{};
+  const std::uint64_t bytes_per_ms = model_.clock_hz / 8 / 1000;
+  model_.faults.busy_for_ever = true;
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(flash.program(0, block), Status::kIo);
+  // A slow clock while it is started again: it takes more time for a byte, and not less.
+  EXPECT_LE(model_.bytes, bytes_per_ms * 600 + 400 / 8 * 1'500 + 10'000);
+}
+
 TEST(SdFlashWithoutACard, GivesIo) {
   ModelSdCard model(ModelSdCard::Kind::kStandard, 64 * kBlocksPerSector);
   model.faults.absent = true;

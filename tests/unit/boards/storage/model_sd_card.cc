@@ -197,6 +197,9 @@ void ModelSdCard::execute() {
     case 9:
       reply({r1()});
       return reply_data(csd);
+    case 10:
+      reply({r1()});
+      return reply_data(cid);
     case 12:
       write_ = Write::kNone;
       reply_ = {0x3C, 0xFF, r1(), 0x00, 0x00};  // a stuff byte, which looks like an answer

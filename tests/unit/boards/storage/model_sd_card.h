@@ -40,6 +40,7 @@ class ModelSdCard final : public boards::Spi {
   };
   Faults faults;
   std::array<std::uint8_t, 16> csd{};  // made from kind and size; change it to be another card
+  std::array<std::uint8_t, 16> cid{0x03, 'S', 'D', 1};  // whose card it is, and its serial number
   std::uint32_t clock_hz = 0;
   std::uint64_t bytes = 0;                         // on the wire
   std::map<std::uint8_t, std::uint32_t> commands;  // how often each came

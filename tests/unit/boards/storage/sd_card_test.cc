@@ -33,8 +33,8 @@ Bytes block_of(const ModelSdCard& model, std::uint32_t block) {
 }
 
 // Bytes on the wire in the time that a call may take at most, its own `data` bytes included.
-std::uint64_t bytes_max(const ModelSdCard& model, std::uint64_t data) {
-  return model.clock_hz / 8 / 1000 * static_cast<std::uint64_t>(SdCard::kPatience.count()) + data;
+std::uint64_t bytes_max(const ModelSdCard& model, std::uint64_t data, Millis patience = SdCard::kPatience) {
+  return model.clock_hz / 8 / 1000 * static_cast<std::uint64_t>(patience.count()) + data;
 }
 
 class EveryCard : public testing::TestWithParam<Kind> {
@@ -122,6 +122,29 @@ INSTANTIATE_TEST_SUITE_P(Kinds, EveryCard,
                          testing::Values(Kind::kVersion1, Kind::kStandard, Kind::kHighCapacity),
                          [](const auto& test) { return kKindNames[static_cast<std::size_t>(test.param)]; });
 
+TEST_P(EveryCard, RestartsAsTheSameAndNeverAsAnother) {
+  Block found{};
+  ASSERT_EQ(card_.start(), Status::kOk);
+  model_.power_cycle();
+  EXPECT_EQ(card_.read(7, found), Status::kIo);
+  ASSERT_EQ(card_.restart(), Status::kOk);
+  EXPECT_EQ(card_.read(7, found), Status::kOk);
+
+  model_.power_cycle();
+  model_.cid[9] = 77;
+  EXPECT_EQ(card_.restart(), Status::kNotFound);
+  EXPECT_EQ(card_.read(7, found), Status::kIo);
+  EXPECT_EQ(card_.restart(), Status::kNotFound) << "it does not become the known one";
+
+  model_.power_cycle();
+  model_.faults.absent = true;
+  EXPECT_EQ(card_.restart(), Status::kNotFound);
+  model_.power_cycle();
+  model_.cid[9] = 0;
+  EXPECT_EQ(card_.restart(), Status::kOk);
+  EXPECT_EQ(card_.read(7, found), Status::kOk);
+}
+
 struct StartCase {
   const char* description;
   void (*spoil)(ModelSdCard& model);
@@ -154,7 +177,7 @@ TEST(SdCardStart, SaysInTimeWhatIsWrong) {
     SdCard card(model);
     EXPECT_EQ(card.start(), start.expected);
     EXPECT_EQ(card.block_count(), start.expected == Status::kOk ? kBlocks : 0U);
-    EXPECT_LE(model.bytes, bytes_max(model, 500));
+    EXPECT_LE(model.bytes, bytes_max(model, 500, SdCard::kStartPatience));
   }
 }
 
