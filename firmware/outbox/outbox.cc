@@ -371,7 +371,7 @@ Status Outbox::append(Bytes payload) {
   // Once more, behind the place that failed: a run of power cuts may have hit more units than the one that
   // mount() leaves out without a trace.
   if (status == Status::kIo) status = write_record(payload);
-  if (status == Status::kFull) ++stats_.refused_records;
+  if (status != Status::kOk) ++stats_.refused_records;
   return status;
 }
 

@@ -39,7 +39,7 @@ struct Entry {
 
 struct Stats {
   std::uint64_t dropped_records = 0;  // since the log was formatted, kept in flash
-  std::uint64_t refused_records = 0;  // since mount()
+  std::uint64_t refused_records = 0;  // since mount(): appends that found no room, or whose flash failed
   std::uint64_t corrupt_records = 0;  // found since mount()
 };
 

@@ -73,7 +73,8 @@ struct CrashReport {
 struct DeviceCounters {
   std::uint64_t dropped_records =
       0;  // since its log was formatted: the outbox was full and gave up the oldest
-  std::uint64_t refused_records = 0;  // since its boot, as the rest: the outbox was full and told to refuse
+  std::uint64_t refused_records =
+      0;  // since its boot, as the rest: full and told to refuse, or its flash failed
   std::uint64_t corrupt_records = 0;  // found damaged
   std::uint64_t missed_samples = 0;   // an instant passed unsampled
   friend bool operator==(const DeviceCounters&, const DeviceCounters&) = default;

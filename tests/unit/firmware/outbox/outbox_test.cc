@@ -199,6 +199,20 @@ TEST(OutboxFull, DropsOnlyWhatWasNotAcked) {
   EXPECT_EQ(rig.read(2), "lost 1 dropped");
 }
 
+TEST(OutboxFailures, AreCountedAndLeaveTheSequenceAsItWas) {
+  OutboxRig rig(kSmall);
+  ASSERT_EQ(rig.box->mount(), Status::kOk);
+  ASSERT_EQ(rig.append("one"), Status::kOk);
+  rig.flash.power_off();
+  EXPECT_EQ(rig.append("two"), Status::kIo);
+  EXPECT_EQ(rig.append("two"), Status::kIo);
+  EXPECT_EQ(rig.box->stats().refused_records, 2U);
+  rig.flash.power_on();
+  EXPECT_EQ(rig.append("two"), Status::kOk);
+  EXPECT_EQ(rig.read(2), "two");
+  EXPECT_EQ(rig.box->stats().refused_records, 2U);
+}
+
 TEST(OutboxFull, RefusesByPolicyUntilASectorIsAcked) {
   OutboxRig rig(kSmall, FullPolicy::kRefuse);
   ASSERT_EQ(rig.box->mount(), Status::kOk);
