@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every size of this board in one place, for C and C++: lwipopts.h and mbedtls_config.h include it, and say
-// what their part means. Figures of use: README.md.
+// what their part means. How much of it is used: `status` on the console; how to choose: port-a-board.md.
 #pragma once
 
 // The only stack: main loop and interrupts.
