@@ -11,6 +11,7 @@
 #include "boards/common/mcu/running_node.h"
 #include "boards/common/storage/layout.h"
 #include "boards/common/storage/provisioning.h"
+#include "proto/base/crc32.h"
 
 namespace godwit::boards {
 namespace {
@@ -257,12 +258,24 @@ Node::Trouble Node::start_device() {
     default:
       return "sample period, rows, channels or the storage's sectors are out of bounds";
   }
+  if (const Trouble trouble = claim_outbox()) return trouble;
   connection_.emplace(device_, log_, *link_);
   running_ = true;
   log_.write(
       ports::LogLevel::kInfo, "started",
       {{.key = "device", .text = settings_->device.view()}, {.key = "boot", .number = state_->boot()}});
   return nullptr;
+}
+
+// Records of the name that the board had before must not become those of the new one.
+Node::Trouble Node::claim_outbox() {
+  const std::uint32_t device = crc32(as_bytes(settings_->device.view()));
+  if (state_->device() == device) return nullptr;
+  if (state_->device() != 0 && device_.outbox().oldest_seq() != device_.outbox().next_seq()) {
+    return "the storage holds records of another device: provision the board as that one, or erase the "
+           "storage";
+  }
+  return state_->save_device(device) == Status::kOk ? nullptr : "the storage fails";
 }
 
 void Node::turn(Instant now) {
@@ -275,10 +288,14 @@ void Node::turn(Instant now) {
   connect(now);
   count(connecting ? work_.connecting : work_.device, cycles);
   keep_session();
+  if (device_.online()) last_crash().clear();  // the gateway has a hello of this boot
   if (now >= health_due_) {
     health_due_ = now + kHealthInterval;
-    if (device_.online()) last_crash().clear();  // the gateway has a hello of this boot
     if (now.time_since_epoch() >= kStableAfter) start_count().clear();
+    if (storage_watch_.has_failed(now, device_.stats().recorded, device_.outbox().stats().refused_records)) {
+      log_.write(ports::LogLevel::kError, "storage_fails", {});
+      board_.reset();
+    }
     if (stack_used(main_stack()) == main_stack().size_bytes()) stack_overflowed("main loop");
     device_.set_health(now, health(now));
   }

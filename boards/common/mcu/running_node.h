@@ -16,6 +16,7 @@
 #include "boards/common/mcu/sensors.h"
 #include "boards/common/mcu/serial_log.h"
 #include "boards/common/mcu/settings.h"
+#include "boards/common/mcu/storage_watch.h"
 #include "boards/common/mcu/system_sensors.h"
 #include "boards/common/mcu/wall_clock.h"
 #include "boards/common/net/mcu_link.h"
@@ -54,6 +55,7 @@ class Node {
   Trouble start_tls(const codec::Provisioning& block);
   Trouble start_network();
   Trouble start_device();
+  Trouble claim_outbox();
   void pause();
   void wait_out(std::string_view trouble);
   void wait_for(Millis time);
@@ -91,6 +93,7 @@ class Node {
   std::optional<codec::Crash> crash_;
   codec::ResetReason reset_reason_{};
   Instant health_due_{};
+  StorageWatch storage_watch_;
   Work work_;
 
   std::optional<Settings> settings_;

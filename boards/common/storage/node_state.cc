@@ -71,6 +71,12 @@ Status NodeState::mount(ports::Log& log) {
   return write(next, Bytes{});
 }
 
+Status NodeState::save_device(std::uint32_t device) {
+  Header next = state_;
+  next.device = device;
+  return write(next, std::nullopt);
+}
+
 std::expected<std::size_t, Status> NodeState::load_session(std::uint32_t owner, MutableBytes out) {
   if (state_.session_size == 0 || state_.owner != owner) return std::unexpected(Status::kNotFound);
   if (out.size() < state_.session_size) return std::unexpected(Status::kFull);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The little that a board remembers from one start to the next besides its outbox: how often it has started,
-// and the last TLS session, so that a reboot need not cost a full handshake. Kept twice; a power cut at any
-// moment leaves the older or the newer, never neither. Format: docs/reference/flash.md.
+// whose records that outbox holds, and the last TLS session, so that a reboot need not cost a full handshake.
+// Kept twice; a power cut at any moment leaves the older or the newer, never neither. Format:
+// docs/reference/flash.md.
 //
 // No allocation, no session in RAM; calls do flash I/O, are for the main loop only, and need 1 KB of
 // stack besides the flash's. A TLS session is a secret: what can read the storage can take the device's
@@ -40,6 +41,11 @@ class NodeState {
     return {state_.owner == owner ? state_.saved_at : 0};
   }
 
+  // Whose records the outbox beside it holds, as save_device() was told; 0: that was never said. kIo: not
+  // saved.
+  [[nodiscard]] std::uint32_t device() const { return state_.device; }
+  Status save_device(std::uint32_t device);
+
   // Copies the session to the front of `out` and yields its size. kNotFound: there is none, or it is of
   // another owner. kFull: `out` is too small. kCorrupt: it is damaged. kIo: the storage failed.
   std::expected<std::size_t, Status> load_session(std::uint32_t owner, MutableBytes out);
@@ -61,7 +67,7 @@ class NodeState {
     std::int64_t saved_at = 0;
     std::uint32_t session_size = 0;
     std::uint32_t session_crc = 0;
-    std::uint32_t zero = 0;
+    std::uint32_t device = 0;
     std::uint32_t crc = 0;  // of what is before it
   };
   enum class Copy : std::uint8_t { kBlank, kDamaged, kWithoutSession, kWhole };

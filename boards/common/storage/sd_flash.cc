@@ -22,17 +22,22 @@ ports::FlashGeometry geometry_of(const SdCard& card, std::uint32_t sectors_max) 
 SdFlash::SdFlash(SdCard& card, std::uint32_t sectors_max)
     : Flash(geometry_of(card, sectors_max)), card_(card) {}
 
-template <typename Call>
-Status SdFlash::with_card(Call call) {
-  for (;;) {
-    if (call() == Status::kOk) {
-      failures_ = 0;
-      return Status::kOk;
-    }
-    if (failures_++ % kFailuresPerRestart != 0) return Status::kIo;
-    cached_.reset();
-    if (card_.restart() != Status::kOk) return Status::kIo;
+// Whether the card is to be asked once more.
+bool SdFlash::again_after(Status status) {
+  if (status == Status::kOk) {
+    failures_ = 0;
+    return false;
   }
+  if (failures_++ % kFailuresPerRestart != 0) return false;
+  cached_.reset();
+  return card_.restart() == Status::kOk;
+}
+
+Status SdFlash::read_block(std::uint32_t block, std::span<std::uint8_t, kBlockSize> out) {
+  Status status;
+  do status = card_.read(block, out);
+  while (again_after(status));
+  return status;
 }
 
 Status SdFlash::do_read(std::uint64_t offset, MutableBytes out) {
@@ -41,7 +46,7 @@ Status SdFlash::do_read(std::uint64_t offset, MutableBytes out) {
   for (; !out.empty(); ++block, from = 0) {
     const std::size_t size = std::min<std::size_t>(kBlockSize - from, out.size());
     if (size == kBlockSize) {
-      const Status status = with_card([&] { return card_.read(block, out.first<kBlockSize>()); });
+      const Status status = read_block(block, out.first<kBlockSize>());
       if (status != Status::kOk) return status;
     } else {
       if (const Status status = cache(block); status != Status::kOk) return status;
@@ -57,7 +62,9 @@ Status SdFlash::do_program(std::uint64_t offset, Bytes in) {
   const auto block = static_cast<std::uint32_t>(offset / kBlockSize);
   const auto count = static_cast<std::uint32_t>(in.size() / kBlockSize);
   forget(block, count);
-  const Status status = with_card([&] { return card_.write(block, in); });
+  Status status;
+  do status = card_.write(block, in);
+  while (again_after(status));
   if (status != Status::kOk) return status;
   std::ranges::copy(in.last<kBlockSize>(), cache_.begin());  // a record is read soon after it is written
   cached_ = block + count - 1;
@@ -66,7 +73,10 @@ Status SdFlash::do_program(std::uint64_t offset, Bytes in) {
 
 Status SdFlash::do_erase(std::uint32_t sector) {
   forget(sector * kBlocksPerSector, kBlocksPerSector);
-  return with_card([&] { return card_.erase(sector * kBlocksPerSector, kBlocksPerSector); });
+  Status status;
+  do status = card_.erase(sector * kBlocksPerSector, kBlocksPerSector);
+  while (again_after(status));
+  return status;
 }
 
 // A write is over only when the card has stored it.
@@ -75,7 +85,7 @@ Status SdFlash::do_flush() { return Status::kOk; }
 Status SdFlash::cache(std::uint32_t block) {
   if (cached_ == block) return Status::kOk;
   cached_.reset();
-  const Status status = with_card([&] { return card_.read(block, cache_); });
+  const Status status = read_block(block, cache_);
   if (status == Status::kOk) cached_ = block;
   return status;
 }

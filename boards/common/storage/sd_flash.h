@@ -17,6 +17,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <span>
 
 #include "boards/common/storage/sd_card.h"
 #include "firmware/ports/flash.h"
@@ -38,8 +39,8 @@ class SdFlash final : public ports::Flash {
   Status do_program(std::uint64_t offset, Bytes in) override;
   Status do_erase(std::uint32_t sector) override;
   Status do_flush() override;
-  template <typename Call>
-  Status with_card(Call call);
+  bool again_after(Status status);
+  Status read_block(std::uint32_t block, std::span<std::uint8_t, kBlockSize> out);
   Status cache(std::uint32_t block);
   void forget(std::uint32_t block, std::uint32_t count);
 

@@ -89,6 +89,25 @@ TEST_F(NodeStateTest, KeepsASessionOverStarts) {
   }
 }
 
+TEST_F(NodeStateTest, KeepsWhoseRecordsTheLogHoldsBesideTheSession) {
+  const Buffer session = session_of(600, 8);
+  {
+    Start start(flash_);
+    EXPECT_EQ(start.state.device(), 0U);
+    ASSERT_EQ(start.state.save_device(0xABCD), Status::kOk) << "also without a session";
+    ASSERT_EQ(start.state.save_session(kOwner, {5}, session), Status::kOk);
+    EXPECT_EQ(start.state.device(), 0xABCDU);
+  }
+  for (const std::uint32_t device : {0x1234U, 0x5678U}) {
+    Start start(flash_);
+    ASSERT_EQ(start.state.save_device(device), Status::kOk);
+    Start next(flash_);
+    EXPECT_EQ(next.state.device(), device);
+    EXPECT_EQ(next.load(), session);
+    EXPECT_EQ(next.state.saved_at(kOwner), UnixMillis{5});
+  }
+}
+
 TEST_F(NodeStateTest, GivesASessionToItsOwnerOnly) {
   Start start(flash_);
   Buffer out(NodeState::kSessionSizeMax);
