@@ -4,7 +4,7 @@
 #pragma once
 
 // The only stack: main loop and interrupts.
-#define BOARD_STACK_SIZE 5120
+#define BOARD_STACK_SIZE 6144
 // Entries of the vector table for devices.
 #define BOARD_INTERRUPTS 44
 
