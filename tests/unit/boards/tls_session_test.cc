@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sessions that outlive the client, as they do when a device keeps them in flash and restarts.
+#include "boards/common/storage/node_state.h"
 #include "boards/common/tls/tls_client.h"
 #include "tests/unit/boards/tls_fixture.h"
 
@@ -98,6 +99,13 @@ TEST_P(TlsSession, LeavesABufferThatIsTooSmallForItAlone) {
     EXPECT_EQ(client.export_session(buffer), std::unexpected(Status::kFull)) << size;
   }
   EXPECT_FALSE(client.session_changed()) << "it would be asked for again and again";
+}
+
+// A ticket of OpenSSL holds the client's certificate.
+TEST_P(TlsSession, FitsTheRoomThatABoardHasForIt) {
+  const std::size_t size = make_session(make_server()).size();
+  RecordProperty("size", static_cast<int>(size));
+  EXPECT_LE(size, NodeState::kSessionSizeMax);
 }
 
 TEST_P(TlsSession, IsGoodOnlyWhereTheServersCertificateWouldBeAcceptedAgain) {
