@@ -73,7 +73,7 @@ constexpr std::uint8_t scope_of(PacketType type) {
 }
 
 struct Property {
-  std::uint32_t number;
+  std::uint32_t number = 0;
   Bytes bytes;  // the name of a user property
   Bytes value;  // of a user property
 };
@@ -212,7 +212,7 @@ bool is_topic_filter(std::string_view filter) {
   if (is_shared_filter(filter)) {  // $share/{name}/{filter}
     filter.remove_prefix(kSharePrefix.size());
     const std::size_t slash = std::min(filter.find('/'), filter.size());
-    if (slash == filter.size() || !is_topic_name({filter.data(), slash})) return false;
+    if (slash == filter.size() || !is_topic_name(as_text(as_bytes(filter).first(slash)))) return false;
     filter.remove_prefix(slash + 1);
   }
   char before = '/';

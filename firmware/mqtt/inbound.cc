@@ -113,9 +113,7 @@ ReasonCode Session::receive_packet(Instant now) {
       return kOk;
     case PacketType::kDisconnect:
       drop_transmit();
-      close(EventType::kDisconnected, event_.reason);
-      ended_->by_server = true;
-      ended_->reason_string = event_.reason_string;
+      close({EventType::kDisconnected, event_.reason, true, event_.reason_string});
       return kOk;
     default:
       return receive_ack(now, type);
@@ -200,8 +198,7 @@ ReasonCode Session::receive_connack(Instant now) {
   if (event_.session_present && !(resumable_ && accepted)) return kProtocol;
   if (!accepted) {
     drop_transmit();
-    close(EventType::kRefused, event_.reason);
-    ended_->reason_string = event_.reason_string;
+    close({EventType::kRefused, event_.reason, false, event_.reason_string});
     return kOk;
   }
   // 3.2.2.3.7: only to a client without one.

@@ -37,7 +37,7 @@ Status Session::link_up(Instant now) {
 
 void Session::link_down(Instant) {
   if (phase_ == Phase::kDown) return;
-  if (phase_ != Phase::kClosing) close(EventType::kDisconnected, ReasonCode::kUnspecifiedError);
+  if (phase_ != Phase::kClosing) close({EventType::kDisconnected, ReasonCode::kUnspecifiedError});
   phase_ = Phase::kDown;
   answer_deadline_ = Instant::max();
   drop_transmit();
@@ -51,16 +51,16 @@ void Session::link_down(Instant) {
 // Our side ends the connection and says why.
 void Session::end(Instant now, ReasonCode reason) {
   put_disconnect(reason);
-  close(EventType::kDisconnected, reason);
+  close({EventType::kDisconnected, reason});
   answer_deadline_ = now + options_.ack_timeout;
 }
 
 // No packet is taken or made from here on.
-void Session::close(EventType type, ReasonCode reason) {
+void Session::close(const Ended& ended) {
   phase_ = Phase::kClosing;
   answer_deadline_ = subscribe_deadline_ = Instant::max();
   draft_ = {};
-  ended_ = {.type = type, .reason = reason, .by_server = false, .reason_string = {}};
+  ended_ = ended;
 }
 
 void Session::drop_transmit() { transmit_start_ = transmit_end_ = 0; }
@@ -94,7 +94,7 @@ void Session::handle_timeout(Instant now) {
   if (now >= answer_deadline_ || now >= subscribe_deadline_) {
     // Nobody answers, so a DISCONNECT would reach nobody: give up what is queued and ask for the link to be
     // closed.
-    if (phase_ != Phase::kClosing) close(EventType::kDisconnected, ReasonCode::kKeepAliveTimeout);
+    if (phase_ != Phase::kClosing) close({EventType::kDisconnected, ReasonCode::kKeepAliveTimeout});
     answer_deadline_ = Instant::max();
     drop_transmit();
     return;

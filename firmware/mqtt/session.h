@@ -202,8 +202,8 @@ class Session {
   struct Ended {
     EventType type;
     ReasonCode reason;
-    bool by_server;
-    std::string_view reason_string;
+    bool by_server = false;
+    std::string_view reason_string{};
   };
 
   // A PUBLISH between begin and commit.
@@ -216,7 +216,7 @@ class Session {
 
   // session.cc: link, time, events
   void end(Instant now, ReasonCode reason);
-  void close(EventType type, ReasonCode reason);
+  void close(const Ended& ended);
   void drop_transmit();
   void consume_event();
   bool take_request_event();
