@@ -205,7 +205,9 @@ void check_present(const fs::path& file, const std::vector<std::uint8_t>& presen
                      "\"; what it has recorded would be taken for that of \"" + std::string(device.view()) +
                      "\". Use another file");
   }
-  const bool blank = !held && held.error() == Status::kNotFound;
+  // All of it, for much begins like a blank block: a disk's first sector without boot code, say.
+  const bool blank = std::ranges::all_of(present, [](std::uint8_t byte) { return byte == 0xFF; }) ||
+                     std::ranges::all_of(present, [](std::uint8_t byte) { return byte == 0; });
   if (!blank && !as_text(present).starts_with(codec::kProvisioningMagic)) {
     throw pki::Error(file.string() + " holds something else than a board's storage; it was left alone");
   }

@@ -178,6 +178,18 @@ TEST_F(Image, ThatIsSomethingElseIsLeftAlone) {
   EXPECT_THAT(refusal(), HasSubstr("has 4095 bytes"));
   put(std::string(100'000, 'x'));
   EXPECT_THAT(refusal(), HasSubstr("holds something else"));
+  std::string partitioned(65'536, '\0');  // without boot code, but with a table
+  partitioned.replace(446, 8, "\x80\x01\x01\x01\x0C\xFE\xFF\xFF");
+  partitioned.replace(510, 2, "\x55\xAA");
+  put(partitioned);
+  EXPECT_THAT(refusal(), HasSubstr("holds something else"));
+  EXPECT_EQ(content(), partitioned);
+  for (const char erased : {'\0', '\xFF'}) {
+    std::string nearly_blank(kBlockSize, erased);
+    nearly_blank.back() = 'x';
+    put(nearly_blank);
+    EXPECT_THAT(refusal(), HasSubstr("holds something else"));
+  }
   put(std::string(65'536, '\xFF'));
   options_.size = 131'072;
   EXPECT_THAT(refusal(), HasSubstr("is there already, with 65536 bytes"));
