@@ -89,6 +89,8 @@ def main(arguments):
         # A provisioning block has a private key in it.
         mode = 0o600 if what == "provisioning" else 0o666
         with open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
+            if what == "provisioning":
+                os.fchmod(file.fileno(), mode)  # open() leaves that of a file which is there
             file.write(made)
     except (Error, OSError) as error:
         print(f"uf2.py: {source}: {error}", file=sys.stderr)

@@ -85,6 +85,15 @@ class Uf2Test(unittest.TestCase):
                 self.assertEqual(b"".join(pages[a] for a in sorted(pages)), block.ljust(4096, b"\xff"))
                 self.assertEqual(mode, 0o600, "nobody else may read a private key")
 
+    def test_takes_a_provisioning_block_from_others_in_a_file_that_is_there(self):
+        with tempfile.TemporaryDirectory() as folder:
+            source, target = pathlib.Path(folder, "source"), pathlib.Path(folder, "made.uf2")
+            source.write_bytes(b"GWPB" + b"secret")
+            target.write_bytes(b"of before")
+            target.chmod(0o644)
+            self.assertEqual(uf2.main(["provisioning", "pico", str(source), str(target)]), 0)
+            self.assertEqual(stat.S_IMODE(target.stat().st_mode), 0o600)
+
     def test_refuses_what_would_not_run_or_would_overwrite_the_other_part(self):
         for what, content, reason in (
             ("firmware", b"GWPB", "not an ELF file"),
