@@ -228,8 +228,7 @@ ReasonCode Session::send_publish(Bytes packet, bool again) {
   head.alias_is_known = head.alias != 0 && head.alias <= alias_count_;
   if (again) head.first_byte |= kDupFlag;
   std::size_t size = publish_size(head);
-  if (size >
-      server_.maximum_packet_size) {  // an alias that is new, or of a short topic, makes the packet larger
+  if (size > server_.maximum_packet_size) {  // an alias that is new, or of a short topic, adds to it
     head.alias = 0;
     head.alias_is_known = false;
     size = publish_size(head);

@@ -583,6 +583,21 @@ TEST(TopicAlias, OfACancelledPublishIsNotTakenAsKnown) {
       .run();
 }
 
+TEST(TopicAlias, IsLeftOutWhereThePacketWouldBeTooLargeWithIt) {
+  connected_script("20 0B 00 00 08 22 00 01 27 00 00 00 0A")
+      .does(publishes("a", "1234", Qos::kAtMostOnce))
+      .sends("30 08 00 01 'a' 00 '1234'")
+      .does(publishes("a", "", Qos::kAtMostOnce))
+      .sends("30 07 00 01 'a' 03 23 00 01")
+      .does(publishes("a", "1234", Qos::kAtMostOnce))  // the server knows the alias now
+      .sends("30 08 00 01 'a' 00 '1234'")
+      .does(publishes("a", "12", Qos::kAtLeastOnce, 1))
+      .sends("32 08 00 01 'a' 00 01 00 '12'")
+      .does(publishes("a", "12", Qos::kAtMostOnce))
+      .sends("30 08 00 00 03 23 00 01 '12'")
+      .run();
+}
+
 TEST(TopicAlias, CanBeTurnedOff) {
   Options options = resuming_options();
   options.use_topic_alias = false;
