@@ -31,6 +31,7 @@
 #include <cstring>
 #include <optional>
 
+#include "proto/base/assert.h"
 #include "proto/base/crc32.h"
 
 namespace godwit::outbox {
@@ -355,6 +356,7 @@ Status Outbox::mount() {
   stats_.dropped_records = active_.dropped_records;
   status = scan_active();
   if (status == Status::kOk) status = skip_used_tail();
+  GODWIT_ASSERT(end_ <= flash_.geometry().sector_size_bytes);
   // An opening that was cut off had given up the oldest sector, and could not write down any more whether its
   // records were acked. They count as dropped unless ack() goes past them before anybody has asked for them.
   presumed_seq_ = active_.oldest_seq();
