@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # Pinned sources: deps_fetch(<name>) makes a source of toolchains/deps.lock available below .deps/ and sets
 # <name>_SOURCE_DIR and <name>_VERSION for the caller. Needs no root; needs no network once the archive is in
-# .deps/cache. As a script it fetches all of them:
+# .deps/cache. deps_fetch(<name> OPTIONAL) leaves <name>_SOURCE_DIR empty where that fails. As a script it fetches
+# those named, or all:
 #
-#   cmake [-D DEPS_OFFLINE=ON] -P toolchains/cmake/FetchDeps.cmake
+#   cmake [-D DEPS_OFFLINE=ON] [-D "DEPS=mbedtls;nanopb"] -P toolchains/cmake/FetchDeps.cmake
 #
 # .deps/cache/<first 12 of SHA-256>-<file name>   the archives; copy this folder to a machine without network
 # .deps/src/<name>-<version>/                     unpacked; .deps-sha256 in it names the archive it came from
@@ -141,6 +142,7 @@ function(_deps_have entry out)
 endfunction()
 
 function(deps_fetch name)
+  set(${name}_SOURCE_DIR "" PARENT_SCOPE)
   file(STRINGS "${_deps_lock}" lines REGEX "^${name}[ \t]")
   if(NOT lines)
     message(FATAL_ERROR "toolchains/deps.lock has no line for ${name}")
@@ -176,15 +178,21 @@ function(deps_fetch name)
       endif()
     endforeach()
   endforeach()
-  message(FATAL_ERROR "The source of ${name} could not be fetched. Check the network and the proxy settings and try "
+  set(how FATAL_ERROR)
+  if("OPTIONAL" IN_LIST ARGN)
+    set(how STATUS)
+  endif()
+  message(${how} "The source of ${name} could not be fetched. Check the network and the proxy settings and try "
                       "again, or copy .deps/cache from a machine that has it.\nTried:${tried}")
 endfunction()
 
 if(CMAKE_SCRIPT_MODE_FILE STREQUAL CMAKE_CURRENT_LIST_FILE)
-  file(STRINGS "${_deps_lock}" names REGEX "^[a-z]")
-  list(TRANSFORM names REPLACE "[ \t].*" "")
-  list(REMOVE_DUPLICATES names)
-  foreach(name IN LISTS names)
+  if(NOT DEPS)
+    file(STRINGS "${_deps_lock}" DEPS REGEX "^[a-z]")
+    list(TRANSFORM DEPS REPLACE "[ \t].*" "")
+    list(REMOVE_DUPLICATES DEPS)
+  endif()
+  foreach(name IN LISTS DEPS)
     deps_fetch(${name})
     message(STATUS "${name} ${${name}_VERSION}: ${${name}_SOURCE_DIR}")
   endforeach()

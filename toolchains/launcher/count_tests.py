@@ -42,7 +42,8 @@ def count(folder):
             print(f"  failed: {name} ({folder})")
         elif status in ("notrun", "disabled"):
             cases = (0, 0, 1)
-            print(f"  skipped: {name} ({folder})")
+            said = [line for line in (test.findtext("system-out") or "").splitlines() if line.startswith("skipped: ")]
+            print(f"  {said[0] if said else 'skipped'}: {name} ({folder})")
         sums = [total + more for total, more in zip(sums, cases)]
     return tuple(sums)
 

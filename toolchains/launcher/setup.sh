@@ -86,16 +86,24 @@ install_packages() {
     "${as_root[@]}" bash toolchains/launcher/install_packages.sh "${names[@]}" || exit 1
 }
 
-# fetch_sources yes|no
+# fetch_sources demo|board|test yes|no
 fetch_sources() {
+  local needed='mbedtls;nanopb' pico='pico-sdk;tinyusb'
+  local fetch=toolchains/cmake/FetchDeps.cmake
   begin "Pinned sources (toolchains/deps.lock)"
-  if cmake -D DEPS_OFFLINE=ON -P toolchains/cmake/FetchDeps.cmake > /dev/null 2>&1; then
-    note "all are here"
-    return
-  fi
-  if [[ $1 == no ]]; then
+  if [[ $1 != demo ]]; then needed+=';lwip'; fi
+  if cmake -D DEPS_OFFLINE=ON -D "DEPS=$needed" -P $fetch > /dev/null 2>&1; then
+    note "all that are needed are here"
+  elif [[ $2 == no ]]; then
     note "not all are here"
     die "pinned sources are missing: run ./godwit setup, or copy .deps/cache from a machine that has them"
+  else
+    run sources "fix what it says above and run the command again" cmake -D "DEPS=$needed" -P $fetch || exit 1
   fi
-  run sources "fix what it says above and run the command again" cmake -P toolchains/cmake/FetchDeps.cmake || exit 1
+  [[ $1 == test ]] || return 0
+  # Only a distribution's archive has these, as long as it does.
+  local offline=OFF
+  if [[ $2 == no ]]; then offline=ON; fi
+  cmake -D DEPS_OFFLINE=$offline -D "DEPS=$pico" -P $fetch > /dev/null 2>&1 ||
+    say "  pico-sdk and tinyusb are not all here: the images of the Pico and Pico 2 are not built, their test is skipped."
 }
