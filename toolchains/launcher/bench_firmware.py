@@ -264,7 +264,7 @@ def main():
             if module != "total":
                 print(f"  {module:<22}{sizes['flash'][module]:>9,}{sizes['ram'].get(module, 0):>9,}")
     if not qemu_board.is_installed():
-        sys.exit("godwit: qemu-system-arm is not installed: run ./godwit setup --for demo")
+        sys.exit("godwit: qemu-system-arm is not installed: run ./godwit setup --for board")
     time_server = qemu_board.TimeServer()
     failed = False
     for image, model, version in RUNS:
