@@ -22,6 +22,9 @@ TEST_F(QemuDelivery, IntroducesItselfAndShowsItsChannels) {
                              HasSubstr(std::string(R"("board":")") + tested_model().name + '"'),
                              HasSubstr(R"("firmware":"godwit)"), HasSubstr(R"("boot":1)"),
                              HasSubstr(R"("reset_reason":"power_on")"), HasSubstr(R"("health":{)")));
+  // With the handshake behind it: half of what the watchdog waits for.
+  constexpr std::uint64_t kTurnMaxSeconds = 4;
+  EXPECT_LT(board.count("longest_turn_cycles"), kTurnMaxSeconds * tested_model().clock_hz);
   expect_all_delivered(board);
 }
 

@@ -9,7 +9,6 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
-#include <cstring>
 #include <sstream>
 #include <stdexcept>
 #include <system_error>
@@ -33,7 +32,9 @@ class Monitor {
       : socket_(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
-    std::strncpy(address.sun_path, path.c_str(), sizeof(address.sun_path) - 1);
+    path.string().copy(address.sun_path, sizeof(address.sun_path) - 1);
+    const timeval limit{.tv_sec = kTimeout.count(), .tv_usec = 0};
+    ::setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
     const auto deadline = Clock::now() + kTimeout;
     while (::connect(socket_, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
       if (Clock::now() > deadline) throw std::system_error(errno, std::generic_category(), path.string());
@@ -62,7 +63,7 @@ class Monitor {
     while ((end = buffer_.find('\n')) == std::string::npos) {
       std::array<char, 1024> piece{};
       const ssize_t size = ::recv(socket_, piece.data(), piece.size(), 0);
-      if (size <= 0) throw std::runtime_error("QEMU's monitor has gone");
+      if (size <= 0) throw std::runtime_error("QEMU's monitor does not answer");
       buffer_.append(piece.data(), static_cast<std::size_t>(size));
     }
     std::string line = buffer_.substr(0, end);
@@ -123,6 +124,9 @@ void QemuBoard::start() {
   if (!std::filesystem::exists(options_.image))
     throw std::runtime_error("there is no image " + options_.image);
   monitor_ = dir_.path() / ("qmp-" + std::to_string(++starts_));
+  if (monitor_.string().size() >= sizeof(sockaddr_un::sun_path))
+    throw std::runtime_error(monitor_.string() +
+                             " is too long for a Unix socket: set TMPDIR to a shorter path");
   process_ = std::make_unique<Process>(command());
 }
 
@@ -186,6 +190,21 @@ std::string QemuBoard::wait_for_status(const std::string& key, const std::string
     if (now == value || Clock::now() > deadline) return now;
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
   }
+}
+
+std::uint64_t QemuBoard::wait_for_count(const std::string& key, std::uint64_t count,
+                                        std::chrono::milliseconds timeout) {
+  const auto deadline = Clock::now() + timeout;
+  for (;;) {
+    const std::uint64_t now = this->count(key);
+    if (now >= count || Clock::now() > deadline) return now;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+}
+
+std::uint64_t QemuBoard::count(const std::string& key) {
+  const std::string value = status()[key];
+  return value.empty() ? 0 : std::stoull(value);
 }
 
 std::string QemuBoard::log_tail() const { return tail(past_log_) + "--- now:\n" + tail(console()); }

@@ -25,6 +25,7 @@ struct QemuModel {
   const char* name = "";
   const char* machine = "";
   const char* nic = "";
+  std::uint32_t clock_hz = 0;
   ports::FlashGeometry storage{};  // of the whole file; QEMU takes powers of two only
 
   [[nodiscard]] std::uint64_t storage_bytes() const {
@@ -36,12 +37,14 @@ inline constexpr QemuModel kLm3s6965{
     .name = "qemu_lm3s6965",
     .machine = "lm3s6965evb",
     .nic = "stellaris",
+    .clock_hz = 50'000'000,
     .storage = {.sector_size_bytes = 16'384, .sector_count = 64, .program_size_bytes = 512}};
 // All of the board's PSRAM.
 inline constexpr QemuModel kMps2An385{
     .name = "qemu_mps2_an385",
     .machine = "mps2-an385",
     .nic = "lan9118",
+    .clock_hz = 25'000'000,
     .storage = {.sector_size_bytes = 4'096, .sector_count = 4'096, .program_size_bytes = 16}};
 
 // The image that the build has made; the environment's GODWIT_IMAGES_DIR names another folder to take it
@@ -83,6 +86,11 @@ class QemuBoard {
   // Waits until `status` says key=value. Returns the last value at the deadline.
   [[nodiscard]] std::string wait_for_status(const std::string& key, const std::string& value,
                                             std::chrono::milliseconds timeout);
+  // One number of `status`; 0 while it is not there.
+  [[nodiscard]] std::uint64_t count(const std::string& key);
+  // Waits until it is `count` or more. Returns the last one at the deadline.
+  [[nodiscard]] std::uint64_t wait_for_count(const std::string& key, std::uint64_t count,
+                                             std::chrono::milliseconds timeout);
 
   // What all starts have printed, the oldest cut off.
   [[nodiscard]] std::string log_tail() const;

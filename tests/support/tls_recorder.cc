@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/support/tls_recorder.h"
 
-#include <arpa/inet.h>
 #include <openssl/err.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <array>
-#include <cerrno>
 #include <stdexcept>
-#include <system_error>
+
+#include "tests/support/loopback.h"
 
 namespace godwit::test {
 namespace {
@@ -32,14 +31,6 @@ class Socket {
  private:
   int fd_;
 };
-
-sockaddr_in loopback(std::uint16_t port) {
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  return address;
-}
 
 void limit_waiting(int fd) {
   const timeval limit{.tv_sec = 60, .tv_usec = 0};
@@ -69,15 +60,9 @@ TlsRecorder::TlsRecorder(const Options& options)
   const std::string_view name = "recorder";
   SSL_CTX_set_session_id_context(to_client_.get(), reinterpret_cast<const unsigned char*>(name.data()),
                                  static_cast<unsigned>(name.size()));
-  listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address = loopback(0);
-  socklen_t size = sizeof(address);
-  if (listener_ < 0 || ::bind(listener_, reinterpret_cast<sockaddr*>(&address), size) != 0 ||
-      ::listen(listener_, 8) != 0 ||
-      ::getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size) != 0) {
-    throw std::system_error(errno, std::generic_category(), "TLS recorder");
-  }
-  port_ = ntohs(address.sin_port);
+  const Listener listener = listen_on_loopback();
+  listener_ = listener.fd;
+  port_ = listener.port;
   thread_ = std::thread([this] { run(); });
 }
 
