@@ -8,9 +8,14 @@ target_link_libraries(godwit_test_qemu PUBLIC godwit_test_boards GTest::gtest GT
 set(models_qemu_lm3s6965 kLm3s6965)
 set(models_qemu_mps2_an385 kMps2An385)
 
-# godwit_qemu_test(<part> [BOARDS <board>...] [LIBS <target>...])
+# godwit_qemu_test(<part> [BOARDS <board>...] [LIBS <target>...] [SERIAL])
+# QEMU and the servers want a processor each; SERIAL: the machine for itself.
 function(godwit_qemu_test part)
-  cmake_parse_arguments(arg "" "" "BOARDS;LIBS" ${ARGN})
+  cmake_parse_arguments(arg "SERIAL" "" "BOARDS;LIBS" ${ARGN})
+  set(serial "")
+  if(arg_SERIAL)
+    set(serial SERIAL)
+  endif()
   if(NOT arg_BOARDS)
     set(arg_BOARDS qemu_lm3s6965 qemu_mps2_an385)
   endif()
@@ -19,8 +24,9 @@ function(godwit_qemu_test part)
   target_link_libraries(qemu_${part} PRIVATE godwit_test_qemu ${arg_LIBS})
   foreach(board IN LISTS arg_BOARDS)
     godwit_test(${board}_${part} SOURCES qemu_model.cc $<TARGET_OBJECTS:qemu_${part}>
-                LIBS godwit_test_qemu ${arg_LIBS} LABEL qemu TIMEOUT 300)
+                LIBS godwit_test_qemu ${arg_LIBS} LABEL qemu TIMEOUT 300 ${serial})
     target_compile_definitions(${board}_${part} PRIVATE GODWIT_QEMU_MODEL=${models_${board}})
+    set_tests_properties(${board}_${part} PROPERTIES PROCESSORS 2)
     add_dependencies(qemu_tests ${board}_${part})
   endforeach()
 endfunction()
@@ -32,10 +38,10 @@ foreach(part delivery power faults time)
 endforeach()
 godwit_qemu_test(trust LIBS godwit_test_pki)
 godwit_qemu_test(full BOARDS qemu_lm3s6965)  # the other one's storage takes half a million records
-godwit_qemu_test(wire LIBS godwit_mcu godwit_board_host)
+godwit_qemu_test(wire LIBS godwit_mcu godwit_board_host SERIAL)
 
 # Both kinds together.
-godwit_test(qemu_fleet SOURCES qemu_model.cc qemu_fleet_test.cc LIBS godwit_test_qemu LABEL qemu TIMEOUT 300)
+godwit_test(qemu_fleet SOURCES qemu_model.cc qemu_fleet_test.cc LIBS godwit_test_qemu LABEL qemu TIMEOUT 300 SERIAL)
 target_compile_definitions(qemu_fleet PRIVATE GODWIT_QEMU_MODEL=kLm3s6965)
 add_dependencies(qemu_tests qemu_fleet)
 
