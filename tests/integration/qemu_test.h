@@ -14,6 +14,7 @@
 #include <map>
 #include <memory>
 #include <random>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -66,12 +67,15 @@ class QemuTest : public testing::Test {
   // Waits until the gateway has taken so many more of its records.
   [[nodiscard]] bool take_records(std::uint64_t count, const std::string& id = "board-1") const;
 
-  // Power off, and takes down what its storage holds then: all of it has to arrive once. Returns the next
-  // record that the storage awaits.
-  std::uint64_t kill_and_look(QemuBoard& board, const std::string& id = "board-1");
+  // Power off, and takes down what its storage holds then: all of it has to arrive once. Missing may be the
+  // record alone that was being written, and never one below `said`, the next_seq that the console told.
+  // Returns the next record that the storage awaits. Has to be called at each cut, as what a cut may tear is
+  // the newest record only then.
+  std::uint64_t kill_and_look(QemuBoard& board, const std::string& id = "board-1", std::uint64_t said = 1);
   // Power off, and on again until all is delivered that the storage held; then off, and everything is
   // counted: all that was ever seen in a storage is in the gateway's database with the same bytes, and the
-  // records of each epoch are there from the first on, each once and in order, without a loss.
+  // records of each epoch are there from the first on, each once and in order, without a loss but of what a
+  // cut tore.
   void expect_all_delivered(QemuBoard& board, const std::string& id = "board-1");
   // The count at the end alone.
   void expect_all_stored();
@@ -81,12 +85,15 @@ class QemuTest : public testing::Test {
   std::uint64_t seed_;
 
  private:
+  void expect_only_torn(const StoredOutbox& outbox, const std::string& id, std::uint64_t said);
+
   using Stream = std::map<std::uint64_t, std::string>;  // seq -> batch
 
   TempDir dir_;
   std::minstd_rand random_;
   std::vector<std::unique_ptr<QemuBoard>> boards_;
-  std::map<std::string, std::map<std::uint64_t, Stream>> seen_;  // id -> epoch -> records
+  std::map<std::string, std::map<std::uint64_t, Stream>> seen_;                   // id -> epoch -> records
+  std::map<std::string, std::map<std::uint64_t, std::set<std::uint64_t>>> torn_;  // id -> epoch -> seqs
 };
 
 }  // namespace godwit::test

@@ -66,8 +66,8 @@ StoredOutbox read_outbox(const QemuModel& model, const std::filesystem::path& st
   outbox::Outbox& outbox = mounted.outbox;
   StoredOutbox stored{.epoch = outbox.epoch().value,
                       .oldest_seq = outbox.oldest_seq().value,
-                      .next_seq = outbox.next_seq().value};
-  stored.lost = outbox.stats().dropped_records;
+                      .next_seq = outbox.next_seq().value,
+                      .dropped = outbox.stats().dropped_records};
   std::vector<std::uint8_t> batch(outbox.record_size_max());
   for (Seq seq = outbox.oldest_seq(); seq < outbox.next_seq(); seq = seq + 1) {
     const auto entry = outbox.read(seq, batch);
@@ -78,7 +78,7 @@ StoredOutbox read_outbox(const QemuModel& model, const std::filesystem::path& st
           seq.value,
           std::string(batch.begin(), batch.begin() + static_cast<std::ptrdiff_t>(entry->size_bytes)));
     } else {
-      ++stored.lost;
+      stored.lost.insert(seq.value);
     }
   }
   return stored;

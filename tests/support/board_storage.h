@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 
 #include "proto/codec/provisioning.h"
@@ -18,7 +19,8 @@ struct StoredOutbox {
   std::uint64_t epoch = 0;
   std::uint64_t oldest_seq = 1;
   std::uint64_t next_seq = 1;
-  std::uint64_t lost = 0;  // records from oldest_seq on that are damaged or were dropped
+  std::uint64_t dropped = 0;     // records that were given up for want of room
+  std::set<std::uint64_t> lost;  // from oldest_seq on: damaged, or spent by an append that a cut tore
   std::map<std::uint64_t, std::string> records;  // seq -> batch, as recorded
 };
 
