@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The demo: mosquitto, gateway, this machine as a device, ARM boards and a simulated fleet; started by ./godwit demo.
 
-Everything lives in .run/demo, made afresh each time. Whatever way the demo ends, it ends the programs it started.
+Everything lives in .run/demo (or GODWIT_DEMO_FOLDER), made afresh each time. Whatever way the demo ends, it ends the
+programs it started.
 """
 
 import argparse
@@ -27,7 +28,7 @@ import live
 import qemu_board
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-RUN = ROOT / ".run" / "demo"
+RUN = pathlib.Path(os.environ.get("GODWIT_DEMO_FOLDER", ROOT / ".run" / "demo"))
 GATEWAY = RUN / "gateway"  # what `godwit-gateway init` makes
 THIS_MACHINE = "this-machine"
 FLEET_PREFIX = "sim-"
@@ -275,7 +276,11 @@ class Demo:
 
     def judge_board(self, program):
         """A board records until it is switched off: what it had recorded when it was asked has to be there."""
+        deadline = time.monotonic() + BOARD_STOP_SECONDS_MAX
         recorded = qemu_board.recorded(program)
+        while recorded == 0 and time.monotonic() < deadline:  # on a busy machine the first record takes a while
+            time.sleep(0.2)
+            recorded = qemu_board.recorded(program)
         if recorded is None:
             raise Failure(f"{program.name} does not answer on its console: {program.output}")
         deadline = time.monotonic() + BOARD_STOP_SECONDS_MAX
