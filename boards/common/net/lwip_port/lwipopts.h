@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The configuration of lwIP: IPv4, ARP, ICMP, DHCP, DNS, UDP and TCP for a few connections, without threads and
-// without malloc: everything lives in static pools whose sizes are the board's (board_limits.h). On a Linux host,
-// where only tests use it, the sizes are those of a small board.
+// The configuration of lwIP: IPv4, ARP, ICMP, DHCP, DNS, UDP and TCP for a few connections, without threads
+// and without malloc: everything lives in static pools whose sizes are the board's (board_limits.h). On a
+// Linux host, where only tests use it, the sizes are those of a small board.
 #ifndef GODWIT_LWIPOPTS_H
 #define GODWIT_LWIPOPTS_H
 
@@ -20,9 +20,9 @@
 #if BOARD_TCP_MSS > 1460
 #error "BOARD_TCP_MSS: more than a frame holds"
 #endif
-// What a peer may have under way to us. It bounds the memory that a connection can fill: received bytes wait in
-// the buffers below until they are read. At least 2,048, so that a peer that ignores the segment size is not
-// stopped, and TLS records come in one round trip.
+// What a peer may have under way to us. It bounds the memory that a connection can fill: received bytes wait
+// in the buffers below until they are read. At least 2,048, so that a peer that ignores the segment size is
+// not stopped, and TLS records come in one round trip.
 #if !defined(BOARD_TCP_WND)
 #define BOARD_TCP_WND (4 * BOARD_TCP_MSS)
 #endif
@@ -30,8 +30,8 @@
 #if !defined(BOARD_TCP_SND_BUF)
 #define BOARD_TCP_SND_BUF (3 * BOARD_TCP_MSS)
 #endif
-// Receive buffers: how many, and of which size. A frame of 1,514 bytes takes as many as it needs. All together
-// should hold a full window in frames of that size, and one more.
+// Receive buffers: how many, and of which size. A frame of 1,514 bytes takes as many as it needs. All
+// together should hold a full window in frames of that size, and one more.
 #if !defined(BOARD_NET_BUFFERS)
 #define BOARD_NET_BUFFERS 16
 #endif
@@ -108,7 +108,8 @@
 #if defined(__cplusplus)
 extern "C"
 #endif
-uint32_t godwit_lwip_random(void);
+    uint32_t
+    godwit_lwip_random(void);
 #define LWIP_RAND() godwit_lwip_random()
 #define LWIP_HOOK_TCP_ISN(local_ip, local_port, remote_ip, remote_port) godwit_lwip_random()
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What lwIP asks of compiler and platform. Its own checks cost 11 KB of flash, most of it sentences: they are for
-// tests.
+// What lwIP asks of compiler and platform. Its own checks cost 11 KB of flash, most of it sentences: they are
+// for tests.
 #ifndef GODWIT_LWIP_CC_H
 #define GODWIT_LWIP_CC_H
 
