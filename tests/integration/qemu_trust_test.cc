@@ -116,8 +116,12 @@ TEST_F(QemuTrust, SaysThatTheBrokerWantsACertificate) {
   QemuBoard& board = add_board();
   const std::string good = block_of(board);
   change(board, [](codec::Provisioning& block) { block.certificate = block.key = {}; });
-  expect_refusal_then_recovery(board, good,
-                               "the broker refused the handshake: it may require a client certificate");
+  // TLS 1.2, which this one offers first, has no alert of its own for it.
+  const bool tls12 = std::string_view(tested_model().name) == kLm3s6965.name;
+  expect_refusal_then_recovery(
+      board, good,
+      tls12 ? "the broker refused the handshake: it may require a client certificate"
+            : "client certificate refused by the broker: none was given, and one is required");
 }
 
 TEST_F(QemuTrust, SaysThatTheBrokerDoesNotKnowItsCertificate) {
