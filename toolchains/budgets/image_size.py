@@ -113,22 +113,22 @@ def divide(row, sources):
         at += size
 
 
-def compare(sizes, budget):
-    """(lines of a table, what is above its limit)."""
+def compare(figures, budget):
+    """(lines of a table, what is above its limit), for figures of several kinds: {kind: {name: figure}}."""
     lines, exceeded = [], []
-    for memory in ("flash", "ram"):
-        lines.append(f"{memory:<24}{'used':>9}{'budget':>9}{'left':>9}")
-        names = sorted(sizes[memory], key=lambda name: (name == "total", -sizes[memory][name]))
+    for kind in figures:
+        lines.append(f"{kind:<26}{'used':>12}{'budget':>12}{'left':>12}")
+        names = sorted(figures[kind], key=lambda name: (name == "total", -figures[kind][name]))
         for name in names:
-            used, limit = sizes[memory][name], budget.get(memory, {}).get(name)
+            used, limit = figures[kind][name], budget.get(kind, {}).get(name)
             if used == 0 and limit is None:
                 continue
-            left = "" if limit is None else f"{limit:>9,}{limit - used:>9,}"
-            lines.append(f"  {name:<22}{used:>9,}{left}")
+            left = "" if limit is None else f"{limit:>12,}{limit - used:>12,}"
+            lines.append(f"  {name:<24}{used:>12,}{left}")
             if limit is not None and used > limit:
-                exceeded.append(f"{memory} of {name}: {used:,} bytes of {limit:,}")
-        for name in sorted(set(budget.get(memory, {})) - set(sizes[memory])):
-            exceeded.append(f"{memory} of {name}: in the budget, but not in the image")
+                exceeded.append(f"{kind}, {name}: {used:,}, at most {limit:,}")
+        for name in sorted(set(budget.get(kind, {})) - set(figures[kind])):
+            exceeded.append(f"{kind}, {name}: in the budget, but not there")
     return lines, exceeded
 
 

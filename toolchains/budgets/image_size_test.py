@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tests of image_size.py with small maps."""
 
+import json
+import pathlib
 import unittest
 
 from image_size import compare, measure, module_of, parse_map
@@ -90,8 +92,27 @@ class Budget(unittest.TestCase):
         sizes = {"flash": {"total": 300, "a": 200, "b": 100}, "ram": {"total": 10}}
         budget = {"flash": {"total": 300, "a": 199, "gone": 1}, "ram": {"total": 10}}
         lines, exceeded = compare(sizes, budget)
-        self.assertEqual(exceeded, ["flash of a: 200 bytes of 199", "flash of gone: in the budget, but not in the image"])
+        self.assertEqual(exceeded, ["flash, a: 200, at most 199", "flash, gone: in the budget, but not there"])
         self.assertTrue(any("-1" in line for line in lines))
+
+    def test_holds_for_what_a_run_measures_and_lets_no_allocation_pass(self):
+        budget = {"instructions": {"full handshake": 110, "resumed handshake": 4}, "allocations": {"steady state": 0}}
+        self.assertEqual(compare(budget, budget)[1], [])
+        over = {"instructions": {"full handshake": 111, "second, full": 111}, "allocations": {"steady state": 1}}
+        self.assertEqual(compare(over, budget)[1], ["instructions, full handshake: 111, at most 110",
+                                                    "instructions, resumed handshake: in the budget, but not there",
+                                                    "allocations, steady state: 1, at most 0"])
+
+    def test_leaves_the_limits_of_runs_alone_when_a_link_is_measured(self):
+        sizes = {"flash": {"total": 300}, "ram": {"total": 10}}
+        budget = {"flash": {"total": 300}, "ram": {"total": 10}, "runs": {"TLS 1.2": {"instructions": {"x": 1}}}}
+        self.assertEqual(compare(sizes, budget)[1], [])
+
+    def test_limits_each_kind_of_figure_of_a_run_of_every_image_that_qemu_plays(self):
+        kinds = ["instructions", "bytes on the wire", "bytes of RAM", "allocations"]
+        for file in pathlib.Path(__file__).parent.glob("qemu_*.json"):
+            for name, limits in json.loads(file.read_text())["runs"].items():
+                self.assertEqual(list(limits), kinds, f"{file.name}, {name}")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What the firmware images take: flash, RAM, stack, instructions of the processor, bytes on the wire.
+"""What the firmware images take, against toolchains/budgets: flash, RAM, stack, instructions, bytes on the wire.
 
 usage: bench_firmware.py BUILD_FOLDER FILE
 
 Each board is played by QEMU with `-icount shift=0`: an instruction takes a nanosecond of its time, whatever this
 machine does meanwhile. The board counts its own cycles, without those in which it waits. It talks through a counting
 proxy to a real mosquitto and godwit-gateway. The figures: docs/reference/performance.md says what each includes.
+Ends with status 1 if a limit is exceeded or a board could not be measured.
 """
 
 import datetime
@@ -25,6 +26,10 @@ import time
 
 import demo
 import qemu_board
+
+BUDGETS = pathlib.Path(__file__).resolve().parents[1] / "budgets"
+sys.path.append(str(BUDGETS))
+from image_size import compare
 
 CLOCK_HZ = {"qemu_lm3s6965": 50_000_000, "qemu_mps2_an385": 25_000_000}
 # (image, board, what the broker insists on)
@@ -133,7 +138,8 @@ class Site:
         gateway.wait_until(lambda: "godwit-gateway ready" in gateway.output.read_text(errors="replace"), "get ready")
 
     def start_broker(self):
-        self.broker = demo.Program("mosquitto", "env", f"OPENSSL_CONF={self._openssl_conf}", demo.find_mosquitto(), "-c", demo.GATEWAY / "mosquitto.conf")
+        self.broker = demo.Program("mosquitto", "env", f"OPENSSL_CONF={self._openssl_conf}", demo.find_mosquitto(),
+                                   "-c", demo.GATEWAY / "mosquitto.conf")
         self.programs.append(self.broker)
         self.broker.wait_until(lambda: demo.accepts(self.mqtt_port), "listen")
 
@@ -187,44 +193,42 @@ class Board:
 
 
 def measure(build, image, model, version, time_port):
-    figures = {"tls": version}
     with tempfile.TemporaryDirectory(prefix="godwit-bench-") as scratch:
         site = Site(build, pathlib.Path(scratch), version)
         try:
             wire = Wire(site.mqtt_port)
             board = Board(site, build / "images" / image / "firmware.elf", model, wire.port, time_port)
             first = board.wait_until(lambda s: s["online"] and s["acked_seq"] > 3, "store its first records")
-            figures["full_handshake"] = {
-                "instructions": board.instructions(first["connecting_cycles"]),
-                "bytes": wire.connections[-1].handshake_bytes(version, resumed=False)}
-            publish = between(board, wire, first, lambda s: s["published"])
+            full_bytes = wire.connections[-1].handshake_bytes(version, resumed=False)
+            publish = between(board, wire, lambda s: s["published"])
             after = board.status()
             board.type("reset")
             again = board.wait_until(lambda s: s["boot"] > first["boot"] and s["online"] and s["acked_seq"] > 3,
                                      "connect again")
-            figures["second_handshake"] = {
-                "resumed": bool(again["resumed"]),
-                "instructions": board.instructions(again["connecting_cycles"]),
-                "bytes": wire.connections[-1].handshake_bytes(version, resumed=again["resumed"])}
+            second = "resumed handshake" if again["resumed"] else "second, full handshake"
+            second_bytes = wire.connections[-1].handshake_bytes(version, resumed=again["resumed"])
             site.broker.stop()
             offline = board.wait_until(lambda s: not s["link"], "notice that the broker is gone")
-            append = between(board, wire, offline, lambda s: s["recorded"])
-            figures["record_appended"] = {"instructions": append["device"]}
-            figures["record_published_and_acked"] = {
-                "instructions": publish["device"] + publish["network"] - append["device"],
-                "of_which_network": publish["network"],
-                "bytes": publish["bytes"], "allocations": publish["allocations"]}
-            seen = (first, after, again, offline)
-            figures["tls_arena_used"] = max(s["heap_used"] for s in seen)
-            figures["stack_used"] = max(s["stack_used"] for s in seen)
-            figures["tls_arena_size"], figures["stack_size"] = first["heap_size"], first["stack_size"]
+            append = between(board, wire, lambda s: s["recorded"])
         finally:
             site.stop()
-    return figures
+    seen = (first, after, again, offline)
+    return {
+        "instructions": {
+            "full handshake": board.instructions(first["connecting_cycles"]),
+            second: board.instructions(again["connecting_cycles"]),
+            "record appended": append["device"],
+            "record published, acked": publish["device"] + publish["network"] - append["device"]},
+        "bytes on the wire": {
+            "full handshake": full_bytes, second: second_bytes, "record published, acked": publish["bytes"]},
+        "bytes of RAM": {
+            "TLS arena": max(s["heap_used"] for s in seen), "stack": max(s["stack_used"] for s in seen)},
+        "allocations": {"steady state": publish["allocations"]},
+    }
 
 
-def between(board, wire, start, count):
-    """Averages for one record, over the next ones."""
+def between(board, wire, count):
+    """Averages for one record, over the next ones; allocations for all of them."""
     start = board.status()
     bytes_before = wire.connections[-1].bytes
     end = board.wait_until(lambda s: count(s) >= count(start) + RECORDS, "make records")
@@ -233,22 +237,14 @@ def between(board, wire, start, count):
     return {"device": board.instructions(end["device_cycles"] - start["device_cycles"]) // records,
             "network": board.instructions(end["network_cycles"] - start["network_cycles"]) // records,
             "bytes": round((bytes_after - bytes_before) / records),
-            "allocations": round((end["heap_allocations"] - start["heap_allocations"]) / records, 2)}
+            "allocations": end["heap_allocations"] - start["heap_allocations"]}
 
 
-def print_figures(image, figures):
-    first, second = figures["full_handshake"], figures["second_handshake"]
-    append, publish = figures["record_appended"], figures["record_published_and_acked"]
-    print(f"\n{image}, TLS {figures['tls']}")
-    print(f"  full handshake             {first['instructions']:>12,} instructions {first['bytes']:>7,} bytes")
-    print(f"  {'resumed handshake' if second['resumed'] else 'second handshake, full':<26} {second['instructions']:>12,} "
-          f"instructions {second['bytes']:>7,} bytes")
-    print(f"  a record of {ROWS} rows appended {append['instructions']:>12,} instructions")
-    print(f"  a record published, acked  {publish['instructions']:>12,} instructions {publish['bytes']:>7,} bytes, "
-          f"{publish['of_which_network']:,} of the instructions for what arrives, up to TCP")
-    print(f"  TLS arena {figures['tls_arena_used']:,} of {figures['tls_arena_size']:,} bytes, "
-          f"stack {figures['stack_used']:,} of {figures['stack_size']:,}, "
-          f"{publish['allocations']} allocations a record", flush=True)
+def check(title, figures, budget):
+    """Prints them and returns those that are above their limits."""
+    lines, exceeded = compare(figures, budget)
+    print(f"\n{title}", *lines, sep="\n  ", flush=True)
+    return [f"{title}: {line}" for line in exceeded]
 
 
 def main():
@@ -256,31 +252,30 @@ def main():
     figures = {"machine": {"cores": os.cpu_count(), "architecture": platform.machine(), "system": platform.platform()},
                "date": datetime.date.today().isoformat(), "sizes": {}, "runs": {}}
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    budgets = {file.stem: json.loads(file.read_text()) for file in BUDGETS.glob("*.json")}
+    problems = []
     for image in sorted(path.parent.name for path in build.glob("images/*/firmware_size.json")):
-        sizes = json.loads((build / "images" / image / "firmware_size.json").read_text())
-        figures["sizes"][image] = sizes
-        print(f"\n{image}: {sizes['flash']['total']:,} bytes of flash, {sizes['ram']['total']:,} of RAM")
-        for module in sorted(sizes["flash"], key=lambda name: -sizes["flash"][name]):
-            if module != "total":
-                print(f"  {module:<22}{sizes['flash'][module]:>9,}{sizes['ram'].get(module, 0):>9,}")
+        figures["sizes"][image] = json.loads((build / "images" / image / "firmware_size.json").read_text())
+        problems += check(f"{image}, bytes", figures["sizes"][image], budgets[image])
     if not qemu_board.is_installed():
         sys.exit("godwit: qemu-system-arm is not installed: run ./godwit setup --for board")
     time_server = qemu_board.TimeServer()
-    failed = False
     for image, model, version in RUNS:
         if not (build / "images" / image / "firmware.elf").exists():
             continue
         try:
             run = measure(build, image, model, version, time_server.port)
         except demo.Failure as failure:
-            print(f"godwit: {image}, TLS {version}: {failure}", file=sys.stderr)
-            failed = True
+            problems.append(f"{image}, TLS {version}: {failure}")
             continue
         figures["runs"][f"{image}, TLS {version}"] = run
-        print_figures(image, run)
+        limits = budgets[image]["runs"][f"TLS {version}"]
+        problems += check(f"{image}, TLS {version}, records of {ROWS} rows", run, limits)
     out.write_text(json.dumps(figures, indent=2) + "\n")
-    print(f"\nThe figures are in {out}")
-    return 1 if failed else 0
+    print(f"\nThe figures are in {out}", flush=True)
+    for problem in problems:
+        print(f"godwit: {problem}", file=sys.stderr)
+    return 1 if problems else 0
 
 
 if __name__ == "__main__":
