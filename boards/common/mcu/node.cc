@@ -124,13 +124,14 @@ Node::Trouble Node::load_provisioning() {
   if (block) return take(*block);
   switch (block.error()) {
     case Status::kNotFound:
-      return "not provisioned: write this board's storage with godwit-gateway device add NAME --image FILE";
+      return "not provisioned: write this board's storage with godwit-gateway device add DIR ID --image FILE";
     case Status::kUnsupported:
       return "provisioned for a newer firmware: update this one, or use an older godwit-gateway device add";
     case Status::kIo:
       return "the storage does not answer";
     default:
-      return "the provisioning block is damaged: write it again with godwit-gateway device add NAME --image "
+      return "the provisioning block is damaged: write it again with godwit-gateway device add DIR ID "
+             "--image "
              "FILE";
   }
 }
