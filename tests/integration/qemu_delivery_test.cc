@@ -78,5 +78,25 @@ TEST_F(QemuDelivery, DeliversWhatItRecordedWhileItsCableWasOut) {
   expect_all_delivered(board);
 }
 
+// Without a word from the other side: the board has to find out by itself, and nothing of the dead connection
+// may be missing for the next.
+TEST_F(QemuDelivery, GivesUpADeadConnectionAndMakesANewOneAgainAndAgain) {
+  start_servers();
+  QemuBoard& board = add_board();
+  board.start();
+  ASSERT_TRUE(take_records(3));
+  const std::uint64_t sessions = board.count("sessions");
+  for (std::uint64_t outage = 1; outage <= 2; ++outage) {
+    board.set_link(false);
+    ASSERT_EQ(board.wait_for_status("link", "0", std::chrono::seconds(60)), "0") << "outage " << outage;
+    board.set_link(true);
+    ASSERT_GE(board.wait_for_count("sessions", sessions + outage, std::chrono::seconds(60)),
+              sessions + outage)
+        << "outage " << outage;
+    ASSERT_TRUE(take_records(5)) << "outage " << outage;
+  }
+  expect_all_delivered(board);
+}
+
 }  // namespace
 }  // namespace godwit::test
