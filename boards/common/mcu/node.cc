@@ -77,8 +77,7 @@ void Node::say_hello() {
   if (!crash_) return;
   log_.write(ports::LogLevel::kWarning, "crashed_before",
              {{.key = "kind", .text = name_of(crash_->kind)},
-              {.key = "pc", .number = crash_->pc},
-              {.key = "where", .text = crash_->where.empty() ? "unknown" : crash_->where}});
+              {.key = "where", .text = crash_->where.empty() ? "see status" : crash_->where}});
 }
 
 // A board that starts again and again does so more and more slowly.
