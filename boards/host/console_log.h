@@ -15,7 +15,7 @@ namespace godwit::boards {
 [[nodiscard]] std::string format_log_line(ports::LogLevel level, std::string_view event,
                                           std::initializer_list<ports::LogField> fields);
 
-class ConsoleLog : public ports::Log {
+class ConsoleLog final : public ports::Log {
  public:
   // Events below `level` are not written.
   explicit ConsoleLog(ports::LogLevel level = ports::LogLevel::kWarning, int fd = 2)

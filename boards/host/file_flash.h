@@ -13,7 +13,7 @@
 
 namespace godwit::boards {
 
-class FileFlash : public ports::Flash {
+class FileFlash final : public ports::Flash {
  public:
   static constexpr ports::FlashGeometry kDefaultGeometry{
       .sector_size_bytes = 4096, .sector_count = 1024, .program_size_bytes = 16};

@@ -6,7 +6,7 @@
 
 namespace godwit::boards {
 
-class HostEntropy : public ports::Entropy {
+class HostEntropy final : public ports::Entropy {
  public:
   // Waits only while the machine has just started and has not gathered enough yet.
   Status fill(MutableBytes out) override;

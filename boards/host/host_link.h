@@ -69,7 +69,7 @@ class HostLink final : public Link {
 
  private:
   enum class State : std::uint8_t { kClosed, kLookingUp, kConnecting, kHandshaking, kOpen };
-  class Socket : public ByteStream {
+  class Socket final : public ByteStream {
    public:
     std::expected<std::size_t, Status> read(MutableBytes out) override;
     std::expected<std::size_t, Status> write(Bytes in) override;

@@ -44,7 +44,7 @@ struct Traffic {
 [[nodiscard]] std::optional<Traffic> parse_disks(std::string_view diskstats,
                                                  std::span<const std::string> disks);
 
-class HostSensors : public ports::Sensors {
+class HostSensors final : public ports::Sensors {
  public:
   // `root` stands for "/": tests put a tree of their own there. `log` must outlive the sensors.
   HostSensors(const std::filesystem::path& root, ports::Log& log);

@@ -9,9 +9,11 @@ namespace godwit::ports {
 
 class Entropy {
  public:
-  virtual ~Entropy() = default;
   // Fills all of `out`. kIo: the source failed; the contents of `out` must not be used.
   virtual Status fill(MutableBytes out) = 0;
+
+ protected:
+  ~Entropy() = default;
 };
 
 }  // namespace godwit::ports

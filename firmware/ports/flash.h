@@ -22,8 +22,6 @@ struct FlashGeometry {
 // sector. Calls are synchronous, from the main loop only; their worst-case time is a figure of the board.
 class Flash {
  public:
-  virtual ~Flash() = default;
-
   [[nodiscard]] const FlashGeometry& geometry() const { return geometry_; }
   [[nodiscard]] std::uint64_t size_bytes() const {
     return std::uint64_t{geometry_.sector_size_bytes} * geometry_.sector_count;
@@ -41,6 +39,7 @@ class Flash {
 
  protected:
   explicit Flash(const FlashGeometry& geometry);
+  ~Flash() = default;  // not virtual, here and in all ports: that would ask for operator delete
   Flash(const Flash&) = default;
   Flash& operator=(const Flash&) = default;
 

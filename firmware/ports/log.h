@@ -19,9 +19,11 @@ struct LogField {
 
 class Log {
  public:
-  virtual ~Log() = default;
   // `event` is a short constant name such as "link_refused". Everything is borrowed for the call.
   virtual void write(LogLevel level, std::string_view event, std::initializer_list<LogField> fields) = 0;
+
+ protected:
+  ~Log() = default;
 };
 
 }  // namespace godwit::ports

@@ -12,11 +12,13 @@ namespace godwit::ports {
 
 class Sensors {
  public:
-  virtual ~Sensors() = default;
   // Writes one raw value for each channel of table `table` (its index in the device's configuration), in the
   // order of the table. Bounded in time, does not block. A sensor that fails repeats its last value and logs.
   // kIo: no row can be had now; the instant counts as missed.
   virtual Status sample(std::size_t table, Instant now, std::span<std::int64_t> row) = 0;
+
+ protected:
+  ~Sensors() = default;
 };
 
 }  // namespace godwit::ports

@@ -2,8 +2,8 @@
 // What every implementation of ports::Flash has to do. To run it on one, say how to make it:
 //
 //   struct MyFlash : test::FlashFixture {
-//     std::unique_ptr<ports::Flash> make() override;
-//     std::unique_ptr<ports::Flash> reopen(std::unique_ptr<ports::Flash> flash) override;  // if it outlives
+//     std::shared_ptr<ports::Flash> make() override;
+//     std::shared_ptr<ports::Flash> reopen(std::shared_ptr<ports::Flash> flash) override;  // if it outlives
 //     a program
 //   };
 //   INSTANTIATE_TYPED_TEST_SUITE_P(MyFlash, FlashConformance, MyFlash);  // in namespace godwit::test
@@ -25,9 +25,9 @@ namespace godwit::test {
 struct FlashFixture {
   virtual ~FlashFixture() = default;
   // A flash with all sectors erased.
-  virtual std::unique_ptr<ports::Flash> make() = 0;
+  virtual std::shared_ptr<ports::Flash> make() = 0;
   // What a restart of the program finds of it. Memory that ends with the object: hand it back.
-  virtual std::unique_ptr<ports::Flash> reopen(std::unique_ptr<ports::Flash> flash) { return flash; }
+  virtual std::shared_ptr<ports::Flash> reopen(std::shared_ptr<ports::Flash> flash) { return flash; }
 };
 
 template <typename Fixture>
@@ -50,7 +50,7 @@ class FlashConformance : public testing::Test {
   [[nodiscard]] std::uint32_t last_sector() const { return flash_->geometry().sector_count - 1; }
 
   Fixture fixture_;
-  std::unique_ptr<ports::Flash> flash_;
+  std::shared_ptr<ports::Flash> flash_;
   std::uint32_t unit_;
 };
 TYPED_TEST_SUITE_P(FlashConformance);

@@ -21,7 +21,7 @@ class TcpStream final : public ByteStream {
   enum class State : std::uint8_t { kClosed, kConnecting, kOpen, kPeerFinished, kBroken };
 
   TcpStream() = default;
-  ~TcpStream() override { abort(); }
+  ~TcpStream() { abort(); }
   TcpStream(const TcpStream&) = delete;
   TcpStream& operator=(const TcpStream&) = delete;
 

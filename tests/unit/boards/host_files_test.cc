@@ -19,11 +19,11 @@ constexpr ports::FlashGeometry kSmall{.sector_size_bytes = 256, .sector_count = 
 }  // namespace
 
 struct FileFlashFixture : test::FlashFixture {
-  std::unique_ptr<ports::Flash> open() const {
+  std::shared_ptr<ports::Flash> open() const {
     return std::move(FileFlash::open(dir.path() / "flash", kSmall).value());
   }
-  std::unique_ptr<ports::Flash> make() override { return open(); }
-  std::unique_ptr<ports::Flash> reopen(std::unique_ptr<ports::Flash> flash) override {
+  std::shared_ptr<ports::Flash> make() override { return open(); }
+  std::shared_ptr<ports::Flash> reopen(std::shared_ptr<ports::Flash> flash) override {
     flash.reset();
     return open();
   }

@@ -331,7 +331,7 @@ TEST_F(TlsClientTest, TellsAnOrderlyEndFromABrokenOne) {
 }
 
 TEST_F(TlsClientTest, ExplainsAPeerThatDoesNotSpeakTls) {
-  class Plain : public ByteStream {
+  class Plain final : public ByteStream {
    public:
     std::expected<std::size_t, Status> read(MutableBytes out) override {
       std::ranges::fill(out, std::uint8_t{'x'});

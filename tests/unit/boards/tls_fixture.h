@@ -21,7 +21,7 @@ using boards::TlsClient;
 using boards::TlsContext;
 using boards::TrustAnchors;
 
-class SeededEntropy : public ports::Entropy {
+class SeededEntropy final : public ports::Entropy {
  public:
   Status fill(MutableBytes out) override {
     for (std::uint8_t& byte : out) byte = static_cast<std::uint8_t>(generator_());

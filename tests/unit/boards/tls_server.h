@@ -32,7 +32,7 @@ class TlsServerContext {
 };
 
 // One connection.
-class TlsServer : public boards::ByteStream {
+class TlsServer final : public boards::ByteStream {
  public:
   static constexpr std::size_t kNever = std::numeric_limits<std::size_t>::max();
 

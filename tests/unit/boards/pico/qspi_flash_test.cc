@@ -46,12 +46,12 @@ void restore_interrupts(std::uint32_t status) { interrupts_on = status == 0; }
 namespace godwit::test {
 
 struct QspiFlashFixture : FlashFixture {
-  std::unique_ptr<ports::Flash> make() override {
+  std::shared_ptr<ports::Flash> make() override {
     stuck = false;
     memory.fill(0xFF);
     return std::make_unique<boards::QspiFlash>();
   }
-  std::unique_ptr<ports::Flash> reopen(std::unique_ptr<ports::Flash>) override {
+  std::shared_ptr<ports::Flash> reopen(std::shared_ptr<ports::Flash>) override {
     return std::make_unique<boards::QspiFlash>();
   }
 };

@@ -27,8 +27,8 @@ constexpr std::uint32_t kBlocksPerSector = SdFlash::kSectorSize / SdCard::kBlock
 
 template <ModelSdCard::Kind kind>
 struct SdFlashes : FlashFixture {
-  std::unique_ptr<ports::Flash> make() override { return reopen(nullptr); }
-  std::unique_ptr<ports::Flash> reopen(std::unique_ptr<ports::Flash> /*flash*/) override {
+  std::shared_ptr<ports::Flash> make() override { return reopen(nullptr); }
+  std::shared_ptr<ports::Flash> reopen(std::shared_ptr<ports::Flash> /*flash*/) override {
     model.power_cycle();
     EXPECT_EQ(card.emplace(model).start(), Status::kOk);
     return std::make_unique<SdFlash>(*card, 32);
@@ -41,18 +41,18 @@ using AllCards =
 INSTANTIATE_TYPED_TEST_SUITE_P(SdFlash, FlashConformance, AllCards);
 
 struct PsramFlashes : FlashFixture {
-  std::unique_ptr<ports::Flash> make() override { return std::make_unique<PsramFlash>(memory); }
-  std::unique_ptr<ports::Flash> reopen(std::unique_ptr<ports::Flash> /*flash*/) override { return make(); }
+  std::shared_ptr<ports::Flash> make() override { return std::make_unique<PsramFlash>(memory); }
+  std::shared_ptr<ports::Flash> reopen(std::shared_ptr<ports::Flash> /*flash*/) override { return make(); }
   std::vector<std::uint8_t> memory =
       std::vector<std::uint8_t>(std::size_t{3} * PsramFlash::kSectorSize, 0xFF);
 };
 INSTANTIATE_TYPED_TEST_SUITE_P(PsramFlash, FlashConformance, PsramFlashes);
 
 struct Partitions : FlashFixture {
-  std::unique_ptr<ports::Flash> make() override {
+  std::shared_ptr<ports::Flash> make() override {
     return std::make_unique<Partition>(whole, boards::Region{.first_sector = 2, .sector_count = 3});
   }
-  std::unique_ptr<ports::Flash> reopen(std::unique_ptr<ports::Flash> /*flash*/) override { return make(); }
+  std::shared_ptr<ports::Flash> reopen(std::shared_ptr<ports::Flash> /*flash*/) override { return make(); }
   sim::SimFlash whole{{.sector_size_bytes = 1024, .sector_count = 6, .program_size_bytes = 64}};
 };
 INSTANTIATE_TYPED_TEST_SUITE_P(Partition, FlashConformance, Partitions);

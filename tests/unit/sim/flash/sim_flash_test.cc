@@ -13,7 +13,7 @@ namespace godwit::test {
 
 template <std::uint32_t program_size>
 struct SimFlashes : FlashFixture {
-  std::unique_ptr<ports::Flash> make() override {
+  std::shared_ptr<ports::Flash> make() override {
     return std::make_unique<sim::SimFlash>(ports::FlashGeometry{
         .sector_size_bytes = 4096, .sector_count = 3, .program_size_bytes = program_size});
   }

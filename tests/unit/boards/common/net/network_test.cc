@@ -19,7 +19,7 @@ TEST_F(NetworkTest, TakesAnAddressFromDhcpAndTellsItsName) {
 }
 
 TEST_F(NetworkTest, DoesNotStartWithoutRandomness) {
-  struct : ports::Entropy {
+  struct NoEntropy final : ports::Entropy {
     Status fill(MutableBytes) override { return Status::kIo; }
   } broken;
   Network network(segment_, broken, {});
