@@ -26,6 +26,7 @@
 #include <string_view>
 #include <vector>
 
+#include "proto/codec/batch.h"
 #include "proto/codec/messages.h"
 #include "proto/codec/samples.h"
 

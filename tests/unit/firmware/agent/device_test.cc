@@ -32,11 +32,12 @@ std::optional<std::int64_t> rows_delivered(const DeviceRig& rig) {
     const auto batch = codec::decode_batch(as_bytes(item.batch));
     if (!batch) return std::nullopt;
     std::array<codec::ChannelModel, 2> models;
-    codec::SampleDecoder decoder(models, batch->samples, batch->rows);
-    for (std::uint32_t i = 0; i < batch->rows; ++i) {
+    const std::size_t count = batch->rows_of(rig.tables[0].contract.rows_max);
+    codec::SampleDecoder decoder(models, batch->samples, count);
+    for (std::size_t i = 0; i < count; ++i) {
       std::array<std::int64_t, 2> row{};
       if (decoder.next(row) != Status::kOk || row[1] != 2 * row[0]) return std::nullopt;
-      if (batch->boot_time.count() + 1'000 * static_cast<std::int64_t>(i) != row[0]) return std::nullopt;
+      if (batch->time.count() + 1'000 * static_cast<std::int64_t>(i) != row[0]) return std::nullopt;
       ++rows;
     }
   }
@@ -216,8 +217,9 @@ std::vector<std::int64_t> row_times(const DeviceRig& rig) {
   for (const ModelItem& item : rig.gateway.log) {
     if (item.lost > 0) continue;
     const auto batch = codec::decode_batch(as_bytes(item.batch));
-    for (std::uint32_t i = 0; batch && i < batch->rows; ++i)
-      times.push_back(batch->boot_time.count() + 1'000 * i);
+    const std::size_t count = batch ? batch->rows_of(rig.tables[0].contract.rows_max) : 0;
+    for (std::size_t i = 0; i < count; ++i)
+      times.push_back(batch->time.count() + 1'000 * static_cast<std::int64_t>(i));
   }
   return times;
 }
@@ -258,7 +260,7 @@ TEST(Device, LosesNothingNewWhenTheEndOfItsLogIsDestroyed) {
 
 TEST(Device, ExplainsWhatAFullOutboxDropped) {
   DeviceRig rig({1024, 4, 8});
-  rig.tables[0].rows_max = 16;
+  rig.tables[0].contract.rows_max = 16;
   rig.link_allowed = false;
   ASSERT_EQ(rig.boot(), Status::kOk);
   rig.run_for(Millis{3'600'000});
@@ -288,7 +290,7 @@ TEST(Device, SaysHelloAgainWhenAskedAndWhenItLearnsTheTime) {
   expect_complete(rig);
   const auto last = codec::decode_batch(as_bytes(rig.gateway.log.back().batch));
   ASSERT_TRUE(last.has_value());
-  EXPECT_TRUE(last->unix_time.has_value());
+  EXPECT_EQ(last->quality, codec::TimeQuality::kSynced);
 }
 
 TEST(Device, SaysHelloAgainWhenItLearnsTheTimeBeforeTheFirstAnswer) {
@@ -408,8 +410,8 @@ TEST(Device, PublishesLiveTablesOnlyWhileOnlineAndNeverStoresThem) {
   rig.tables.push_back({.contract = {.name = "fast",
                                      .period = Millis{100},
                                      .channel_class = codec::ChannelClass::kLive,
-                                     .channels = DeviceRig::kChannels},
-                        .rows_max = 10});
+                                     .channels = DeviceRig::kChannels,
+                                     .rows_max = 10}});
   rig.link_allowed = false;
   ASSERT_EQ(rig.boot(), Status::kOk);
   rig.run_for(Millis{8'500});
