@@ -55,24 +55,21 @@ constexpr unsigned kNegative = kAboveAfterRest + 1;
 // that it can still follow a signal that changes.
 constexpr std::array<std::uint8_t, 16> kRates{2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 18, 22, 26, 32};
 
+constexpr ChannelModel kFresh;
+
 constexpr unsigned class_of(unsigned width) {
   if (width < kNarrow) return width;
   return std::min(kNarrow + (width - kNarrow) / 4, ChannelModel::kSteps);
 }
-constexpr unsigned first_width_of(unsigned width_class) {
-  return width_class < kNarrow ? width_class : kNarrow + (width_class - kNarrow) * 4;
-}
-// How many plain bits tell the width from the others of its class.
-constexpr unsigned class_bits(unsigned width_class) {
-  if (width_class < kNarrow) return 0;
-  return width_class < ChannelModel::kSteps ? 2 : 6;
-}
+// Of a class that is at least kNarrow: its first width, and how many plain bits tell its widths apart.
+constexpr unsigned first_width_of(unsigned width_class) { return kNarrow + (width_class - kNarrow) * 4; }
+constexpr unsigned class_bits(unsigned width_class) { return width_class < ChannelModel::kSteps ? 2 : 6; }
 static_assert(kMissingWidth - first_width_of(ChannelModel::kSteps) < 64);
 static_assert(kMissingWidth - 1 - kFirstWidths < 64);
 
-// The estimate for "the class is above n".
-BitModel& above(ChannelModel& model, unsigned n) {
-  return model.primed[n == 0 && model.state == State::kRested ? kAboveAfterRest : n];
+// The estimate for "the class is above 0"; those for higher classes are of their number.
+BitModel& above_0(ChannelModel& model) {
+  return model.primed[model.state == State::kRested ? kAboveAfterRest : 0];
 }
 
 // A sign in row 0 has no channel's estimate: most values are positive.
@@ -92,11 +89,10 @@ void learn(ChannelModel& model, std::uint64_t delta) {
 
 void put_width(RangeEncoder& coder, ChannelModel& model, unsigned width) {
   const unsigned width_class = class_of(width);
-  for (unsigned n = 0; n < ChannelModel::kSteps; ++n) {
-    coder.put(width_class > n, above(model, n));
-    if (width_class == n) break;
-  }
-  coder.put_plain(width - first_width_of(width_class), class_bits(width_class));
+  coder.put(width_class > 0, above_0(model));
+  const unsigned last = std::min(width_class, ChannelModel::kSteps - 1);
+  for (unsigned n = 1; n <= last; ++n) coder.put(width_class > n, model.primed[n]);
+  if (width_class >= kNarrow) coder.put_plain(width - first_width_of(width_class), class_bits(width_class));
 }
 
 void put_first_width(RangeEncoder& coder, unsigned width) {
@@ -106,19 +102,8 @@ void put_first_width(RangeEncoder& coder, unsigned width) {
   if (width - 1 >= kFirstWidths) coder.put_plain(width - 1 - kFirstWidths, 6);
 }
 
-void put_value(RangeEncoder& coder, ChannelModel& model, std::int64_t value, bool first) {
-  // Modulo 2^64, so that every pair of values has a delta.
-  const std::uint64_t delta = static_cast<std::uint64_t>(value) - static_cast<std::uint64_t>(model.last);
-  const bool missing = value == kMissing;
-  if (expects_more(model)) {
-    const bool was_missing = model.state == State::kAbsent;
-    const bool again = missing ? was_missing : !was_missing && static_cast<std::int64_t>(delta) == model.step;
-    coder.put(again, model.again);
-    if (again) {
-      if (!missing) learn(model, delta);
-      return;
-    }
-  }
+// The width and what follows it. `delta` is not looked at if the cell is missing.
+void put_delta(RangeEncoder& coder, ChannelModel& model, std::uint64_t delta, bool missing, bool first) {
   const bool negative = (delta >> 63) != 0;
   const std::uint64_t magnitude = negative ? 0 - delta : delta;
   const unsigned width = missing ? kMissingWidth : static_cast<unsigned>(std::bit_width(magnitude));
@@ -127,29 +112,33 @@ void put_value(RangeEncoder& coder, ChannelModel& model, std::int64_t value, boo
   } else {
     put_width(coder, model, width);
   }
+  if (width == 0 || missing) return;
+  BitModel first_sign(1);
+  coder.put(negative, sign_model(model, first_sign, first));
+  coder.put_plain(magnitude, width - 1);
+}
+
+void put_value(RangeEncoder& coder, ChannelModel& model, std::int64_t value, bool first) {
+  // Modulo 2^64, so that every pair of values has a delta.
+  const std::uint64_t delta = static_cast<std::uint64_t>(value) - static_cast<std::uint64_t>(model.last);
+  const bool missing = value == kMissing;
+  bool again = false;
+  if (expects_more(model)) {
+    again = model.state == (missing ? State::kAbsent : State::kSteady) &&
+            (missing || static_cast<std::int64_t>(delta) == model.step);
+    coder.put(again, model.again);
+  }
+  if (!again) put_delta(coder, model, delta, missing, first);
   if (missing) {
     model.state = State::kAbsent;
-    return;
+  } else {
+    learn(model, delta);
   }
-  if (width > 0) {
-    BitModel first_sign(1);
-    coder.put(negative, sign_model(model, first_sign, first));
-    coder.put_plain(magnitude, width - 1);
-  }
-  learn(model, delta);
 }
 
 }  // namespace
 
-ChannelModel::ChannelModel(std::uint64_t prior) {
-  for (BitModel& model : primed) {
-    const auto sixteenths = static_cast<unsigned>(prior & 0xF);
-    if (sixteenths != 0) model = BitModel(sixteenths);
-    prior >>= 4;
-  }
-}
-
-void BitModel::update(bool bit) {
+inline void BitModel::update(bool bit) {
   const std::uint32_t count = state_ & ((1U << kCountBits) - 1);
   std::uint32_t chance = chance_of_one();
   if (bit) {
@@ -159,6 +148,13 @@ void BitModel::update(bool bit) {
   }
   state_ = static_cast<std::uint16_t>((chance << kCountBits) |
                                       std::min<std::uint32_t>(count + 1, kRates.size() - 1));
+}
+
+ChannelModel::ChannelModel(std::uint64_t prior) : ChannelModel(kFresh) {  // a copy: half the instructions
+  for (std::size_t i = 0; prior != 0; ++i, prior >>= 4) {
+    const auto sixteenths = static_cast<unsigned>(prior & 0xF);
+    if (sixteenths != 0) primed[i] = BitModel(sixteenths);
+  }
 }
 
 void RangeEncoder::reset() {
@@ -306,8 +302,10 @@ std::uint64_t SampleDecoder::get_plain(unsigned count) {
 }
 
 unsigned SampleDecoder::get_width(ChannelModel& model) {
-  unsigned width_class = 0;
-  while (width_class < ChannelModel::kSteps && get(above(model, width_class))) ++width_class;
+  if (!get(above_0(model))) return 0;
+  unsigned width_class = 1;
+  while (width_class < ChannelModel::kSteps && get(model.primed[width_class])) ++width_class;
+  if (width_class < kNarrow) return width_class;
   return first_width_of(width_class) + static_cast<unsigned>(get_plain(class_bits(width_class)));
 }
 

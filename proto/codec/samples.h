@@ -33,11 +33,11 @@ class BitModel {
   constexpr BitModel() = default;  // one half, and nothing is known yet
   // As if some bits had been seen, `sixteenths` of which were 1; from 1 to 15.
   constexpr explicit BitModel(unsigned sixteenths)
-      : state_(static_cast<std::uint16_t>((sixteenths << (kPrecisionBits - 4 + kCountBits)) | kPrimed)) {}
+      : state_(static_cast<std::uint16_t>(sixteenths << 12 | kPrimed)) {}
 
   // Chances are out of 1 << kPrecisionBits, and never 0 or all of it.
   [[nodiscard]] std::uint32_t chance_of_one() const { return state_ >> kCountBits; }
-  void update(bool bit);
+  inline void update(bool bit);  // for samples.cc alone
 
  private:
   static constexpr unsigned kCountBits = 16 - kPrecisionBits;
@@ -51,7 +51,7 @@ struct ChannelModel {
   static constexpr unsigned kSteps = 14;  // classes of the width of a delta; see samples.cc
   enum class State : std::uint8_t { kMoved, kRested, kSteady, kAbsent };
 
-  ChannelModel() = default;  // without a prior
+  constexpr ChannelModel() = default;  // without a prior
   // `prior`: 16 x 4 bits, as a table announces them; see samples.cc. 0: none.
   explicit ChannelModel(std::uint64_t prior);
 
