@@ -240,7 +240,8 @@ telemetry::Recorder& Device::recorder(std::size_t table) {
 }
 
 telemetry::Stamp Device::stamp(Instant now) const {
-  telemetry::Stamp stamp{.now = now, .unix_time = std::nullopt, .boot = config_.boot};
+  telemetry::Stamp stamp{.now = now, .unix_time = {}, .holdover = false, .boot = config_.boot};
+  stamp.holdover = health_ && health_->time_quality == codec::TimeQuality::kHoldover;
   if (boot_time_) stamp.unix_time = UnixMillis{boot_time_->value + now.time_since_epoch().count()};
   return stamp;
 }

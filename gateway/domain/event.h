@@ -38,6 +38,7 @@ struct ChannelInfo {
   int exponent = 0;  // value = raw * 10^exponent
   std::int64_t min = 0;
   std::int64_t max = 0;
+  std::uint64_t prior = 0;  // codec::Channel
 };
 
 struct TableInfo {
@@ -45,6 +46,7 @@ struct TableInfo {
   std::string name;
   std::uint32_t period_ms = 0;
   bool durable = true;
+  std::uint32_t rows_max = 0;  // codec::ChannelTable
   std::vector<ChannelInfo> channels;
 };
 
@@ -57,7 +59,7 @@ struct Event {
   Seq seq;                  // kTelemetry, kLoss
   std::uint64_t count = 1;  // kLoss
   codec::LossReason loss_reason = codec::LossReason::kUnspecified;  // kLoss
-  std::string batch;  // kTelemetry: an encoded godwit.v1.Batch, as the device stored it
+  std::string batch;  // kTelemetry: an encoded codec::Batch, as the device stored it
   // kDeviceOnline: what the device said, see pack() in hello.h, with a crash only when it is news; empty if
   // it did not come with a hello.
   std::string hello;

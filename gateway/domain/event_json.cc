@@ -13,6 +13,7 @@
 #include "proto/base/assert.h"
 #include "proto/base/bytes.h"
 #include "proto/codec/messages.h"
+#include "proto/codec/samples.h"
 
 namespace godwit::gateway {
 namespace {
@@ -81,8 +82,9 @@ void append_batch_time(std::string& out, const BatchTime& time) {
   }
   out += R"(,"time":")";
   append_time(out, time.unix_time);
-  out += time.quality == TimeQuality::kSynced ? R"(","time_quality":"synced")"
-                                              : R"(","time_quality":"resolved")";
+  out += R"(","time_quality":")";
+  out += name_of(time.quality);
+  out += '"';
 }
 
 void append_channels(std::string& out, const BatchRows& batch) {
@@ -94,7 +96,7 @@ void append_channels(std::string& out, const BatchRows& batch) {
     out += ":[";
     for (std::size_t row = 0; row < batch.rows; ++row) {
       if (row > 0) out += ',';
-      append_decimal(out, batch.at(row, channel), info.exponent);
+      append_value(out, batch.at(row, channel), info.exponent);
     }
     out += ']';
   }
@@ -125,8 +127,10 @@ void append_telemetry(std::string& out, const Event& event, const BatchContext& 
     append_hex(out, info->table_hash, 8);
     out += '"';
     append_batch_time(out, info->time);
-    out += R"(,"rows":)";
-    append_integer(out, info->rows);
+    if (info->rows != 0) {
+      out += R"(,"rows":)";
+      append_integer(out, info->rows);
+    }
     out += R"(,"channels":null,"samples":")";
     append_base64(out, info->samples);
     out += '"';
@@ -224,6 +228,14 @@ void append_json_string(std::string& out, std::string_view text) {
     }
   }
   out += '"';
+}
+
+void append_value(std::string& out, std::int64_t raw, int exponent) {
+  if (raw == codec::kMissing) {
+    out += "null";
+  } else {
+    append_decimal(out, raw, exponent);
+  }
 }
 
 void append_decimal(std::string& out, std::int64_t raw, int exponent) {

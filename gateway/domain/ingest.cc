@@ -8,6 +8,7 @@
 #include "gateway/domain/hello.h"
 #include "proto/base/assert.h"
 #include "proto/base/bytes.h"
+#include "proto/codec/batch.h"
 
 namespace godwit::gateway {
 namespace {
@@ -26,13 +27,15 @@ TableInfo table_info(std::uint32_t hash, const codec::ChannelTable& table) {
   info.name = table.name;
   info.period_ms = static_cast<std::uint32_t>(table.period.count());
   info.durable = table.channel_class == codec::ChannelClass::kDurable;
+  info.rows_max = table.rows_max;
   info.channels.reserve(table.channels.size());
   for (const codec::Channel& channel : table.channels) {
     info.channels.push_back({.name = std::string(channel.name),
                              .unit = std::string(channel.unit),
                              .exponent = channel.exponent,
                              .min = channel.min,
-                             .max = channel.max});
+                             .max = channel.max,
+                             .prior = channel.prior});
   }
   return info;
 }

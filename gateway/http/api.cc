@@ -169,7 +169,7 @@ void append_latest(Json& channels, const Event& event, const gateway::BatchRows&
   for (std::size_t i = 0; i < batch.table->channels.size(); ++i) {
     const gateway::ChannelInfo& info = batch.table->channels[i];
     std::string value;
-    gateway::append_decimal(value, batch.at(batch.rows - 1, i), info.exponent);
+    gateway::append_value(value, batch.at(batch.rows - 1, i), info.exponent);
     Json item = Json::object();
     item.set("name", info.name)
         .set("table", batch.table->name)
@@ -178,13 +178,12 @@ void append_latest(Json& channels, const Event& event, const gateway::BatchRows&
     if (batch.time.quality == gateway::TimeQuality::kBootRelative) {
       item.set("boot", batch.time.boot)
           .set("boot_ms", std::int64_t{batch.time.boot_time.count()} + after_first);
-      item.set("time_quality", "boot_relative");
     } else {
       UnixMillis time = batch.time.unix_time;
       if (__builtin_add_overflow(time.value, after_first, &time.value)) time = batch.time.unix_time;
       item.set("time", time_text(time));
-      item.set("time_quality", batch.time.quality == gateway::TimeQuality::kSynced ? "synced" : "resolved");
     }
+    item.set("time_quality", std::string(gateway::name_of(batch.time.quality)));
     item.set("received_at", time_text(event.received_at)).set("offset", event.offset.value);
     channels.push(std::move(item));
   }

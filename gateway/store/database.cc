@@ -106,6 +106,8 @@ ALTER TABLE devices ADD COLUMN time_quality INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE devices ADD COLUMN crash_hello  BLOB;  -- CrashReport
 ALTER TABLE devices ADD COLUMN crash_at     INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE log ADD COLUMN hello BLOB;  -- of device.online
+ALTER TABLE tables ADD COLUMN rows_max INTEGER NOT NULL DEFAULT 0;  -- codec::ChannelTable
+ALTER TABLE channels ADD COLUMN prior INTEGER NOT NULL DEFAULT 0;   -- codec::Channel
 )sql";
 
 // What makes each version of the one before. A new database goes through all of them, so that it is the same

@@ -91,11 +91,11 @@ struct Reader::Session {
   Statement streams{connection,
                     "SELECT epoch, next_seq, records, lost FROM streams WHERE device = ?1 ORDER BY key"};
   Statement table{connection,
-                  "SELECT name, period_ms, durable FROM tables"
+                  "SELECT name, period_ms, durable, rows_max FROM tables"
                   " WHERE device = (SELECT key FROM devices WHERE id = ?1) AND hash = ?2"};
   Statement channels{
       connection,
-      "SELECT name, unit, exponent, min, max FROM channels"
+      "SELECT name, unit, exponent, min, max, prior FROM channels"
       " WHERE device = (SELECT key FROM devices WHERE id = ?1) AND hash = ?2 ORDER BY position"};
   Statement boot{connection,
                  "SELECT unix_time FROM boots"
@@ -200,13 +200,15 @@ std::shared_ptr<const TableInfo> Reader::table(std::string_view device, std::uin
   table->name = row.text(0);
   table->period_ms = row.word(1);
   table->durable = row.integer(2) != 0;
+  table->rows_max = row.word(3);
   Query channel(session->channels, device, hash);
   while (channel.next()) {
     table->channels.push_back({.name = std::string(channel.text(0)),
                                .unit = std::string(channel.text(1)),
                                .exponent = static_cast<int>(channel.integer(2)),
                                .min = channel.integer(3),
-                               .max = channel.integer(4)});
+                               .max = channel.integer(4),
+                               .prior = static_cast<std::uint64_t>(channel.integer(5))});
   }
   const std::lock_guard lock(mutex_);
   if (tables_.size() >= kCachedTablesMax) tables_.clear();

@@ -71,12 +71,12 @@ struct Store::Impl {
   Statement put_latest{connection,
                        "INSERT OR REPLACE INTO latest (device, hash, offset) VALUES (?1, ?2, ?3)"};
   Statement put_table{connection,
-                      "INSERT OR REPLACE INTO tables (device, hash, name, period_ms, durable)"
-                      " VALUES (?1, ?2, ?3, ?4, ?5)"};
+                      "INSERT OR REPLACE INTO tables (device, hash, name, period_ms, durable, rows_max)"
+                      " VALUES (?1, ?2, ?3, ?4, ?5, ?6)"};
   Statement put_channel{
       connection,
-      "INSERT OR REPLACE INTO channels (device, hash, position, name, unit, exponent, min, max)"
-      " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"};
+      "INSERT OR REPLACE INTO channels (device, hash, position, name, unit, exponent, min, max, prior)"
+      " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"};
   Statement put_boot{connection,
                      "INSERT OR REPLACE INTO boots (device, epoch, boot, unix_time) VALUES (?1, ?2, ?3, ?4)"};
 };
@@ -105,11 +105,12 @@ void Store::Impl::write_event(Event& event) {
 void Store::Impl::write_table(const Changes::Table& entry) {
   const std::int64_t device = key_of(entry.device.view());
   const TableInfo& table = entry.table;
-  run(put_table, device, table.hash, std::string_view(table.name), table.period_ms, table.durable);
+  run(put_table, device, table.hash, std::string_view(table.name), table.period_ms, table.durable,
+      table.rows_max);
   std::size_t position = 0;
   for (const ChannelInfo& channel : table.channels) {
     run(put_channel, device, table.hash, position++, std::string_view(channel.name),
-        std::string_view(channel.unit), channel.exponent, channel.min, channel.max);
+        std::string_view(channel.unit), channel.exponent, channel.min, channel.max, channel.prior);
   }
 }
 

@@ -230,14 +230,15 @@ Node::Trouble Node::start_device() {
   system_sensors_.emplace(*network_, *arena_);
   tables_[0] = {.contract = {.name = "sensors",
                              .period = settings_->sample_period,
-                             .channels = board_.sensors().channels()},
-                .rows_max = settings_->rows_per_record,
+                             .channels = board_.sensors().channels(),
+                             .rows_max = settings_->rows_per_record},
                 // A little longer than the rows take, so that their number closes a batch.
                 .age_max = std::min(settings_->sample_period * (settings_->rows_per_record + 1), kAgeMax)};
-  tables_[1] = {
-      .contract = {.name = "system", .period = kSystemPeriod, .channels = system_sensors_->channels()},
-      .rows_max = kSystemRows,
-      .age_max = kSystemPeriod * (kSystemRows + 1)};
+  tables_[1] = {.contract = {.name = "system",
+                             .period = kSystemPeriod,
+                             .channels = system_sensors_->channels(),
+                             .rows_max = kSystemRows},
+                .age_max = kSystemPeriod * (kSystemRows + 1)};
   sensors_.emplace(tables_, std::array<SensorDriver*, 2>{&board_.sensors(), &*system_sensors_});
   const agent::Config config{.id = settings_->device,
                              .firmware = kFirmware,

@@ -12,6 +12,7 @@
 
 #include "gateway/domain/inbox.h"
 #include "proto/base/assert.h"
+#include "proto/codec/batch.h"
 #include "proto/codec/messages.h"
 #include "proto/codec/samples.h"
 #include "proto/topics/topics.h"
@@ -39,6 +40,8 @@ std::string payload(const std::array<std::uint8_t, kSize>& buffer, std::expected
 struct BatchOptions {
   std::uint32_t table = codec::hash(kSystemTable);
   std::optional<UnixMillis> unix_time = kNow;
+  bool holdover = false;
+  bool full = false;
   std::uint32_t boot = 0;
   Millis boot_time{0};
 };
@@ -52,10 +55,14 @@ inline std::string batch(std::span<const std::array<std::int64_t, 2>> rows,
   for (const auto& row : rows) GODWIT_ASSERT(encoder.add(row) == Status::kOk);
   codec::Batch message;
   message.table = options.table;
-  message.unix_time = options.unix_time;
-  message.boot = options.boot;
-  message.boot_time = options.boot_time;
-  message.rows = static_cast<std::uint32_t>(rows.size());
+  if (options.unix_time) {
+    message.quality = options.holdover ? codec::TimeQuality::kHoldover : codec::TimeQuality::kSynced;
+    message.time = Millis{options.unix_time->value};
+  } else {
+    message.time = options.boot_time;
+    message.boot = options.boot;
+  }
+  if (!options.full) message.rows = static_cast<std::uint32_t>(rows.size());
   message.samples = Bytes(samples).first(encoder.finish());
   std::array<std::uint8_t, 4200> buffer{};
   return payload(buffer, codec::encode(message, buffer));
