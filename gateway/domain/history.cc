@@ -2,22 +2,12 @@
 #include "gateway/domain/history.h"
 
 #include <algorithm>
-#include <span>
 #include <utility>
 
 #include "proto/base/assert.h"
 
 namespace godwit::gateway {
 namespace {
-
-// Newest first, each begins below the one before it, the newest below `end`.
-bool in_order(std::span<const Mark> marks, Seq end) {
-  return std::ranges::all_of(marks, [&end](const Mark& mark) {
-    const bool below = mark.epoch != Epoch{} && mark.first_seq >= kFirstSeq && mark.first_seq < end;
-    end = mark.first_seq;
-    return below;
-  });
-}
 
 // nullptr: none is of this mark. Nearly always the newest is meant.
 template <typename Streams>
@@ -28,11 +18,6 @@ auto* find(Streams& streams, Mark mark) {
 }
 
 }  // namespace
-
-bool History::is_sound(const codec::Hello& hello) {
-  if (hello.next_seq.value > kSeqMax || hello.marks_before > hello.next_seq) return false;
-  return in_order(hello.named_marks(), hello.marks_before == Seq{} ? hello.next_seq : hello.marks_before);
-}
 
 bool History::hear(const codec::Hello& hello) {
   const auto named = hello.named_marks();
@@ -91,6 +76,12 @@ History::Outcome History::take(const Entry& entry) {
   if (entry.kind == Kind::kRefused) stream.lost += entry.count;
   if (changed_.empty() || changed_.back() != stream.mark) changed_.push_back(stream.mark);
   return outcome;
+}
+
+void History::lose(Epoch epoch, Seq seq) {
+  for (StreamState& stream : streams_) {
+    if (stream.holds(epoch, seq)) stream.lose();
+  }
 }
 
 // The stream of the mark at the cursor.

@@ -39,6 +39,15 @@ struct StreamState {
   Seq expected;               // next; all from mark.first_seq up to it are stored or lost
   std::uint64_t records = 0;  // stored
   std::uint64_t lost = 0;     // explained by loss events
+
+  [[nodiscard]] bool holds(Epoch epoch, Seq seq) const {
+    return mark.epoch == epoch && mark.first_seq <= seq && seq < expected;
+  }
+  // One of its records is a loss after all.
+  void lose() {
+    --records;
+    ++lost;
+  }
   friend bool operator==(const StreamState&, const StreamState&) = default;
 };
 
@@ -51,10 +60,8 @@ class History {
   History(std::size_t streams_max, std::vector<StreamState> streams, Mark head)
       : streams_max_(streams_max), streams_(std::move(streams)), head_(head) {}
 
-  // Its marks are in order and below its next seq.
-  [[nodiscard]] static bool is_sound(const codec::Hello& hello);
-  // Takes the path of a hello; precondition: it is sound. False: it names older marks of a path that is not
-  // held (any more) and has no effect; a whole hello is wanted.
+  // Takes the path of a hello; precondition: its marks are in order, as decode_hello() has seen to. False: it
+  // names older marks of a path that is not held (any more) and has no effect; a whole hello is wanted.
   bool hear(const codec::Hello& hello);
 
   // What the device is to be told. nullopt: no path is held, a hello is wanted.
@@ -93,6 +100,8 @@ class History {
     std::optional<Epoch> forgotten{};
   };
   Outcome take(const Entry& entry);
+  // A record that was taken is a loss after all.
+  void lose(Epoch epoch, Seq seq);
 
   // In the order in which they began.
   [[nodiscard]] const std::vector<StreamState>& streams() const { return streams_; }

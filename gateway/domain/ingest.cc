@@ -129,19 +129,24 @@ Ingest::Ingest(IngestLimits limits, std::vector<DeviceState> devices) : limits_(
   }
 }
 
-Status Ingest::handle(const Message& message, Disposition disposition) {
+Status Ingest::handle(const Message& message) {
   ++counters_.messages;
   Status status = Status::kUnsupported;
-  if (message.leaf == topics::Leaf::kRecord) {
-    status = handle_record(message, disposition);
-  } else if (disposition == Disposition::kQuarantine) {
-    status = Status::kOk;
-  } else if (message.leaf == topics::Leaf::kHello) {
-    status = handle_hello(message);
-  } else if (message.leaf == topics::Leaf::kLive) {
-    status = handle_live(message);
-  } else if (message.leaf == topics::Leaf::kGone) {
-    status = handle_gone(message);
+  switch (message.leaf) {
+    case topics::Leaf::kHello:
+      status = handle_hello(message);
+      break;
+    case topics::Leaf::kRecord:
+      status = handle_record(message);
+      break;
+    case topics::Leaf::kLive:
+      status = handle_live(message);
+      break;
+    case topics::Leaf::kGone:
+      status = handle_gone(message);
+      break;
+    case topics::Leaf::kAck:
+      break;  // ours; the broker's ACL lets no device publish it
   }
   if (status == Status::kMalformed) ++counters_.malformed;
   if (status == Status::kFull) ++counters_.refused;
@@ -151,7 +156,7 @@ Status Ingest::handle(const Message& message, Disposition disposition) {
 Status Ingest::handle_hello(const Message& message) {
   TableCollector collector;
   const auto hello = codec::decode_hello(as_bytes(message.payload), collector);
-  if (!hello || !History::is_sound(*hello)) return Status::kMalformed;
+  if (!hello || hello->next_seq.value > kSeqMax) return Status::kMalformed;
   const Received now = message.received;
   const auto found = find_or_add(message.device, now);
   if (!found) return found.error();
@@ -260,12 +265,11 @@ bool Ingest::make_room_for_table(Device& device, std::uint64_t hello_began) {
   return true;
 }
 
-Status Ingest::handle_record(const Message& message, Disposition disposition) {
+Status Ingest::handle_record(const Message& message) {
   const auto record = codec::decode_record(as_bytes(message.payload));
   if (!record) return Status::kMalformed;
   auto entry = entry_of(*record);
   if (!entry) return Status::kMalformed;
-  if (disposition == Disposition::kQuarantine) entry->kind = History::Kind::kLoss;
 
   const Received now = message.received;
   const auto found = find_or_add(message.device, now);
@@ -276,7 +280,7 @@ Status Ingest::handle_record(const Message& message, Disposition disposition) {
 
   // A range that covers marks is taken in pieces, one for each stream.
   while (entry->seq < entry->end) {
-    const auto end = take_entry(device, *record, *entry, now, disposition);
+    const auto end = take_entry(device, *record, *entry, now);
     if (!end) break;
     entry->seq = *end;
   }
@@ -284,12 +288,12 @@ Status Ingest::handle_record(const Message& message, Disposition disposition) {
 }
 
 std::optional<Seq> Ingest::take_entry(Device& device, const codec::Record& record,
-                                      const History::Entry& entry, Received now, Disposition disposition) {
+                                      const History::Entry& entry, Received now) {
   const History::Outcome outcome = device.history.take(entry);
   switch (outcome.verdict) {
     case History::Verdict::kTaken:
       note_path(device, outcome, now);
-      append_entry(device, record, outcome, now, disposition);
+      append_entry(device, record, outcome, now);
       device.turn.answer = true;
       device.turn.rewind = false;
       device.rewound_at.reset();
@@ -335,13 +339,12 @@ void Ingest::note_path(Device& device, const History::Outcome& outcome, Received
 }
 
 void Ingest::append_entry(Device& device, const codec::Record& record, const History::Outcome& outcome,
-                          Received now, Disposition disposition) {
-  const bool quarantined = disposition == Disposition::kQuarantine && !record.loss;
-  if (record.mark && !quarantined) {
+                          Received now) {
+  if (record.mark) {
     append(device, EventType::kEpoch, outcome.epoch, now).seq = outcome.first;
     return;
   }
-  if (record.batch && !quarantined) {
+  if (record.batch) {
     ++counters_.records;
     Event& event = append(device, EventType::kTelemetry, outcome.epoch, now);
     event.seq = outcome.first;
@@ -354,13 +357,9 @@ void Ingest::append_entry(Device& device, const codec::Record& record, const His
   ++counters_.losses;
   Event& event = append(device, EventType::kLoss, outcome.epoch, now);
   event.seq = outcome.first;
-  event.count = outcome.end - outcome.first;
-  event.loss_reason = LossReason::kQuarantined;
-  if (record.loss) event.loss_reason = static_cast<LossReason>(record.loss->reason);
-  if (record.refused && !quarantined) {
-    event.count = record.refused->count;
-    event.loss_reason = reason_of(record.refused->reason);
-  }
+  event.count = record.refused ? record.refused->count : outcome.end - outcome.first;
+  event.loss_reason =
+      record.refused ? reason_of(record.refused->reason) : static_cast<LossReason>(record.loss->reason);
   counters_.lost_records += event.count;
 }
 
@@ -492,6 +491,21 @@ Changes Ingest::take() {
   }
   listed_.clear();
   return std::exchange(changes_, {});
+}
+
+bool Ingest::quarantine(Changes& changes, std::size_t index) {
+  Event& event = changes.events[index];
+  if (event.type != EventType::kTelemetry || event.batch.empty()) return false;
+  event.batch.clear();
+  std::erase_if(changes.latest, [index](const auto& latest) { return latest.value.event == index; });
+  if (event.seq == kLiveSeq) return true;
+  event.type = EventType::kLoss;
+  event.loss_reason = LossReason::kQuarantined;
+  by_id_.at(*DeviceId::parse(event.device))->history.lose(event.epoch, event.seq);
+  for (auto& [device, stream] : changes.streams) {
+    if (device.view() == event.device && stream.holds(event.epoch, event.seq)) stream.lose();
+  }
+  return true;
 }
 
 std::vector<AckTo> Ingest::committed(Changes changes) {

@@ -9,7 +9,8 @@
 //   if (!changes.empty()) store.commit(changes);
 //   send(ingest.committed(std::move(changes)));
 //
-// If the transaction fails, the Ingest is thrown away and made anew from what the database holds.
+// If the transaction fails, the same changes may be tried again. If they are given up, so must be the Ingest:
+// it is made anew from what the database holds.
 #pragma once
 
 #include <array>
@@ -69,14 +70,10 @@ class Ingest {
   // Limits above 0.
   Ingest(IngestLimits limits, std::vector<DeviceState> devices);
 
-  enum class Disposition : std::uint8_t {
-    kStore,
-    kQuarantine,  // the database refuses its content: of a record, a loss is stored; the rest is dropped
-  };
   // kMalformed: dropped, no ack. kFull: over a limit, see IngestLimits; for a table, the rest of the hello
   // was taken. kNotFound: live samples or a will of a device that was never introduced; dropped.
   // kUnsupported: no message of a device; dropped.
-  Status handle(const Message& message, Disposition disposition = Disposition::kStore);
+  Status handle(const Message& message);
 
   // The gateway's session with the broker (re)started, so wills may have been missed: every device that
   // counts as online is to be asked for a hello. The first time for this object the others are too, after
@@ -92,6 +89,10 @@ class Ingest {
 
   // What was gathered since the last call, to be committed. Precondition: so was what it returned before.
   [[nodiscard]] Changes take();
+  // The database refuses the content of this event, and the disk is well: a record becomes a loss, live
+  // samples an event without samples. False, and nothing changes: it is neither, or has no content.
+  // Precondition: `changes` are what take() returned last.
+  bool quarantine(Changes& changes, std::size_t event);
   // `changes` is durable, or empty(). Returns what must be sent now: at most two acks per device.
   [[nodiscard]] std::vector<AckTo> committed(Changes changes);
 
@@ -151,7 +152,7 @@ class Ingest {
   };
 
   Status handle_hello(const Message& message);
-  Status handle_record(const Message& message, Disposition disposition);
+  Status handle_record(const Message& message);
   Status handle_live(const Message& message);
   Status handle_gone(const Message& message);
 
@@ -160,9 +161,9 @@ class Ingest {
 
   // Up to where it was taken; nullopt: nothing of it is new.
   std::optional<Seq> take_entry(Device& device, const codec::Record& record, const History::Entry& entry,
-                                Received now, Disposition disposition);
+                                Received now);
   void append_entry(Device& device, const codec::Record& record, const History::Outcome& outcome,
-                    Received now, Disposition disposition);
+                    Received now);
   void note_path(Device& device, const History::Outcome& outcome, Received now);
   void note_report(Device& device, codec::Hello hello, Received now);
   void note_boot(Device& device, const codec::Hello& hello);

@@ -175,7 +175,8 @@ void Store::Impl::write(Changes& changes) {
   for (const auto& [device, at] : changes.seen) run(put_seen, key_of(device), at.value);
 }
 
-// Some errors end the transaction by themselves. Should this fail, the next commit tries it again first.
+// Some errors end the transaction by themselves. Should this fail, the next commit or load() tries it again
+// first.
 void Store::Impl::roll_back() {
   if (sqlite3_get_autocommit(connection.get()) == 0) connection.execute("ROLLBACK");
 }
@@ -221,6 +222,7 @@ DeviceState device_of(const Query& row) {
 }  // namespace
 
 std::vector<DeviceState> Store::load() {
+  impl_->roll_back();
   std::vector<DeviceState> devices;
   std::unordered_map<std::int64_t, std::size_t> index_of;
   Connection& connection = impl_->connection;
@@ -275,7 +277,7 @@ void Store::commit(Changes& changes) {
     try {
       impl_->roll_back();
     } catch (const SqliteError&) {
-      // The reason of the first error is what to report; the next commit tries this again.
+      // The first error is the one to report.
     }
     throw;
   }

@@ -65,7 +65,7 @@ class Writer {
   [[nodiscard]] WriterStats stats() const;  // from any thread
 
   // One turn without the thread, for tests and virtual time: true if the messages are durable, false if the
-  // transaction failed and nothing changed.
+  // transaction failed and nothing changed; the next call must be with the same messages.
   bool write(std::span<const Message> messages, Received now);
 
  private:
@@ -84,7 +84,6 @@ class Writer {
   const LogSink log_;
   std::optional<Ingest> ingest_;     // nullopt: to be made anew from the database
   std::optional<Instant> asked_at_;  // the last time that devices were asked for hellos
-  bool session_started_ = false;
   LogLimit malformed_limit_{std::chrono::seconds{10}};
   LogLimit full_limit_{std::chrono::seconds{60}};
   WriterStats stats_;
