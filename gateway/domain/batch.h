@@ -20,14 +20,17 @@ namespace godwit::gateway {
 // How the time of a batch is known.
 enum class TimeQuality : std::uint8_t {
   kSynced,        // the device's clock was set when it was recorded
-  kHoldover,      // it was set, but nothing had confirmed it for long
+  kHoldover,      // likewise, or as kResolved, by a clock that nothing had confirmed for long
   kResolved,      // it was not; the device learned later when that boot began
   kBootRelative,  // it was not, and nobody knows: only time since boot
 };
 
+// "synced", "holdover", "resolved", "boot_relative".
+[[nodiscard]] std::string_view time_quality_name(TimeQuality quality);
+
 struct BatchTime {
   TimeQuality quality = TimeQuality::kBootRelative;
-  UnixMillis unix_time;    // of row 0; all but kBootRelative
+  UnixMillis unix_time;    // of row 0; but for kBootRelative
   std::uint32_t boot = 0;  // kBootRelative: row 0 is `boot_time` after the start of boot number `boot`
   Millis boot_time{0};
 };
@@ -45,9 +48,6 @@ struct BatchRows {
   }
 };
 
-// "synced", "holdover", "resolved", "boot_relative": JSON `time_quality`.
-[[nodiscard]] std::string_view name_of(TimeQuality quality);
-
 // What can be said of a batch without its table.
 struct BatchInfo {
   std::uint32_t table_hash = 0;
@@ -59,7 +59,8 @@ struct BatchInfo {
 // Precondition for both: event.type is kTelemetry.
 // kMalformed: event.batch is no codec::Batch that this build can read.
 std::expected<BatchInfo, Status> batch_info(const Event& event, const BatchContext& context);
-// kMalformed as above; kNotFound: the table was never announced; kCorrupt: the samples do not fit the table.
+// kMalformed as above; kNotFound: the table was never announced, or is in
+// conflict with another; kCorrupt: the samples do not fit the table.
 std::expected<BatchRows, Status> batch_rows(const Event& event, const BatchContext& context);
 
 // No batch of so many rows of the table has longer "channels" in append_json(), whatever its samples; the
