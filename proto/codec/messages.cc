@@ -92,18 +92,6 @@ bool add_to_crc(pb_ostream_t* stream, const pb_byte_t* bytes, std::size_t size) 
   return true;
 }
 
-// As encode_message(), and then the tag and length of a field `tag` of `size` bytes that the caller adds.
-std::expected<std::size_t, Status> encode_up_to(std::uint32_t tag, std::size_t size,
-                                                const pb_msgdesc_t* fields, const void* message,
-                                                MutableBytes out) {
-  pb_ostream_t stream = pb_ostream_from_buffer(out.data(), out.size());
-  if (!pb_encode(&stream, fields, message) || !pb_encode_tag(&stream, PB_WT_STRING, tag) ||
-      !pb_encode_varint(&stream, size)) {
-    return std::unexpected(Status::kFull);
-  }
-  return stream.bytes_written;
-}
-
 // The number that came, which need not be one of the enumerators: reading it as one would be undefined.
 template <typename Enum>
 std::uint64_t number_of(const Enum& value) {
@@ -321,8 +309,6 @@ std::expected<std::size_t, Status> encode(const Hello& hello, std::span<const An
                                           MutableBytes out) {
   const auto message = to_message(hello, tables);
   return encode_message(godwit_v1_Hello_fields, &message, out);
-}
-
 }
 
 std::expected<Hello, Status> decode_hello(Bytes in, TableVisitor& visitor) {
