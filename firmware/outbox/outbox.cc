@@ -11,7 +11,7 @@ namespace godwit::outbox {
 namespace {
 
 constexpr std::size_t kBlockSize = 512;    // programmed at once; a multiple of every program unit
-constexpr std::uint32_t kPlacesTried = 3;  // by one append, to open a sector
+constexpr std::uint32_t kPlacesTried = 3;  // twice each,  // by one append, to open a sector
 constexpr int kWritesTried = 3;            // by one append, for each entry
 
 void push(Marks& marks, const Found& entry) {
@@ -19,6 +19,16 @@ void push(Marks& marks, const Found& entry) {
   // The later of two with one seq stands.
   if (marks[0].first_seq != entry.seq) std::shift_right(marks.begin(), marks.end(), 1);
   marks[0] = {.epoch = {entry.numbers[0]}, .first_seq = entry.seq};
+}
+
+// A mark that was cut off, and verifies after newer ones were written, is none: headers and hellos do not
+// know of it, and nothing stands under it.
+bool is_named(const Marks& marks, const Found& entry) {
+  for (const Mark& mark : marks) {
+    if (mark.first_seq <= entry.seq)
+      return mark.first_seq == entry.seq && mark.epoch.value == entry.numbers[0];
+  }
+  return true;
 }
 
 // Under which a sector that begins with `first` begins.
@@ -137,7 +147,7 @@ Status Outbox::open_sector() {
   // Whatever fails from here on, nothing is added to the present sector any more: the header of the new one
   // may have been written, and it says with which seq the present one ends.
   end_ = flash_.geometry().sector_size_bytes;
-  for (std::uint32_t tries = std::min(count, kPlacesTried); tries > 0; --tries) {
+  for (std::uint32_t tries = 2 * std::min(count, kPlacesTried); tries > 0; --tries) {
     const std::uint32_t from = serial_;
     const Status status = open_place(from + 1 + passed_);
     if (status == Status::kFull) return status;
@@ -155,7 +165,7 @@ Status Outbox::open_sector() {
     // Nothing is given up for a flash that does not answer at all.
     std::uint8_t byte = 0;
     if (read_flash(flash_, index_of(serial_), 0, {&byte, 1}) == Status::kIo) break;
-    passed_ = (passed_ + 1) % count;
+    if (tries % 2 == 1) passed_ = (passed_ + 1) % count;
   }
   return Status::kIo;
 }
@@ -440,7 +450,8 @@ Status Outbox::look(Seq seq, Entry& out) {
     cursor_.valid = false;
     return status;
   }
-  const Seq next = status == Status::kOk ? std::min(found.seq, cursor_.end_seq) : cursor_.end_seq;
+  Seq next = status == Status::kOk ? std::min(found.seq, cursor_.end_seq) : cursor_.end_seq;
+  if (next == seq && found.kind == Kind::kMark && !is_named(marks_, found)) next = seq + 1;
   if (seq < next) {
     lose(seq, next, LossReason::kCorrupt, out);
     return Status::kOk;
