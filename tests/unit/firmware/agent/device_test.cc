@@ -323,7 +323,8 @@ TEST(Device, StopDeliversTheOpenBatchAndSaysGoodbye) {
   rig.settle();
   EXPECT_EQ(rig.device->outbox().next_seq(), before + 1);
   expect_complete(rig);
-  EXPECT_EQ(rig.broker.wills, 1U) << "the gateway is told that it is gone";
+  EXPECT_EQ(rig.broker.goodbyes, 1U) << "the gateway is told that it is gone";
+  EXPECT_EQ(rig.broker.wills, 0U) << "a goodbye is no death";
   EXPECT_TRUE(rig.broker.closed());
   const std::uint64_t attempts = rig.link_attempts;
   rig.run_for(Millis{60'000});
@@ -341,7 +342,7 @@ TEST(Device, StopDoesNotWaitForAGatewayThatIsNotThere) {
   EXPECT_FALSE(rig.broker.closed()) << "a moment for the ack";
   rig.run_for(Device::kGoodbyeMax);
   EXPECT_TRUE(rig.broker.closed());
-  EXPECT_EQ(rig.broker.wills, 1U);
+  EXPECT_EQ(rig.broker.goodbyes, 1U);
 }
 
 TEST(Device, StopIsDoneWhenTheLinkIsLostMeanwhile) {
