@@ -180,6 +180,7 @@ struct Ack {
 
 // Bytes of a Hello besides its texts and tables.
 inline constexpr std::size_t kHelloNumbersMax = 420;
+inline constexpr std::size_t kMarkSizeMax = 22;      // of them, a mark
 inline constexpr std::size_t kRecordPrefixMax = 20;  // bytes of a Record before its batch
 inline constexpr std::size_t kBatchHeaderMax = 32;   // bytes of a Batch besides its samples
 inline constexpr std::size_t kAckSizeMax = 32;

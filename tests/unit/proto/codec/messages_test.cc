@@ -426,6 +426,9 @@ TEST(EncodedSizes, StayWithinWhatTheHeaderStates) {
   most.crash =
       Crash{CrashKind::kStackOverflow, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, where};
   EXPECT_LE(encoded_size(most, {}) - encoded_size(least, {}), kHelloNumbersMax);
+  Hello none = most;
+  none.marks_count = 0;
+  EXPECT_EQ(encoded_size(most, {}) - encoded_size(none, {}), kHelloMarksMax * kMarkSizeMax);
 }
 
 TEST(GoldenSamples, EncodeToTheBytesOfVersion1AndBack) {
