@@ -79,9 +79,10 @@ struct Store::Impl {
                         "DELETE FROM streams WHERE device = ?1 AND epoch = ?2 AND first_seq = ?3"};
   Statement put_latest{connection,
                        "INSERT OR REPLACE INTO latest (device, hash, offset) VALUES (?1, ?2, ?3)"};
-  Statement put_table{connection,
-                      "INSERT OR REPLACE INTO tables (device, hash, name, period_ms, durable, rows_max, digest)"
-                      " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"};
+  Statement put_table{
+      connection,
+      "INSERT OR REPLACE INTO tables (device, hash, name, period_ms, durable, rows_max, digest)"
+      " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"};
   Statement put_conflict{connection, "UPDATE tables SET conflict = ?3 WHERE device = ?1 AND hash = ?2"};
   Statement put_channel{
       connection,
@@ -120,7 +121,8 @@ void Store::Impl::write_event(Event& event) {
 void Store::Impl::write_table(const DeviceId& id, const Changes::Table& table) {
   const std::int64_t device = key_of(id);
   const TableInfo& info = table.info;
-  run(put_table, device, info.hash, std::string_view(info.name), info.period_ms, info.durable, info.rows_max, table.digest);
+  run(put_table, device, info.hash, std::string_view(info.name), info.period_ms, info.durable, info.rows_max,
+      table.digest);
   std::size_t position = 0;
   for (const ChannelInfo& channel : info.channels) {
     run(put_channel, device, info.hash, position++, std::string_view(channel.name),

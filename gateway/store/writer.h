@@ -82,7 +82,8 @@ class Writer {
   const Options options_;
   const Callbacks callbacks_;
   const LogSink log_;
-  std::optional<Ingest> ingest_;     // nullopt: to be made anew from the database
+  Ingest ingest_;
+  std::optional<Changes> changes_;   // applied and not committed: tried again as they are
   std::optional<Instant> asked_at_;  // the last time that devices were asked for hellos
   LogLimit malformed_limit_{std::chrono::seconds{10}};
   LogLimit full_limit_{std::chrono::seconds{60}};
