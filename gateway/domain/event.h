@@ -20,13 +20,31 @@ struct LogOffset {
   friend constexpr auto operator<=>(LogOffset, LogOffset) = default;
 };
 
+// When something happened: rules and timers count with `at`, which never jumps; people are shown `unix_time`.
+struct Received {
+  Instant at;  // the gateway's monotonic clock
+  UnixMillis unix_time;
+};
+
 // Stored as numbers: never renumber.
 enum class EventType : std::uint8_t {
-  kTelemetry = 1,      // a record: `batch`
-  kLoss = 2,           // records seq .. seq + count - 1 will never come: `loss_reason`
-  kEpoch = 3,          // a device was seen for the first time, or with a freshly formatted outbox
-  kDeviceOnline = 4,   // its hello, or any other message of a device that was not online
-  kDeviceOffline = 5,  // its last will, or silence after the gateway's session with the broker (re)started
+  kTelemetry = 1,         // a record: `batch`
+  kLoss = 2,              // records seq .. seq + count - 1 will never come: `loss_reason`
+  kEpoch = 3,             // a device was seen for the first time, or with a freshly formatted outbox
+  kDeviceOnline = 4,      // its hello, or any other message of a device that was not online
+  kDeviceOffline = 5,     // its last will, or silence after the gateway's session with the broker (re)started
+  kDeviceThrottled = 10,  // `count` of its messages were not taken in: `throttle_reason`
+};
+
+// The reason of a loss that the gateway itself causes: the database refused the record, and only this one.
+inline constexpr auto kLossQuarantined = static_cast<codec::LossReason>(6);
+
+// Stored as numbers: never renumber.
+enum class ThrottleReason : std::uint8_t {
+  kUnspecified = 0,
+  kQueueFull = 1,  // too much of it waits
+  kDayBudget = 2,  // its bytes for this day are used up
+  kDiskLow = 3,    // the disk is nearly full, and it has had its share
 };
 
 // The `seq` of live samples: they have no place in a stream.
@@ -55,8 +73,9 @@ struct Event {
   UnixMillis received_at;
   Epoch epoch;              // of live samples, online and offline: the device's current one
   Seq seq;                  // kTelemetry, kLoss
-  std::uint64_t count = 1;  // kLoss
+  std::uint64_t count = 1;  // kLoss, kDeviceThrottled
   codec::LossReason loss_reason = codec::LossReason::kUnspecified;  // kLoss
+  ThrottleReason throttle_reason = ThrottleReason::kUnspecified;    // kDeviceThrottled
   std::string batch;  // kTelemetry: an encoded godwit.v1.Batch, as the device stored it
   // kDeviceOnline: what the device said, see pack() in hello.h, with a crash only when it is news; empty if
   // it did not come with a hello.

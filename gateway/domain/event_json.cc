@@ -21,11 +21,12 @@ struct TypeName {
   EventType type;
   std::string_view name;
 };
-constexpr std::array<TypeName, 5> kTypeNames{{{EventType::kTelemetry, "telemetry"},
+constexpr std::array<TypeName, 6> kTypeNames{{{EventType::kTelemetry, "telemetry"},
                                               {EventType::kLoss, "loss"},
                                               {EventType::kEpoch, "epoch"},
                                               {EventType::kDeviceOnline, "device.online"},
-                                              {EventType::kDeviceOffline, "device.offline"}}};
+                                              {EventType::kDeviceOffline, "device.offline"},
+                                              {EventType::kDeviceThrottled, "device.throttled"}}};
 
 // With leading zeros up to `width` digits.
 template <typename Integer>
@@ -51,6 +52,7 @@ void append_base64(std::string& out, Bytes bytes) {
 }
 
 std::string_view loss_reason_name(codec::LossReason reason) {
+  if (reason == kLossQuarantined) return "quarantined";
   switch (reason) {
     case codec::LossReason::kDroppedFull:
       return "dropped_full";
@@ -148,6 +150,29 @@ void append_loss(std::string& out, const Event& event) {
   out += '"';
 }
 
+std::string_view throttle_reason_name(ThrottleReason reason) {
+  switch (reason) {
+    case ThrottleReason::kUnspecified:
+      break;
+    case ThrottleReason::kQueueFull:
+      return "queue_full";
+    case ThrottleReason::kDayBudget:
+      return "day_budget";
+    case ThrottleReason::kDiskLow:
+      return "disk_low";
+  }
+  return "unspecified";
+}
+
+void append_throttled(std::string& out, const Event& event) {
+  append_stream(out, event);
+  out += R"(,"count":)";
+  append_integer(out, event.count);
+  out += R"(,"reason":")";
+  out += throttle_reason_name(event.throttle_reason);
+  out += '"';
+}
+
 void append_online(std::string& out, const Event& event) {
   append_stream(out, event);
   const auto hello = unpack(event.hello);
@@ -201,6 +226,9 @@ void append_json(std::string& out, const Event& event, const BatchContext& conte
       break;
     case EventType::kDeviceOnline:
       append_online(out, event);
+      break;
+    case EventType::kDeviceThrottled:
+      append_throttled(out, event);
       break;
     case EventType::kEpoch:
     case EventType::kDeviceOffline:

@@ -59,6 +59,11 @@ Ingest::Ingest(IngestLimits limits, std::vector<DeviceState> devices) : limits_(
 Status Ingest::handle(const Message& message) {
   ++counters_.messages;
   Status status = Status::kUnsupported;
+  // Nobody would send it again had it been lost on the way.
+  if (message.leaf == topics::Leaf::kRecord && message.qos == 0) {
+    ++counters_.malformed;
+    return Status::kMalformed;
+  }
   switch (message.leaf) {
     case topics::Leaf::kHello:
       status = handle_hello(message);
@@ -84,13 +89,13 @@ Status Ingest::handle_hello(const Message& message) {
   TableCollector collector;
   const auto hello = codec::decode_hello(as_bytes(message.payload), collector);
   if (!hello || hello->epoch == Epoch{}) return Status::kMalformed;
-  const auto found = find_or_add(message.device, message.received_at);
+  const auto found = find_or_add(message.device, message.received.unix_time);
   if (!found) return found.error();
   DeviceState& device = **found;
 
-  StreamState& current = stream(device, hello->epoch, message.received_at);
+  StreamState& current = stream(device, hello->epoch, message.received.unix_time);
   answer(device, current);
-  note_hello(device, *hello, message.received_at);
+  note_hello(device, *hello, message.received.unix_time);
   if (hello->boot_time) {
     touch(device);
     changes_.boots.push_back({message.device, hello->epoch, hello->boot, *hello->boot_time});
@@ -153,7 +158,7 @@ Status Ingest::handle_record(const Message& message) {
   if (count == 0 || count > kSeqMax || record->seq.value > kSeqMax - count) return Status::kMalformed;
   const Seq end = record->seq + count;
 
-  const UnixMillis now = message.received_at;
+  const UnixMillis now = message.received.unix_time;
   const auto found = find_or_add(message.device, now);
   if (!found) return found.error();
   DeviceState& device = **found;
@@ -205,11 +210,11 @@ Status Ingest::handle_live(const Message& message) {
   DeviceState* const device = find(message.device);
   if (device == nullptr) return Status::kNotFound;
   const Epoch epoch = device->current_epoch();
-  came_online(*device, epoch, message.received_at);
-  Event& event = append(*device, EventType::kTelemetry, epoch, message.received_at);
+  came_online(*device, epoch, message.received.unix_time);
+  Event& event = append(*device, EventType::kTelemetry, epoch, message.received.unix_time);
   event.seq = kLiveSeq;
   event.batch = message.payload;
-  note_table(*device, batch->table, message.received_at);
+  note_table(*device, batch->table, message.received.unix_time);
   ++counters_.live;
   return Status::kOk;
 }
@@ -217,8 +222,17 @@ Status Ingest::handle_live(const Message& message) {
 Status Ingest::handle_gone(const Message& message) {
   DeviceState* const device = find(message.device);
   if (device == nullptr) return Status::kNotFound;
-  went_offline(*device, message.received_at);
+  went_offline(*device, message.received.unix_time);
   return Status::kOk;
+}
+
+void Ingest::throttled(const Throttled& throttled) {
+  DeviceState* const device = find(throttled.device);
+  if (device == nullptr) return;
+  Event& event =
+      append(*device, EventType::kDeviceThrottled, device->current_epoch(), throttled.received.unix_time);
+  event.count = throttled.count;
+  event.throttle_reason = throttled.reason;
 }
 
 void Ingest::session_started(UnixMillis now) {
@@ -248,6 +262,7 @@ void Ingest::committed(std::vector<AckTo>& acks) {
   changes_.tables.clear();
   changes_.boots.clear();
   changes_.forgotten.clear();
+  changes_.quarantined.clear();
 
   acks.clear();
   for (DeviceState* const device : answers_) {

@@ -26,7 +26,7 @@
 #include <vector>
 
 #include "gateway/domain/event.h"
-#include "gateway/domain/inbox.h"
+#include "gateway/domain/intake.h"
 #include "proto/base/ids.h"
 #include "proto/base/status.h"
 #include "proto/base/time.h"
@@ -105,11 +105,22 @@ struct Changes {
     Epoch epoch;
   };
 
+  // What the database refused, see quarantine.h.
+  struct Quarantined {
+    std::string device;
+    UnixMillis received_at;
+    Epoch epoch;
+    Seq seq;
+    std::string content;
+    std::string why;
+  };
+
   std::vector<Event> events;          // to append in this order; the store sets their offsets
   std::vector<DeviceState*> devices;  // of which something is `changed`; borrowed from the Ingest
   std::vector<Table> tables;
   std::vector<Boot> boots;
   std::vector<Forgotten> forgotten;
+  std::vector<Quarantined> quarantined;
 
   [[nodiscard]] bool empty() const { return devices.empty(); }
 };
@@ -139,6 +150,9 @@ class Ingest {
   // was taken. kNotFound: live samples or a will of a device that was never introduced; dropped.
   // kUnsupported: no message of a device; dropped.
   Status handle(const Message& message);
+
+  // A device was refused something: an event says so, if it was ever introduced.
+  void throttled(const Throttled& throttled);
 
   // The gateway's session with the broker (re)started, so wills may have been missed: every device that
   // counts as online is asked for a hello, and is offline if it has not been heard kSilenceMax later.

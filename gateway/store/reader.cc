@@ -37,8 +37,9 @@ constexpr std::uint32_t kTelemetryBit = 1U << static_cast<unsigned>(EventType::k
 
 EventType type_of(const Query& row) {
   const std::int64_t type = row.integer(1);
-  if (type >= static_cast<int>(EventType::kTelemetry) &&
-      type <= static_cast<int>(EventType::kDeviceOffline)) {
+  if ((type >= static_cast<int>(EventType::kTelemetry) &&
+       type <= static_cast<int>(EventType::kDeviceOffline)) ||
+      type == static_cast<int>(EventType::kDeviceThrottled)) {
     return static_cast<EventType>(type);
   }
   throw StoreError("the database is damaged: its event " + std::to_string(row.integer(0)) + " is of type " +
@@ -54,7 +55,12 @@ Event event_of(const Query& row) {
   event.epoch = {row.bits(4)};
   event.seq = {row.bits(5)};
   if (event.type == EventType::kLoss) event.count = row.bits(6);
-  event.loss_reason = static_cast<codec::LossReason>(row.word(7));
+  if (event.type == EventType::kDeviceThrottled) {
+    event.count = row.bits(6);
+    event.throttle_reason = static_cast<ThrottleReason>(row.word(7));
+  } else {
+    event.loss_reason = static_cast<codec::LossReason>(row.word(7));
+  }
   event.batch = row.text(8);
   event.hello = row.text(9);
   return event;

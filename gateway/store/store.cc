@@ -17,12 +17,17 @@ namespace {
 
 // 4 MB of write-ahead log: large enough to write each page of the database once for many commits.
 constexpr int kCheckpointPages = 1000;
+constexpr int kPageSize = 4096;
+constexpr int kBusyTimeoutMs = 1000;  // as open_for_writing() sets it
+constexpr int kRestartTimeoutMs = 50;
 
 }  // namespace
 
 struct Store::Impl {
-  Impl(const std::filesystem::path& directory, Files& files)
-      : lock(lock_directory(files, directory)),
+  Impl(const std::filesystem::path& folder, Files& its_files)
+      : files(its_files),
+        directory(folder),
+        lock(lock_directory(files, directory)),
         connection(open_for_writing(files, directory / "godwit.db")),
         reader(files, directory / "godwit.db") {
     sqlite3_wal_hook(connection.get(), &Impl::on_commit, this);
@@ -39,12 +44,17 @@ struct Store::Impl {
   void write_event(Event& event);
   void write_table(const Changes::Table& table);
 
+  Files& files;
+  const std::filesystem::path directory;
   std::unique_ptr<Files::Lock> lock;
   Connection connection;
   Reader reader;                                       // after the connection, which makes the file
   std::unordered_map<std::string, std::int64_t> keys;  // devices.key by devices.id
   int wal_pages = 0;
   int checkpoint_at_pages = kCheckpointPages;
+  // What is being written, should the database refuse it.
+  std::string_view current_device;
+  std::optional<std::size_t> current_event;
 
   Statement begin{connection, "BEGIN IMMEDIATE"};
   Statement commit{connection, "COMMIT"};
@@ -77,6 +87,10 @@ struct Store::Impl {
       connection,
       "INSERT OR REPLACE INTO channels (device, hash, position, name, unit, exponent, min, max)"
       " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"};
+  Statement put_quarantined{connection,
+                            "INSERT INTO quarantine (device, received_at, epoch, seq, content, why)"
+                            " VALUES (?1, ?2, ?3, ?4, ?5, ?6)"};
+  Statement count_quarantined{connection, "SELECT count(*) FROM quarantine WHERE ?1 = '' OR device = ?1"};
   Statement put_boot{connection,
                      "INSERT OR REPLACE INTO boots (device, epoch, boot, unix_time) VALUES (?1, ?2, ?3, ?4)"};
 };
@@ -92,13 +106,16 @@ std::int64_t Store::Impl::key_of(std::string_view device) {
 
 void Store::Impl::write_event(Event& event) {
   std::optional<std::uint64_t> count;
-  std::optional<std::uint64_t> loss_reason;
+  std::optional<std::uint64_t> reason;
   if (event.type == EventType::kLoss) {
     count = event.count;
-    loss_reason = static_cast<std::uint64_t>(event.loss_reason);
+    reason = static_cast<std::uint64_t>(event.loss_reason);
+  } else if (event.type == EventType::kDeviceThrottled) {
+    count = event.count;
+    reason = static_cast<std::uint64_t>(event.throttle_reason);
   }
   run(put_event, static_cast<int>(event.type), key_of(event.device), event.received_at.value,
-      event.epoch.value, event.seq.value, count, loss_reason, as_bytes(event.batch), as_bytes(event.hello));
+      event.epoch.value, event.seq.value, count, reason, as_bytes(event.batch), as_bytes(event.hello));
   event.offset = {sqlite3_last_insert_rowid(connection.get())};
 }
 
@@ -128,6 +145,7 @@ void Store::Impl::write_device(const DeviceState& device, const Changes& changes
 void Store::Impl::write(Changes& changes) {
   for (const DeviceState* const device : changes.devices) {
     if (!device->changed) continue;
+    current_device = device->id.view();
     run(put_device, device->id.view(), device->online, device->first_seen.value,
         std::string_view(device->firmware), std::string_view(device->board), device->boot,
         static_cast<std::uint32_t>(device->reset_reason), device->counters.dropped_records,
@@ -136,13 +154,30 @@ void Store::Impl::write(Changes& changes) {
         device->health.heap_size, static_cast<std::uint32_t>(device->health.time_quality),
         as_bytes(device->last_crash.hello), device->last_crash.received_at.value);
   }
-  for (Event& event : changes.events) write_event(event);
+  for (std::size_t i = 0; i < changes.events.size(); ++i) {
+    current_device = changes.events[i].device;
+    current_event = i;
+    write_event(changes.events[i]);
+  }
+  current_event.reset();
+  for (const Changes::Quarantined& record : changes.quarantined) {
+    current_device = record.device;
+    run(put_quarantined, std::string_view(record.device), record.received_at.value, record.epoch.value,
+        record.seq.value, as_bytes(record.content), std::string_view(record.why));
+  }
   for (const Changes::Forgotten& stream : changes.forgotten) {
     run(drop_stream, key_of(stream.device.view()), stream.epoch.value);
   }
-  for (const DeviceState* const device : changes.devices) write_device(*device, changes);
-  for (const Changes::Table& table : changes.tables) write_table(table);
+  for (const DeviceState* const device : changes.devices) {
+    current_device = device->id.view();
+    write_device(*device, changes);
+  }
+  for (const Changes::Table& table : changes.tables) {
+    current_device = table.device.view();
+    write_table(table);
+  }
   for (const Changes::Boot& boot : changes.boots) {
+    current_device = boot.device.view();
     run(put_boot, key_of(boot.device.view()), boot.epoch.value, boot.boot, boot.unix_time.value);
   }
 }
@@ -206,27 +241,53 @@ std::vector<DeviceState> Store::load() {
 }
 
 void Store::commit(Changes& changes) {
+  impl_->current_device = {};
+  impl_->current_event.reset();
   try {
     run(impl_->begin);
     impl_->write(changes);
+    impl_->current_device = {};
     run(impl_->commit);
-  } catch (const SqliteError&) {
-    // Some errors end the transaction by themselves.
-    if (sqlite3_get_autocommit(impl_->connection.get()) == 0) impl_->connection.execute("ROLLBACK");
+  } catch (const SqliteError& error) {
     impl_->keys.clear();  // of devices that are not there now
-    throw;
+    // Some errors end the transaction by themselves. If this fails too, the next BEGIN says so.
+    if (sqlite3_get_autocommit(impl_->connection.get()) == 0) {
+      sqlite3_exec(impl_->connection.get(), "ROLLBACK", nullptr, nullptr, nullptr);
+    }
+    if (!error.refused() || impl_->current_device.empty()) throw;
+    throw Refused(error.what(), impl_->current_device, impl_->current_event);
   }
+}
+
+bool Store::quarantine_has_room(std::string_view device) {
+  const auto count = [this](std::string_view of) {
+    Query row(impl_->count_quarantined, of);
+    return row.next() ? row.integer(0) : 0;
+  };
+  return count("") < kQuarantineMax && count(device) < kQuarantinePerDeviceMax;
 }
 
 void Store::checkpoint() {
   if (impl_->wal_pages < impl_->checkpoint_at_pages) return;
+  sqlite3* const connection = impl_->connection.get();
+  const bool too_long = static_cast<std::size_t>(impl_->wal_pages) >= kWalSizeMax / kPageSize;
   int pages = 0;
   int moved = 0;
-  const int code =
-      sqlite3_wal_checkpoint_v2(impl_->connection.get(), nullptr, SQLITE_CHECKPOINT_PASSIVE, &pages, &moved);
+  // The log starts over at a commit that finds all of it moved and nobody reading it: with readers that
+  // overlap for ever that never comes, unless new ones are let wait for the old.
+  if (too_long) sqlite3_busy_timeout(connection, kRestartTimeoutMs);
+  const int code = sqlite3_wal_checkpoint_v2(
+      connection, nullptr, too_long ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE, &pages, &moved);
+  if (too_long) sqlite3_busy_timeout(connection, kBusyTimeoutMs);
   // Complete: the next commit starts the file over. Otherwise a reader held it up, or the disk: later.
   const bool complete = code == SQLITE_OK && moved == pages;
   impl_->checkpoint_at_pages = complete ? kCheckpointPages : impl_->wal_pages + kCheckpointPages;
+}
+
+std::optional<double> Store::free_share() const {
+  const auto space = impl_->files.space(impl_->directory);
+  if (!space || space->total_bytes == 0) return std::nullopt;
+  return static_cast<double>(space->free_bytes) / static_cast<double>(space->total_bytes);
 }
 
 const LogReader& Store::reader() const { return impl_->reader; }

@@ -31,6 +31,7 @@ MAY_INCLUDE = {
     "boards/pico": ["proto", "firmware", "boards/common"],
     "gateway/domain": ["proto"],
     "gateway/store": ["proto", "gateway/domain"],
+    "gateway/pipeline": ["proto", "gateway/domain", "gateway/store"],
     "gateway/mqtt": ["proto", "gateway/domain"],
     "gateway/http": ["proto", "gateway/domain"],
     "gateway/pki": ["proto", "gateway/domain"],
