@@ -52,7 +52,7 @@ Ingest::Ingest(IngestLimits limits, std::vector<DeviceState> devices) : limits_(
   devices_.reserve(devices.size());
   for (DeviceState& device : devices) {
     const DeviceId id = device.id;
-    devices_.emplace(id, std::move(device));
+    order_.push_back(&devices_.emplace(id, std::move(device)).first->second);
   }
 }
 
@@ -236,9 +236,9 @@ void Ingest::throttled(const Throttled& throttled) {
 }
 
 void Ingest::session_started(UnixMillis now) {
-  for (auto& [id, device] : devices_) {
-    device.heard = false;
-    if (device.online) ask_for_hello(device, now);
+  for (DeviceState* const device : order_) {
+    device->heard = false;
+    if (device->online) ask_for_hello(*device, now);
   }
   silence_ends_ = UnixMillis{now.value + kSilenceMax.count()};
 }
@@ -246,8 +246,8 @@ void Ingest::session_started(UnixMillis now) {
 void Ingest::tick(UnixMillis now) {
   if (!silence_ends_ || now < *silence_ends_) return;
   silence_ends_.reset();
-  for (auto& [id, device] : devices_) {
-    if (!device.heard) went_offline(device, now);
+  for (DeviceState* const device : order_) {
+    if (!device->heard) went_offline(*device, now);
   }
 }
 
@@ -291,6 +291,7 @@ std::expected<DeviceState*, Status> Ingest::find_or_add(const DeviceId& id, Unix
   if (DeviceState* const device = find(id)) return device;
   if (devices_.size() >= limits_.devices_max) return std::unexpected(Status::kFull);
   DeviceState& device = devices_.emplace(id, DeviceState(id)).first->second;
+  order_.push_back(&device);
   device.first_seen = now;
   device.changed = true;
   touch(device);

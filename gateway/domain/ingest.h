@@ -203,6 +203,7 @@ class Ingest {
 
   IngestLimits limits_;
   std::unordered_map<DeviceId, DeviceState, IdHash> devices_;
+  std::vector<DeviceState*> order_;  // in which they were first seen
   Changes changes_;
   std::vector<DeviceState*> answers_;  // devices that get an ack
   std::optional<UnixMillis> silence_ends_;

@@ -114,6 +114,7 @@ TEST(EventJson, ShowsLossWithItsReason) {
   for (const auto& [reason, name] : {std::pair{codec::LossReason::kDroppedFull, "dropped_full"},
                                      {codec::LossReason::kCorrupt, "corrupt"},
                                      {codec::LossReason::kNotHeld, "not_held"},
+                                     {kLossQuarantined, "quarantined"},
                                      {codec::LossReason::kUnspecified, "unspecified"}}) {
     event.loss_reason = reason;
     EXPECT_EQ(json(event),
@@ -121,6 +122,23 @@ TEST(EventJson, ShowsLossWithItsReason) {
               R"("epoch":"0123456789abcdef","seq":5,"count":17,"reason":")" +
                   std::string(name) + "\"}");
   }
+}
+
+TEST(EventJson, ShowsHowMuchOfADeviceWasNotTakenInAndWhy) {
+  Event event = telemetry("");
+  event.type = EventType::kDeviceThrottled;
+  event.count = 17;
+  for (const auto& [reason, name] : {std::pair{ThrottleReason::kQueueFull, "queue_full"},
+                                     {ThrottleReason::kDayBudget, "day_budget"},
+                                     {ThrottleReason::kDiskLow, "disk_low"},
+                                     {ThrottleReason::kUnspecified, "unspecified"}}) {
+    event.throttle_reason = reason;
+    EXPECT_EQ(json(event),
+              R"({"offset":123,"type":"device.throttled","device":"d1",)"
+              R"("received_at":"2026-01-01T00:00:00.001Z","epoch":"0123456789abcdef","count":17,"reason":")" +
+                  std::string(name) + "\"}");
+  }
+  EXPECT_EQ(event_type("device.throttled"), EventType::kDeviceThrottled);
 }
 
 TEST(EventJson, ShowsComingAndGoing) {

@@ -40,6 +40,9 @@ std::string text(const std::vector<Event>& events) {
       case EventType::kDeviceOffline:
         out << "offline";
         break;
+      case EventType::kDeviceThrottled:
+        out << "throttled" << event.count;
+        break;
     }
   }
   return out.str();
