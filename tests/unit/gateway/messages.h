@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "gateway/domain/inbox.h"
+#include "gateway/domain/message.h"
 #include "proto/base/assert.h"
 #include "proto/codec/batch.h"
 #include "proto/codec/messages.h"
@@ -21,6 +21,9 @@ namespace godwit::gateway::test {
 
 inline constexpr Epoch kEpoch{0x0123456789abcdefU};
 inline constexpr UnixMillis kNow{1'767'225'600'000};  // 2026-01-01T00:00:00Z
+
+// Both clocks stand at the same.
+inline Received received(UnixMillis at = kNow) { return {.at = Instant{Millis{at.value}}, .unix_time = at}; }
 
 inline DeviceId device(std::string_view name = "d1") { return *DeviceId::parse(name); }
 
@@ -79,7 +82,7 @@ inline Received received(std::int64_t after_ms = 0) {
 
 inline Message message(topics::Leaf leaf, std::string payload, std::string_view from = "d1",
                        Received at = received()) {
-  return {device(from), leaf, at, std::move(payload)};
+  return {.device = device(from), .leaf = leaf, .received = at, .payload = std::move(payload)};
 }
 
 // The try under which the helpers below speak of an epoch, unless told otherwise.
