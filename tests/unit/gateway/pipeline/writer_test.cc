@@ -52,6 +52,7 @@ TEST(Writer, TheFirstMessageWaitsForOthersAndNoLonger) {
   Disk disk(1);
   Rig rig(disk);
   ASSERT_TRUE(rig.write({test::hello()}));
+  rig.advance(Writer::kTick);
   rig.turn();
   rig.turn();
   EXPECT_EQ(rig.writer.wait().messages, 1U) << "nothing waits: the first message matters";
