@@ -5,12 +5,14 @@
 #include <string>
 
 #include "gateway/domain/intake.h"
+#include "gateway/http/server.h"
 #include "gateway/mqtt/consumer.h"
 #include "gateway/pipeline/writer.h"
 
 namespace godwit::app {
 
 [[nodiscard]] std::string metrics(const gateway::Consumer::Stats& consumer,
-                                  const gateway::Intake::Dropped& intake, const gateway::WriterStats& writer);
+                                  const gateway::Intake::Dropped& intake, const gateway::WriterStats& writer,
+                                  const http::Counters& http);
 
 }  // namespace godwit::app
