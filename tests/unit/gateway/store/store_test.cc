@@ -640,42 +640,5 @@ TEST(Store, TheWriteAheadLogDoesNotGrowForEver) {
   EXPECT_GT(std::filesystem::file_size(database(dir)), 8U << 20U);
 }
 
-// Two readers whose reads overlap without end: one begins before the other is over. A checkpoint that never
-// waits for any of them never gets the log to start over.
-TEST(Store, TheWriteAheadLogIsBoundedThoughReadersOverlap) {
-  sim::Disk disk(1);
-  disk.make_directory("/data");
-  Store store("/data", disk);
-  Feeder feeder(store);
-  feeder.commit(test::introduction());
-  std::array<sqlite3*, 2> readers{};
-  for (sqlite3*& reader : readers) {
-    ASSERT_EQ(sqlite3_open_v2("/data/godwit.db", &reader, SQLITE_OPEN_READONLY, disk.vfs()), SQLITE_OK);
-  }
-  const auto run = [](sqlite3* reader, const char* sql) {
-    return sqlite3_exec(reader, sql, nullptr, nullptr, nullptr);
-  };
-  unsigned turn = 0;
-  const auto next_read = [&] {
-    sqlite3* const reader = readers[++turn % 2];
-    run(reader, "COMMIT");
-    EXPECT_EQ(run(reader, "BEGIN; SELECT count(*) FROM devices"), SQLITE_OK);
-  };
-  disk.set_sleep(next_read);  // they go on while a checkpoint waits
-  next_read();
-  const std::string large(1 << 20U, 'x');
-  std::uint64_t largest = 0;
-  for (std::uint64_t seq = 2; seq <= 81; ++seq) {
-    next_read();
-    feeder.commit({test::record(kEpoch, Seq{seq}, large)});
-    store.checkpoint();
-    largest = std::max(largest, disk.size("/data/godwit.db-wal").value());
-  }
-  disk.set_sleep(nullptr);
-  for (sqlite3* const reader : readers) sqlite3_close(reader);
-  EXPECT_GT(largest, Store::kWalSizeMax / 2) << "they do hold it up";
-  EXPECT_LT(largest, Store::kWalSizeMax + (6U << 20U));
-}
-
 }  // namespace
 }  // namespace godwit::gateway
