@@ -12,6 +12,7 @@ namespace {
 constexpr std::size_t kDurable = 0;
 constexpr std::size_t kLive = 1;
 constexpr Millis kDurablePeriod{1'000};
+constexpr std::uint16_t kDurableRows = 64;
 constexpr Millis kLivePeriod{200};
 constexpr std::size_t kNameSizeMax = 24;
 
@@ -113,7 +114,17 @@ HostSensors::HostSensors(const std::filesystem::path& root, ports::Log& log) : r
                                     .channel_class = i == kLive ? codec::ChannelClass::kLive
                                                                 : codec::ChannelClass::kDurable,
                                     .channels = states_[i].channels,
-                                    .rows_max = static_cast<std::uint16_t>(i == kLive ? 1 : 64)}});
+                                    .rows_max = 1}});
+  }
+  set_recording(kDurablePeriod, kDurableRows);
+}
+
+void HostSensors::set_recording(Millis period, std::uint16_t rows) {
+  for (telemetry::Table& table : tables_) {
+    if (table.contract.channel_class == codec::ChannelClass::kLive) continue;
+    table.contract.period = period;
+    table.contract.rows_max = rows;
+    table.age_max = telemetry::age_for(period, rows);
   }
 }
 

@@ -27,7 +27,8 @@ class Flash {
     return std::uint64_t{geometry_.sector_size_bytes} * geometry_.sector_count;
   }
 
-  // kInvalidArgument: outside of the region. kIo: the memory failed.
+  // kInvalidArgument: outside of the region. kCorrupt: some unit of it cannot be read; others can. kIo: the
+  // memory does not answer.
   Status read(std::uint64_t offset, MutableBytes out);
   // Precondition: the area is erased. kInvalidArgument: outside, or offset or size not a multiple of the
   // program size. kIo: the memory failed.
