@@ -222,9 +222,11 @@ Status HostSensors::sample(std::size_t table, Instant now, std::span<std::int64_
   for (std::size_t i = 0; i < row.size(); ++i) {
     Measured& measured = state.measured[i];
     const auto value = measure(measured, current, state.before);
-    if (!value && !first && !measured.failed)  // in the first row a rate has none yet
+    // In the first row a rate has none yet, nor has the processor's use between two ticks of the kernel.
+    const bool has_none = first || (measured.source == Source::kCpu && current.cpu);
+    if (!value && !has_none && !measured.failed)
       log_.write(ports::LogLevel::kWarning, "sensor_failed", {{.key = "channel", .text = measured.name}});
-    measured.failed = !value && !first;
+    measured.failed = !value && !has_none;
     row[i] = value.value_or(codec::kMissing);
   }
   state.before = current;

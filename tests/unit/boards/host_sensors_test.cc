@@ -131,6 +131,7 @@ TEST_F(HostSensorsTest, MeasureWhatTheMachineHas) {
 }
 
 TEST_F(HostSensorsTest, MakeRecordsOfAsManyRowsAsAskedFor) {
+  put_machine();
   HostSensors sensors(root_.path(), log_);
   EXPECT_EQ(sensors.tables()[0].contract.rows_max, 64);
   EXPECT_GT(sensors.tables()[0].age_max, 64 * sensors.tables()[0].contract.period);
