@@ -186,8 +186,10 @@ void Device::stop_when_delivered(Instant now) {
   if (life_ != Life::kStopping) return;
   const bool delivered = online() && acked_seq() == outbox_.next_seq();
   if (link_ == Link::kUp && !delivered && now < stop_by_) return;
-  // With the will, or the gateway would take it for online until it is missed.
-  session_.disconnect(now, mqtt::ReasonCode::kDisconnectWithWill);
+  // Untold, the gateway would take it for online until it is missed. The will says less, but needs no room.
+  const bool told =
+      session_.publish(now, {.topic = gone_topic_.view(), .payload = as_bytes("stopped")}).has_value();
+  session_.disconnect(now, told ? mqtt::ReasonCode::kSuccess : mqtt::ReasonCode::kDisconnectWithWill);
   uplink_.session_closed();
   life_ = Life::kStopped;
 }

@@ -1,5 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
-// THEORY
+// Theory of operation. The region is a ring of sectors; a sector has a header and then entries, back to back:
+//
+//     serial 7 (oldest)      serial 8               serial 9 (active)         next to be opened
+//   | H | M M D D D D D .. | H | D D D D D D D .. | H | D D t . M M D ->    | erased, or given up      |
+//                                                         ^ an append that a power cut tore, and a reboot
+//
+// D is a record, M the mark of a mount. H holds all that is known when a sector is opened (serial, first seq,
+// the newest marks, what is acked and dropped), so opening the next one is the only moment at which anything
+// but an entry is written. Serials count places: serial modulo the number of sectors is a sector's index, and
+// a place that cannot be written is passed over with its serial. The highest serial is the active sector's.
+//
+// Epochs. The first append after a mount writes a mark: an entry with the next seq and a random nonce, the
+// epoch. An entry does not hold its seq; its CRC covers the seq and the epoch in force, so an entry that
+// verifies proves its place, and (epoch, seq) names it for ever, in every copy of this flash. A mark says
+// seq and epoch itself, as seqs may have been spent in front of it. All entries behind a mark hang on it, so
+// it is written twice in a row, with one seq, and sector headers repeat the newest: marks outlive damage, and
+// their own sector's being given up.
+//
+// Damage. What cannot be read is read as zeros, which verify as nothing. A reader that meets bytes that do
+// not verify tries every program unit behind them until an entry does, with the seq that is expected or one
+// that the skipped bytes leave room for: between two entries of one mount, each seq took its bytes. So damage
+// costs the entries that it hit. A damaged sector header is known from the one behind it, which says where
+// the sector before begins; the newest has none behind it, so mount() reads on from the sector before, and
+// takes entries that verify there for the log's.
+//
+// Power cuts. What a torn append leaves is never programmed again: mount() continues behind it and leaves one
+// more unit untouched, which may have been hit and yet read as erased. Torn bytes cannot be told from an
+// entry that was confirmed and damaged later, so the seqs that they may stand for are spent: reported as
+// lost, and not given again. Should torn bytes verify at a later mount (cells that were charged halfway do
+// that), then they are that entry; should two entries claim one seq, the later one stands: advance() looks
+// one entry ahead for this. In the same way the first seq of a sector ends what the sector before it can
+// hold; unless the sector is empty and the one before has gone on, which proves that its header was not there
+// at the time.
+//
+// Failures. A write is tried again behind the place that failed, then in a new sector; a place that cannot be
+// opened, twice, is passed over. Appends that failed are counted, and an entry in front of the next success
+// says how many. Nothing is given up for a flash that does not answer at all.
 #include "firmware/outbox/outbox.h"
 
 #include <algorithm>
@@ -11,7 +47,7 @@ namespace godwit::outbox {
 namespace {
 
 constexpr std::size_t kBlockSize = 512;    // programmed at once; a multiple of every program unit
-constexpr std::uint32_t kPlacesTried = 3;  // by one append, to open a sector
+constexpr std::uint32_t kPlacesTried = 3;  // by one append, to open a sector; twice each
 constexpr int kWritesTried = 3;            // by one append, for each entry
 
 void push(Marks& marks, const Found& entry) {
@@ -19,6 +55,16 @@ void push(Marks& marks, const Found& entry) {
   // The later of two with one seq stands.
   if (marks[0].first_seq != entry.seq) std::shift_right(marks.begin(), marks.end(), 1);
   marks[0] = {.epoch = {entry.numbers[0]}, .first_seq = entry.seq};
+}
+
+// A mark that was cut off, and verifies after newer ones were written, is none: headers and hellos do not
+// know of it, and nothing stands under it.
+bool is_named(const Marks& marks, const Found& entry) {
+  for (const Mark& mark : marks) {
+    if (mark.first_seq > entry.seq) continue;
+    return mark.first_seq == entry.seq && mark.epoch.value == entry.numbers[0];
+  }
+  return true;
 }
 
 // Under which a sector that begins with `first` begins.
@@ -103,17 +149,17 @@ Status Outbox::open_place(std::uint32_t serial) {
   const Seq freed = std::max(freed_seq_, std::min(acked_seq_, held));
   const Seq kept_so_far = std::max(acked_seq_, held_seq_);
   const std::uint64_t dropped = held > kept_so_far ? held - kept_so_far : 0;
-  header = {.magic = kMagic,
-            .version = kVersion,
-            .version_check = static_cast<std::uint16_t>(~kVersion),
-            .geometry = crc32(bytes_of(flash_.geometry())),
-            .serial = serial,
-            .bad_sectors = std::max(stats_.bad_sectors, lap_bad_ + passed_),
-            .first_seq = next_seq_,
-            .before_seq = serial == serial_ + 1 ? first_seq_ : next_seq_,
-            .acked_seq = std::max(acked_seq_, freed),
-            .dropped_records = stats_.dropped_records + dropped,
-            .marks = marks_};
+  header.magic = kMagic;
+  header.version = kVersion;
+  header.version_check = static_cast<std::uint16_t>(~kVersion);
+  header.geometry = crc32(bytes_of(flash_.geometry()));
+  header.serial = serial;
+  header.bad_sectors = std::max(stats_.bad_sectors, lap_bad_ + passed_);
+  header.first_seq = next_seq_;
+  header.before_seq = serial == serial_ + 1 ? first_seq_ : next_seq_;
+  header.acked_seq = std::max(acked_seq_, freed);
+  header.dropped_records = stats_.dropped_records + dropped;
+  header.marks = marks_;
   header.crc = header.checksum();
   if (flash_.erase(index_of(serial)) != Status::kOk) return Status::kIo;
   const Status status = program(index_of(serial), 0, bytes_of(header), {});
@@ -137,7 +183,7 @@ Status Outbox::open_sector() {
   // Whatever fails from here on, nothing is added to the present sector any more: the header of the new one
   // may have been written, and it says with which seq the present one ends.
   end_ = flash_.geometry().sector_size_bytes;
-  for (std::uint32_t tries = std::min(count, kPlacesTried); tries > 0; --tries) {
+  for (std::uint32_t tries = 2 * std::min(count, kPlacesTried); tries > 0; --tries) {
     const std::uint32_t from = serial_;
     const Status status = open_place(from + 1 + passed_);
     if (status == Status::kFull) return status;
@@ -155,7 +201,7 @@ Status Outbox::open_sector() {
     // Nothing is given up for a flash that does not answer at all.
     std::uint8_t byte = 0;
     if (read_flash(flash_, index_of(serial_), 0, {&byte, 1}) == Status::kIo) break;
-    passed_ = (passed_ + 1) % count;
+    if (tries % 2 == 1) passed_ = (passed_ + 1) % count;
   }
   return Status::kIo;
 }
@@ -202,8 +248,10 @@ Status Outbox::find_ring() {
   return Status::kOk;
 }
 
-// Takes in the sector `serial`, and goes on with `reader` from the one before. kNotFound: it is not in use.
-Status Outbox::scan_sector(SectorReader& reader, std::uint32_t serial, std::uint32_t newest) {
+// Takes in the sector `serial`, and goes on with the cursor's reader from the one before. kNotFound: it is
+// not in use.
+Status Outbox::scan_sector(std::uint32_t serial, std::uint32_t newest) {
+  SectorReader& reader = cursor_.reader;
   const std::uint32_t size = flash_.geometry().sector_size_bytes;
   const Seq end_before = reader.last_seq() + 1;
   SectorHeader header;
@@ -255,13 +303,12 @@ Status Outbox::mount() {
   if (record_size_max() == 0) return Status::kInvalidArgument;
   Status status = find_ring();
   const std::uint32_t newest = serial_;
-  SectorReader reader(flash_);
-  reader.enter(0, kFirstSeq, 0);
+  cursor_.reader.enter(0, kFirstSeq, 0);
   // From the one before the newest on, up to a place that is not in use: the newest may be void, and there
   // may be one behind it whose header is damaged.
   std::uint32_t serial = newest - (oldest_serial_ < newest ? 1 : 0) + (oldest_serial_ > newest ? 1 : 0);
   while (status == Status::kOk || (status == Status::kNotFound && serial <= newest)) {
-    status = scan_sector(reader, serial++, newest);
+    status = scan_sector(serial++, newest);
   }
   if (status != Status::kNotFound) return status;
   if (held_seq_ > first_seq_) {
@@ -377,8 +424,8 @@ Status Outbox::find_sector(Seq seq, SectorHeader& out, Seq& end) {
   return status;
 }
 
-// Sets the cursor to the begin of the sector that `seq` would be in.
-Status Outbox::enter_sector(Seq seq) {
+// Sets the cursor to the begin of the sector that `seq` would be in. `marks`: those below it.
+Status Outbox::enter_sector(Seq seq, Marks& marks) {
   SectorHeader header;
   const Status status = find_sector(seq, header, cursor_.end_seq);
   if (status == Status::kIo) return status;
@@ -386,7 +433,9 @@ Status Outbox::enter_sector(Seq seq) {
   cursor_.serial = header.serial;
   cursor_.seq = status == Status::kOk ? header.first_seq : held_seq_;
   cursor_.found.kind = cursor_.ahead.kind = Kind::kLoss;
-  cursor_.reader.enter(index_of(header.serial), cursor_.seq, key_below(header.marks, cursor_.seq));
+  cursor_.found.seq = cursor_.seq;
+  marks = header.marks;
+  cursor_.reader.enter(index_of(header.serial), cursor_.seq, key_below(marks, cursor_.seq));
   return Status::kOk;
 }
 
@@ -430,7 +479,8 @@ Status Outbox::look(Seq seq, Entry& out) {
   }
   if (cursor_.serial == serial_) cursor_.end_seq = next_seq_;
   const bool here = cursor_.valid && seq >= cursor_.seq && seq < cursor_.end_seq;
-  Status status = here ? Status::kOk : enter_sector(seq);
+  Marks unused;
+  Status status = here ? Status::kOk : enter_sector(seq, unused);
   const Found& found = cursor_.found;
   while (status == Status::kOk && (found.kind == Kind::kLoss || found.seq < seq)) {
     if (found.kind != Kind::kLoss) cursor_.seq = found.seq + 1;
@@ -440,7 +490,8 @@ Status Outbox::look(Seq seq, Entry& out) {
     cursor_.valid = false;
     return status;
   }
-  const Seq next = status == Status::kOk ? std::min(found.seq, cursor_.end_seq) : cursor_.end_seq;
+  Seq next = status == Status::kOk ? std::min(found.seq, cursor_.end_seq) : cursor_.end_seq;
+  if (next == seq && found.kind == Kind::kMark && !is_named(marks_, found)) next = seq + 1;
   if (seq < next) {
     lose(seq, next, LossReason::kCorrupt, out);
     return Status::kOk;
@@ -488,18 +539,10 @@ std::expected<std::size_t, Status> Outbox::marks_before(Seq before, std::span<Ma
   before = std::min(before, next_seq_);
   Marks marks = marks_;
   if (held_seq_ < next_seq_) {
-    SectorHeader header;
-    Seq end;
-    Status status = find_sector(std::max(held_seq_, Seq{before.value - 1}), header, end);
-    if (status == Status::kIo) return std::unexpected(status);
-    marks = header.marks;
-    SectorReader reader(flash_);
-    reader.enter(index_of(header.serial), header.first_seq, key_below(marks, header.first_seq));
-    Found found;
-    while (status == Status::kOk && found.seq < before) {
-      push(marks, found);
-      status = reader.find(limit_of(header.serial), found);
-    }
+    Status status = enter_sector(std::max(held_seq_, Seq{before.value - 1}), marks);
+    const Found& found = cursor_.found;
+    for (; status == Status::kOk && found.seq < before; status = advance()) push(marks, found);
+    cursor_.valid = false;
     if (status == Status::kIo) return std::unexpected(status);
   }
   std::size_t count = 0;

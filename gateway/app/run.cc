@@ -14,16 +14,16 @@
 #include "gateway/app/check.h"
 #include "gateway/app/log.h"
 #include "gateway/app/metrics.h"
+#include "gateway/app/writer_thread.h"
 #include "gateway/http/server.h"
 #include "gateway/mqtt/consumer.h"
 #include "gateway/store/store.h"
-#include "gateway/store/writer.h"
 
 namespace godwit::app {
 namespace {
 
 using gateway::Consumer;
-using gateway::Inbox;
+using gateway::Intake;
 using gateway::LogLevel;
 using gateway::Store;
 using gateway::Writer;
@@ -96,10 +96,19 @@ http::ServerConfig server_config(const Config& config, const gateway::LogSink& l
   return server;
 }
 
+Intake::Limits intake_limits(const Config& config) {
+  Intake::Limits limits;
+  limits.day_bytes = static_cast<std::uint64_t>(config.store_device_megabytes_per_day) << 20U;
+  // Some more than the rules take, so that these are asked, and say that it is too many.
+  limits.devices = static_cast<std::size_t>(config.store_devices_max) + 1000;
+  return limits;
+}
+
 Writer::Options writer_options(const Config& config) {
   Writer::Options options;
   options.limits.devices_max = static_cast<std::size_t>(config.store_devices_max);
   options.gather = std::chrono::milliseconds(config.store_gather_ms);
+  options.disk_reserve_percent = static_cast<unsigned>(config.store_disk_reserve_percent);
   return options;
 }
 
@@ -116,9 +125,11 @@ class Gateway {
   // Throws if the database or a file cannot be used.
   explicit Gateway(const Config& config)
       : store_(config.store_directory),
-        inbox_({}),
-        consumer_(consumer_options(config), inbox_, stderr_log(config.log_level, "mqtt")),
-        writer_(store_, inbox_, writer_options(config),
+        consumer_(consumer_options(config),
+                  {.message = [this](gateway::Message message) { writer_.push(std::move(message)); },
+                   .session_started = [this] { writer_.session_started(); }},
+                  stderr_log(config.log_level, "mqtt")),
+        writer_(store_, intake_limits(config), writer_options(config),
                 {.acks = [this](std::span<const gateway::AckTo> acks) { consumer_.send(acks); },
                  .feed = [this](std::span<const gateway::Event> events) { server_.publish(events); }},
                 stderr_log(config.log_level, "store")),
@@ -128,7 +139,7 @@ class Gateway {
                  .readiness = [this] { return readiness(); },
                  .metrics =
                      [this] {
-                       return metrics(consumer_.stats(), inbox_.dropped(), writer_.stats(),
+                       return metrics(consumer_.stats(), writer_.dropped(), writer_.stats(),
                                       server_.counters());
                      },
                  .log_sink = stderr_log(config.log_level, "http")}) {}
@@ -159,9 +170,8 @@ class Gateway {
   }
 
   Store store_;
-  Inbox inbox_;
   Consumer consumer_;
-  Writer writer_;
+  WriterThread writer_;
   http::Server server_;
 };
 

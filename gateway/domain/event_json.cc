@@ -22,15 +22,16 @@ struct TypeName {
   EventType type;
   std::string_view name;
 };
-constexpr std::array<TypeName, 9> kTypeNames{{{EventType::kTelemetry, "telemetry"},
-                                              {EventType::kLoss, "loss"},
-                                              {EventType::kEpoch, "epoch"},
-                                              {EventType::kDeviceOnline, "device.online"},
-                                              {EventType::kDeviceOffline, "device.offline"},
-                                              {EventType::kHistoryReplaced, "history.replaced"},
-                                              {EventType::kHistoryUnknown, "history.unknown"},
-                                              {EventType::kHistoryForgotten, "history.forgotten"},
-                                              {EventType::kTableConflict, "table.conflict"}}};
+constexpr std::array<TypeName, 10> kTypeNames{{{EventType::kTelemetry, "telemetry"},
+                                               {EventType::kLoss, "loss"},
+                                               {EventType::kEpoch, "epoch"},
+                                               {EventType::kDeviceOnline, "device.online"},
+                                               {EventType::kDeviceOffline, "device.offline"},
+                                               {EventType::kHistoryReplaced, "history.replaced"},
+                                               {EventType::kHistoryUnknown, "history.unknown"},
+                                               {EventType::kHistoryForgotten, "history.forgotten"},
+                                               {EventType::kTableConflict, "table.conflict"},
+                                               {EventType::kDeviceThrottled, "device.throttled"}}};
 
 // With leading zeros up to `width` digits.
 template <typename Integer>
@@ -173,6 +174,28 @@ void append_loss(std::string& out, const Event& event) {
   out += '"';
 }
 
+std::string_view throttle_reason_name(ThrottleReason reason) {
+  switch (reason) {
+    case ThrottleReason::kUnspecified:
+      break;
+    case ThrottleReason::kQueueFull:
+      return "queue_full";
+    case ThrottleReason::kDayBudget:
+      return "day_budget";
+    case ThrottleReason::kDiskLow:
+      return "disk_low";
+  }
+  return "unspecified";
+}
+
+void append_throttled(std::string& out, const Event& event) {
+  out += R"(,"count":)";
+  append_integer(out, event.count);
+  out += R"(,"reason":")";
+  out += throttle_reason_name(event.throttle_reason);
+  out += '"';
+}
+
 void append_online(std::string& out, const Event& event) {
   const auto hello = unpack(event.hello);
   if (!hello) return;
@@ -218,6 +241,8 @@ void append_members(std::string& out, const Event& event, const BatchContext& co
       out += R"(,"count":)";
       append_integer(out, event.count);
       return;
+    case EventType::kDeviceThrottled:
+      return append_throttled(out, event);
     case EventType::kTableConflict:
       out += R"(,"table_hash":")";
       append_hex(out, event.count, 8);

@@ -57,6 +57,8 @@ Event event_of(const Query& row) {
   if (has_count(event.type)) event.count = row.bits(6);
   if (event.type == EventType::kLoss) event.loss_reason = static_cast<LossReason>(row.word(7));
   if (event.type == EventType::kDeviceOffline) event.offline_reason = static_cast<OfflineReason>(row.word(7));
+  if (event.type == EventType::kDeviceThrottled)
+    event.throttle_reason = static_cast<ThrottleReason>(row.word(7));
   event.batch = row.text(8);
   event.hello = row.text(9);
   return event;
@@ -65,7 +67,8 @@ Event event_of(const Query& row) {
 }  // namespace
 
 struct Reader::Session {
-  explicit Session(const std::filesystem::path& file) : connection(open_for_reading(file)) {}
+  Session(const Files& files, const std::filesystem::path& file)
+      : connection(open_for_reading(files, file)) {}
 
   Connection connection;
   Statement begin{connection, "BEGIN"};
@@ -156,7 +159,7 @@ class Reader::Lease {
       }
     }
     try {
-      if (!session_) session_ = std::make_unique<Session>(reader_.file_);
+      if (!session_) session_ = std::make_unique<Session>(reader_.files_, reader_.file_);
       run(session_->begin);
     } catch (...) {
       discard();
@@ -191,7 +194,7 @@ class Reader::Lease {
   std::unique_ptr<Session> session_;
 };
 
-Reader::Reader(std::filesystem::path file) : file_(std::move(file)) {}
+Reader::Reader(const Files& files, std::filesystem::path file) : files_(files), file_(std::move(file)) {}
 Reader::~Reader() = default;
 
 std::shared_ptr<const TableInfo> Reader::table(std::string_view device, std::uint32_t hash) const {

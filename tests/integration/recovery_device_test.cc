@@ -5,7 +5,6 @@
 #include <cjson/cJSON.h>
 #include <gmock/gmock.h>
 
-#include <algorithm>
 #include <csignal>
 #include <ctime>
 #include <map>
@@ -121,19 +120,13 @@ class DeviceRecovery : public Recovery {
     return true;
   }
 
-  // A number of what the gateway says of the device, or the highest of its streams; 0 if there is none yet.
+  // A number of what the gateway says of the device, or of its log; 0 if there is none yet.
   [[nodiscard]] std::uint64_t shown(const char* name) const {
     const Json device(cJSON_Parse(gateway_.get("/api/v1/devices/host-1").body.c_str()), &cJSON_Delete);
-    const cJSON* const streams = cJSON_GetObjectItemCaseSensitive(device.get(), "streams");
-    double highest = 0;
-    const auto look = [&](const cJSON* object) {
-      const cJSON* const item = cJSON_GetObjectItemCaseSensitive(object, name);
-      if (cJSON_IsNumber(item)) highest = std::max(highest, item->valuedouble);
-    };
-    look(device.get());
-    const cJSON* stream = nullptr;
-    cJSON_ArrayForEach(stream, streams) look(stream);
-    return static_cast<std::uint64_t>(highest);
+    const cJSON* const stream = cJSON_GetObjectItemCaseSensitive(device.get(), "stream");
+    const cJSON* item = cJSON_GetObjectItemCaseSensitive(device.get(), name);
+    if (item == nullptr) item = cJSON_GetObjectItemCaseSensitive(stream, name);
+    return cJSON_IsNumber(item) ? static_cast<std::uint64_t>(item->valuedouble) : 0;
   }
   [[nodiscard]] bool wait_for_committed(Seq next) const {
     const auto deadline = std::chrono::steady_clock::now() + kTimeout;

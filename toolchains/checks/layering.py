@@ -31,11 +31,13 @@ MAY_INCLUDE = {
     "boards/pico": ["proto", "firmware", "boards/common"],
     "gateway/domain": ["proto"],
     "gateway/store": ["proto", "gateway/domain"],
+    "gateway/pipeline": ["proto", "gateway/domain", "gateway/store"],
     "gateway/mqtt": ["proto", "gateway/domain"],
     "gateway/http": ["proto", "gateway/domain"],
     "gateway/pki": ["proto", "gateway/domain"],
     "gateway/app": ["proto", "gateway"],
     "sim": ["proto", "firmware", "sim", "boards/common", "boards/host"],
+    "sim/disk": ["proto", "gateway/store/files.h"],
     "tests": ["proto", "firmware", "boards", "gateway", "sim", "tests"],
 }
 
@@ -45,7 +47,7 @@ FENCES = [
     (r"lwip/", ["boards", "tests"]),
     (r"(pb|pb_\w+|.*\.pb)\.h$", ["proto/codec", "tests/unit/proto/codec"]),
     (r"(mqtt/.*|MQTT\w+\.h)$", ["gateway/mqtt", "tests"]),
-    (r"sqlite3\.h$", ["gateway/store", "tests"]),
+    (r"sqlite3\.h$", ["gateway/store", "sim/disk", "tests"]),
     (r"boost/", ["gateway/http", "gateway/app", "tests"]),
     (r"openssl/", ["gateway/http", "gateway/pki", "tests"]),
     (r"(cjson/|cJSON)", ["gateway/http", "sim", "tests"]),

@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "gateway/domain/inbox.h"
+#include "gateway/domain/message.h"
 #include "proto/base/assert.h"
 #include "proto/codec/batch.h"
 #include "proto/codec/messages.h"
@@ -79,7 +79,7 @@ inline Received received(std::int64_t after_ms = 0) {
 
 inline Message message(topics::Leaf leaf, std::string payload, std::string_view from = "d1",
                        Received at = received()) {
-  return {device(from), leaf, at, std::move(payload)};
+  return {.device = device(from), .leaf = leaf, .received = at, .payload = std::move(payload)};
 }
 
 // The try under which the helpers below speak of an epoch, unless told otherwise.

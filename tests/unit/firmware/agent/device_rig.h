@@ -143,7 +143,7 @@ class DeviceRig {
         device->link_up(now);
         return true;
       case LinkRequest::kClose:
-        if (connected_ && device->transmit().empty()) {
+        if (connected_ && device->transmit().empty() && up_.empty()) {
           cut_link();
           return true;
         }

@@ -190,6 +190,12 @@ TEST(Device, SaysHelloAgainWhenAskedAndWhenItLearnsTheTime) {
   const auto last = codec::decode_batch(as_bytes(rig.gateway.database.log.back().batch));
   ASSERT_TRUE(last.has_value());
   EXPECT_EQ(last->quality, codec::TimeQuality::kSynced);
+
+  rig.device->set_health(rig.now, {.time_quality = codec::TimeQuality::kHoldover});
+  rig.run_for(Millis{10'000});
+  const auto unconfirmed = codec::decode_batch(as_bytes(rig.gateway.log.back().batch));
+  ASSERT_TRUE(unconfirmed.has_value());
+  EXPECT_EQ(unconfirmed->quality, codec::TimeQuality::kHoldover);
 }
 
 TEST(Device, SaysHelloAgainWhenItLearnsTheTimeBeforeTheFirstAnswer) {
@@ -323,7 +329,8 @@ TEST(Device, StopDeliversTheOpenBatchAndSaysGoodbye) {
   rig.settle();
   EXPECT_EQ(rig.device->outbox().next_seq(), before + 1);
   expect_complete(rig);
-  EXPECT_EQ(rig.broker.wills, 1U) << "the gateway is told that it is gone";
+  EXPECT_EQ(rig.broker.goodbyes, 1U) << "the gateway is told that it is gone";
+  EXPECT_EQ(rig.broker.wills, 0U) << "a goodbye is no death";
   EXPECT_TRUE(rig.broker.closed());
   const std::uint64_t attempts = rig.link_attempts;
   rig.run_for(Millis{60'000});
@@ -341,7 +348,7 @@ TEST(Device, StopDoesNotWaitForAGatewayThatIsNotThere) {
   EXPECT_FALSE(rig.broker.closed()) << "a moment for the ack";
   rig.run_for(Device::kGoodbyeMax);
   EXPECT_TRUE(rig.broker.closed());
-  EXPECT_EQ(rig.broker.wills, 1U);
+  EXPECT_EQ(rig.broker.goodbyes, 1U);
 }
 
 TEST(Device, StopIsDoneWhenTheLinkIsLostMeanwhile) {

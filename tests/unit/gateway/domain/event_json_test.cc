@@ -201,6 +201,23 @@ TEST(EventJson, ShowsLossWithItsReason) {
   }
 }
 
+TEST(EventJson, ShowsHowMuchOfADeviceWasNotTakenInAndWhy) {
+  Event event = telemetry("");
+  event.type = EventType::kDeviceThrottled;
+  event.count = 17;
+  for (const auto& [reason, name] : {std::pair{ThrottleReason::kQueueFull, "queue_full"},
+                                     {ThrottleReason::kDayBudget, "day_budget"},
+                                     {ThrottleReason::kDiskLow, "disk_low"},
+                                     {ThrottleReason::kUnspecified, "unspecified"}}) {
+    event.throttle_reason = reason;
+    EXPECT_EQ(json(event),
+              R"({"offset":123,"type":"device.throttled","device":"d1",)"
+              R"("received_at":"2026-01-01T00:00:00.001Z","epoch":"0123456789abcdef","count":17,"reason":")" +
+                  std::string(name) + "\"}");
+  }
+  EXPECT_EQ(event_type("device.throttled"), EventType::kDeviceThrottled);
+}
+
 struct TypeCase {
   EventType type;
   const char* name;

@@ -54,6 +54,9 @@ std::string text(const std::vector<Event>& events) {
       case EventType::kTableConflict:
         out << "conflict";
         break;
+      case EventType::kDeviceThrottled:
+        out << "throttled" << event.count;
+        break;
     }
   }
   return out.str();
@@ -285,6 +288,15 @@ TEST_F(IngestTest, AQuarantinedRecordIsALossAndTheStreamGoesOn) {
 TEST_F(IngestTest, KeepsARecordWhoseBatchItCannotRead) {
   introduce();
   EXPECT_EQ(commit({test::record(kEpoch, Seq{2}, "\xff\xff"), rec(3)}), (Result{"2 3", "4"}));
+}
+
+// Nobody would send it again had it been lost on the way.
+TEST_F(IngestTest, ARecordAtQos0IsMalformed) {
+  introduce();
+  Message unsure = rec(2);
+  unsure.qos = 0;
+  EXPECT_EQ(commit({unsure}), (Result{"", ""}));
+  EXPECT_EQ(statuses_.back(), Status::kMalformed);
 }
 
 TEST_F(IngestTest, DropsWhatDoesNotDecodeWithoutAnAnswer) {

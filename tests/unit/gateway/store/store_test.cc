@@ -11,6 +11,7 @@
 
 #include "gateway/domain/hello.h"
 #include "gateway/domain/ingest.h"
+#include "sim/disk/disk.h"
 #include "tests/support/process.h"
 #include "tests/unit/gateway/messages.h"
 
@@ -133,6 +134,51 @@ TEST(StoreOpening, LeavesWhatItRefusesUntouched) {
   }
 }
 
+// Power fails before any operation on the disk of the very first start: the next start works.
+TEST(StoreOpening, GoesOnWhereAPowerCutInterruptedItsCreation) {
+  bool died = true;
+  int cuts = 0;
+  for (int at = 0; died; ++at) {
+    for (std::uint64_t seed = 0; seed < 3; ++seed) {
+      SCOPED_TRACE("operation " + std::to_string(at) + " seed " + std::to_string(seed));
+      sim::Disk disk(seed);
+      disk.make_directory("/data");
+      int count = 0;
+      disk.set_hook([&](const sim::Disk::Operation& operation) {
+        if (!operation.changes()) return sim::Disk::Answer::kDo;
+        return count++ == at ? sim::Disk::Answer::kDie : sim::Disk::Answer::kDo;
+      });
+      try {
+        const Store store("/data", disk);
+        disk.kill();
+      } catch (const StoreError&) {
+        EXPECT_TRUE(disk.dead());
+      }
+      died = count > at;
+      disk.set_hook(nullptr);
+      disk.crash(seed == 0 ? std::optional<std::uint64_t>() : seed);
+      Store store("/data", disk);
+      Feeder(store).commit(introduced({test::record(kEpoch, 2)}));
+      EXPECT_EQ(seqs(all_events(store)).size(), 1U);
+      ++cuts;
+    }
+  }
+  EXPECT_GT(cuts, 30);
+}
+
+// As some network mounts: SQLite then stays in another mode, in which readers hold up commits.
+TEST(StoreOpening, RefusesAFileSystemWithoutSharedMemory) {
+  sim::Disk disk(1);
+  disk.make_directory("/data");
+  disk.set_shared_memory(false);
+  try {
+    const Store store("/data", disk);
+    ADD_FAILURE() << "it was opened";
+  } catch (const StoreError& error) {
+    EXPECT_NE(std::string_view(error.what()).find("on a local disk"), std::string_view::npos) << error.what();
+  }
+}
+
 TEST(StoreOpening, GoesOnWhereItsCreationWasInterrupted) {
   const TempDir dir;
   dir.write("godwit.db", "");
@@ -166,7 +212,7 @@ TEST(Store, KeepsEachCommitOverAReopen) {
 
 // The file is sound and its rows are not: an error that names them, never a crash.
 TEST(Store, SaysWhatIsDamagedWhenAnEventIsOfNoKnownType) {
-  for (const char* type : {"0", "10", "31"}) {
+  for (const char* type : {"0", "11", "31"}) {
     const TempDir dir;
     Store store(dir.path());
     Feeder(store).commit(test::introduction());
