@@ -547,7 +547,9 @@ std::expected<std::size_t, Status> Outbox::marks_before(Seq before, std::span<Ma
   }
   std::size_t count = 0;
   for (const Mark& mark : marks) {
-    if (mark.epoch.value != 0 && mark.first_seq < before && count < out.size()) out[count++] = mark;
+    if (mark.epoch.value == 0 || mark.first_seq >= before || count == out.size()) continue;
+    out[count++] = mark;
+    before = mark.first_seq;  // a header that is damaged where its check does not see it names no order of its own
   }
   return count;
 }
