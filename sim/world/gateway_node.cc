@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sim/world/gateway_node.h"
+
+#include <algorithm>
+#include <array>
+#include <system_error>
+#include <utility>
+
+#include "gateway/domain/batch.h"
+#include "proto/codec/messages.h"
+#include "proto/topics/topics.h"
+
+namespace godwit::sim {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr Millis kGather{5};    // as Writer::Options
+constexpr Millis kCommit{3};    // what a commit takes
+constexpr Millis kTick{1'000};  // of Inbox::take()
+constexpr Millis kRetry{100};
+constexpr Millis kReconnect{1'000};
+constexpr std::size_t kBatchMax = 2'000;
+constexpr std::size_t kPage = 500;
+
+}  // namespace
+
+std::uint64_t digest_of_event(const gateway::Event& event) {
+  Digest digest;
+  digest.add(static_cast<std::uint64_t>(event.type));
+  digest.add(as_bytes(event.device));
+  digest.add(static_cast<std::uint64_t>(event.received_at.value));
+  digest.add(event.epoch.value);
+  digest.add(event.seq.value);
+  digest.add(event.count);
+  digest.add(as_bytes(event.batch));
+  return digest.value();
+}
+
+GatewayNode::GatewayNode(Scene& scene, Broker& broker, fs::path folder)
+    : scene_(scene),
+      broker_(broker),
+      root_(std::move(folder)),
+      turn_timer_(scene.engine, [this] { turn(); }),
+      tick_timer_(scene.engine,
+                  [this] {
+                    tick_timer_.set(scene_.now() + kTick);
+                    plan_turn(Millis{0});
+                  }),
+      connect_timer_(scene.engine, [this] { connect(); }),
+      start_timer_(scene.engine, [this] { start(); }) {
+  fs::remove_all(root_);
+  fs::create_directories(root_);
+  folder_ = next_folder();
+  fs::create_directories(folder_);
+}
+
+GatewayNode::~GatewayNode() {
+  stop();
+  std::error_code ignored;
+  fs::remove_all(root_, ignored);
+}
+
+fs::path GatewayNode::next_folder() { return root_ / std::to_string(++folders_); }
+
+// --- Life ---
+
+void GatewayNode::start() {
+  if (running()) return;
+  start_timer_.set(std::nullopt);
+  ++life_;
+  try {
+    store_.emplace(folder_);
+    inbox_.emplace(gateway::Inbox::Options{});
+    writer_.emplace(
+        *store_, *inbox_, gateway::Writer::Options{},
+        gateway::Writer::Callbacks{.acks = [this](std::span<const gateway::AckTo> acks) { take_acks(acks); },
+                                   .feed = {}},
+        [this](gateway::LogLevel, std::string_view line) {
+          scene_.say("gateway", [&] { return std::string(line); });
+        });
+  } catch (const gateway::StoreError& error) {
+    throw Violation("gateway_dead", error.what());
+  }
+  scene_.say("gateway", [] { return "started"; });
+  read_log();
+  tick_timer_.set(scene_.now() + kTick);
+  connect();
+}
+
+// What kill -9 leaves: the files as they are. SQLite tidies up when it is closed, so the process goes on with
+// copies of them.
+void GatewayNode::stop() {
+  if (!running()) return;
+  ++life_;
+  const fs::path next = next_folder();
+  fs::create_directories(next);
+  for (const char* const name : {"godwit.db", "godwit.db-wal"}) {
+    if (fs::exists(folder_ / name)) fs::copy_file(folder_ / name, next / name);
+  }
+  writer_.reset();
+  store_.reset();
+  inbox_.reset();
+  fs::remove_all(folder_);
+  folder_ = next;
+  messages_.clear();
+  acks_.clear();
+  if (connected_) broker_.unsubscribe();
+  connected_ = false;
+  for (Timer* const timer : {&turn_timer_, &tick_timer_, &connect_timer_}) timer->set(std::nullopt);
+  kill_at_.reset();
+}
+
+void GatewayNode::kill(KillPoint point, Millis down) {
+  if (!running()) return;
+  kill_down_ = down;
+  if (point != KillPoint::kNow) {
+    kill_at_ = point;
+    return;
+  }
+  scene_.hit(Probe::kGatewayKilledIdle);
+  scene_.say("gateway", [] { return "killed"; });
+  stop();
+  start_timer_.set(scene_.now() + down);
+}
+
+void GatewayNode::connect() {
+  if (connected_ || !running()) return;
+  if (!broker_.subscribe(this)) return connect_timer_.set(scene_.now() + kReconnect);
+  connected_ = true;
+  inbox_->session_started();
+  plan_turn(Millis{0});
+}
+
+void GatewayNode::broker_lost() {
+  connected_ = false;
+  connect_timer_.set(scene_.now() + kReconnect);
+}
+
+// --- Messages ---
+
+void GatewayNode::broker_message(std::string_view topic, std::string_view payload) {
+  const auto parsed = topics::parse(topic);
+  if (!parsed) return;
+  scene_.engine.digest.add(as_bytes(payload));
+  inbox_->push({parsed->device, parsed->leaf, wall_clock(), std::string(payload)});
+  plan_turn(kGather);
+}
+
+void GatewayNode::plan_turn(Millis pause) {
+  const Time when = scene_.now() + pause;
+  if (!turn_timer_.when() || *turn_timer_.when() > when) turn_timer_.set(when);
+}
+
+void GatewayNode::turn() {
+  if (messages_.empty()) inbox_->take(messages_, {.idle = Millis{0}, .gather = Millis{0}, .max = kBatchMax});
+  if (!messages_.empty() && kill_at_ == KillPoint::kBeforeCommit) {
+    scene_.hit(Probe::kGatewayKilledBeforeCommit);
+    stop();
+    return start_timer_.set(scene_.now() + kill_down_);
+  }
+  if (!writer_->write(messages_, wall_clock())) return plan_turn(kRetry);
+  messages_.clear();
+  store_->checkpoint();
+  read_log();
+  if (!acks_.empty() && kill_at_ == KillPoint::kBeforeAcks) {
+    scene_.hit(Probe::kGatewayKilledBeforeAcks);
+    stop();
+    return start_timer_.set(scene_.now() + kill_down_);
+  }
+  scene_.engine.after(kCommit, [this, life = life_, acks = std::exchange(acks_, {})] {
+    if (life != life_) return;
+    for (const gateway::AckTo& ack : acks) send_ack(ack);
+  });
+}
+
+// On the writer's stack: what is in the database now is what the acks cover.
+void GatewayNode::take_acks(std::span<const gateway::AckTo> acks) {
+  acks_.assign(acks.begin(), acks.end());
+  if (acks_.size() > 1) scene_.hit(Probe::kCommitHeldManyDevices);
+}
+
+void GatewayNode::send_ack(const gateway::AckTo& to) {
+  if (!connected_) return;
+  std::array<std::uint8_t, codec::kAckSizeMax> payload{};
+  const auto size = codec::encode(to.ack, payload);
+  if (!size) return;
+  if (to.ack.rewind) scene_.hit(Probe::kRewindAsked);
+  if (to.ack.send_hello) scene_.hit(Probe::kHelloAsked);
+  const std::string topic(topics::make(to.device, topics::Leaf::kAck).view());
+  const std::string bytes(as_text(Bytes(payload).first(*size)));
+  const auto publish_after = [&](Millis pause) {
+    scene_.engine.after(pause, [this, topic, bytes] {
+      if (broker_.running()) broker_.publish(topic, bytes);
+    });
+  };
+  if (scene_.now() >= ack_trouble_until_) return publish_after(Broker::kHop);
+  switch (ack_random_.below(4)) {
+    case 0:
+      return scene_.hit(Probe::kAckLost);
+    case 1:
+      scene_.hit(Probe::kAckLate);
+      return publish_after(Millis{
+          static_cast<std::int64_t>(ack_random_.between(1, static_cast<std::uint64_t>(ack_late_.count())))});
+    case 2:
+      scene_.hit(Probe::kAckDoubled);
+      publish_after(Broker::kHop);
+      [[fallthrough]];
+    default:
+      return publish_after(Broker::kHop);
+  }
+}
+
+// Shows the judge what has been committed since.
+void GatewayNode::read_log() {
+  while (true) {
+    const auto events = store_->reader().events_after(shown_, kPage, {});
+    for (const gateway::Event& event : events) show(event);
+    if (events.size() < kPage) return;
+  }
+}
+
+void GatewayNode::show(const gateway::Event& event) {
+  shown_ = event.offset;
+  Logged logged{
+      .offset = event.offset.value, .epoch = event.epoch, .seq = event.seq, .digest = digest_of_event(event)};
+  scene_.engine.digest.add(logged.digest);
+  const auto device = scene_.judge.find_device(event.device);
+  if (device && event.type == gateway::EventType::kTelemetry && event.seq != gateway::kLiveSeq) {
+    logged.kind = Logged::Kind::kRecord;
+    logged.batch = as_bytes(event.batch);
+  }
+  if (device && event.type == gateway::EventType::kLoss) {
+    logged.kind = Logged::Kind::kLoss;
+    logged.count = event.count;
+    scene_.hit(event.count > 1 ? Probe::kLossOfMany : Probe::kLossStored);
+  }
+  if (event.type == gateway::EventType::kEpoch) scene_.hit(Probe::kNewEpochStored);
+  logged.device = device.value_or(0);
+  scene_.say("gateway", [&] {
+    return "stored " + std::to_string(event.offset.value) + " type " +
+           std::to_string(static_cast<int>(event.type)) + " of " + event.device + " seq " +
+           std::to_string(event.seq.value) + " count " + std::to_string(event.count) + " epoch " +
+           std::to_string(event.epoch.value);
+  });
+  scene_.judge.logged(logged);
+}
+
+void GatewayNode::tell_times() const {
+  const gateway::LogReader& reader = store_->reader();
+  gateway::LogOffset after;
+  while (true) {
+    const auto events =
+        reader.events_after(after, kPage, {.device = {}, .types = {gateway::EventType::kTelemetry}});
+    for (const gateway::Event& event : events) {
+      after = event.offset;
+      const auto device = scene_.judge.find_device(event.device);
+      const auto info = gateway::batch_info(event, reader);
+      if (!device || !info) continue;
+      const auto table = reader.table(event.device, info->table_hash);
+      scene_.judge.told_time(*device, as_bytes(event.batch),
+                             {.synced = info->time.quality != gateway::TimeQuality::kBootRelative,
+                              .unix_time = info->time.unix_time,
+                              .period = Millis{table ? table->period_ms : 0}});
+    }
+    if (events.size() < kPage) return;
+  }
+}
+
+// --- Faults ---
+
+void GatewayNode::trouble_acks_until(Time end, Millis late, std::uint64_t stream) {
+  ack_trouble_until_ = end;
+  ack_late_ = late;
+  ack_random_ = Random(stream);
+}
+
+void GatewayNode::back_up() {
+  if (!running()) return;
+  const fs::path copy = root_ / ("backup-" + std::to_string(++folders_));
+  fs::create_directories(copy);
+  // Between two commits the two files are one consistent database.
+  for (const char* const name : {"godwit.db", "godwit.db-wal"}) {
+    if (fs::exists(folder_ / name)) fs::copy_file(folder_ / name, copy / name);
+  }
+  backups_.push_back(copy);
+  scene_.hit(Probe::kBackedUp);
+}
+
+void GatewayNode::restore(std::uint64_t which, Millis down) {
+  if (backups_.empty()) return;
+  const std::uint64_t before = static_cast<std::uint64_t>(shown_.value);
+  stop();
+  start_timer_.set(scene_.now() + down);
+  const fs::path& copy = backups_[backups_.size() - 1 - which % backups_.size()];
+  scene_.judge.before_fault(std::nullopt);
+  for (const char* const name : {"godwit.db", "godwit.db-wal"}) {
+    fs::remove(folder_ / name);
+    if (fs::exists(copy / name)) fs::copy_file(copy / name, folder_ / name);
+  }
+  scene_.judge.log_replaced();
+  shown_ = {};
+  {
+    const fs::path look = next_folder();
+    fs::copy(folder_, look);
+    const gateway::Store store(look);
+    for (const gateway::Event& event : store.reader().events_after({}, 1'000'000, {})) show(event);
+  }
+  scene_.judge.after_fault(std::nullopt);
+  scene_.say("gateway", [&] { return "database restored to " + std::to_string(shown_.value); });
+  if (++restores_ > 1) scene_.hit(Probe::kRestoredTwice);
+  scene_.hit(Probe::kRestored);
+  if (static_cast<std::uint64_t>(shown_.value) < before) scene_.hit(Probe::kRestoreForgotRecords);
+}
+
+void GatewayNode::hostile(std::uint64_t messages, std::uint64_t kind, std::uint64_t stream) {
+  if (!connected_) return;
+  Random random(stream);
+  const DeviceId id = *DeviceId::parse("evil");
+  std::array<std::uint8_t, 512> buffer{};
+  for (std::uint64_t i = 0; i < messages; ++i) {
+    topics::Leaf leaf = topics::Leaf::kRecord;
+    std::size_t size = 1 + random.below(200);
+    std::ranges::generate(buffer, [&] { return static_cast<std::uint8_t>(random.next()); });
+    if (kind == 0) {
+      leaf = topics::Leaf::kHello;
+      const codec::Hello hello{.epoch = {random.next() | 1U},
+                               .oldest_seq = {random.next()},
+                               .next_seq = {random.next()},
+                               .boot = static_cast<std::uint32_t>(random.next())};
+      size = codec::encode(hello, {}, buffer).value_or(0);
+    } else if (kind == 1) {
+      const codec::Loss loss{.count = random.next(), .reason = codec::LossReason::kCorrupt};
+      size = codec::encode(Epoch{random.below(3) + 1}, Seq{random.below(4)}, loss, buffer).value_or(0);
+    } else if (kind == 2) {
+      size = codec::encode_record_prefix(Epoch{random.below(40) + 1}, Seq{1}, 0, buffer).value_or(0);
+    }
+    scene_.hit(kind == 0   ? Probe::kHostileHello
+               : kind == 1 ? Probe::kHostileRecords
+               : kind == 2 ? Probe::kHostileEpochs
+                           : Probe::kHostileMalformed);
+    inbox_->push({id, leaf, wall_clock(), std::string(as_text(Bytes(buffer).first(size)))});
+  }
+  plan_turn(kGather);
+}
+
+}  // namespace godwit::sim

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sim/world/probes.h"
+
+namespace godwit::sim {
+namespace {
+
+constexpr std::array<std::string_view, kProbes> kNames{
+    "power cut in program",
+    "power cut in erase",
+    "power cut in flush",
+    "power cut twice in a row",
+    "torn appears later",
+    "booted offline",
+    "appended offline",
+    "flash rolled back",
+    "rollback forgot records",
+    "tail destroyed",
+    "tail destroyed records",
+    "bit flipped in use",
+    "bit flip hit record",
+    "erase refused",
+    "program refused",
+    "read refused",
+    "sector erased",
+    "ring wrapped",
+    "unconfirmed stored",
+    "boot refused",
+    "entropy refused",
+    "clock never set",
+    "clock false",
+    "gateway clock forward",
+    "gateway clock back",
+    "connected",
+    "connect failed",
+    "cut in uplink",
+    "cut in downlink",
+    "stalled",
+    "half open noticed by device",
+    "half open noticed by broker",
+    "slow link",
+    "session taken over",
+    "will published",
+    "no subscriber",
+    "broker killed",
+    "broker lost messages",
+    "broker forgot",
+    "ack lost",
+    "ack late",
+    "ack doubled",
+    "rewind asked",
+    "hello asked",
+    "gateway killed idle",
+    "gateway killed before commit",
+    "gateway killed before acks",
+    "commit held many devices",
+    "backed up",
+    "restored",
+    "restore forgot records",
+    "restored twice",
+    "hostile records",
+    "hostile hello",
+    "hostile malformed",
+    "hostile epochs",
+    "loss stored",
+    "loss of many",
+    "new epoch stored",
+    "duplicate stored away",
+    "follower behind",
+    "follower ahead",
+    "follower read pages",
+};
+
+}  // namespace
+
+std::string_view name_of(Probe probe) { return kNames[static_cast<std::size_t>(probe)]; }
+
+}  // namespace godwit::sim
