@@ -1,22 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/store/database.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <unistd.h>
-
 #include <array>
-#include <cerrno>
-#include <charconv>
 #include <string>
-#include <system_error>
+#include <utility>
 
 namespace godwit::gateway {
 namespace {
 
 // Above this a full check at each start would take longer than a restart may. A larger damaged database is
 // noticed when the damaged page is read: nothing is acknowledged then.
-constexpr std::uintmax_t kCheckedSizeMax = 64U << 20U;
+constexpr std::uint64_t kCheckedSizeMax = 64U << 20U;
 
 // Times are Unix milliseconds. epoch and seq are 64 bits, signed here.
 constexpr const char* kSchemaVersion1 = R"sql(
@@ -125,9 +119,9 @@ void quick_check(Connection& connection, const std::filesystem::path& file) {
 }
 
 // Reads only: whatever is wrong with the file, it stays as it is.
-void inspect(const std::filesystem::path& file) {
+void inspect(const Files& files, const std::filesystem::path& file) {
   try {
-    Connection connection(file, SQLITE_OPEN_READONLY);
+    Connection connection(file, SQLITE_OPEN_READONLY, files.vfs());
     sqlite3_db_config(connection.get(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
     const auto version = connection.integer("PRAGMA user_version");
     const auto application = connection.integer("PRAGMA application_id");
@@ -138,7 +132,7 @@ void inspect(const std::filesystem::path& file) {
       refuse(file, "is of schema version " + std::to_string(version) + ", this gateway knows up to " +
                        std::to_string(kSchemaVersion) + ": install a newer gateway");
     }
-    if (std::filesystem::file_size(file) <= kCheckedSizeMax) quick_check(connection, file);
+    if (files.size(file) <= kCheckedSizeMax) quick_check(connection, file);
   } catch (const SqliteError& error) {
     if (!error.damaged()) throw StoreError("cannot read " + file.string() + ": " + error.what());
     refuse(file,
@@ -154,60 +148,46 @@ void upgrade(Connection& connection, std::size_t version) {
   connection.execute("COMMIT");
 }
 
-std::string holder(int descriptor) {
-  std::array<char, 16> text{};
-  const auto size = ::pread(descriptor, text.data(), text.size(), 0);
-  int pid = 0;
-  if (size <= 0 || std::from_chars(text.data(), text.data() + size, pid).ec != std::errc{}) return "unknown";
-  return std::to_string(pid);
-}
-
 }  // namespace
 
-DirectoryLock::DirectoryLock(const std::filesystem::path& directory) {
-  if (!std::filesystem::is_directory(directory)) {
+std::unique_ptr<Files::Lock> lock_directory(Files& files, const std::filesystem::path& directory) {
+  if (!files.is_directory(directory)) {
     throw StoreError(directory.string() + " is not a directory: create it with `godwit-gateway init`");
   }
-  const auto file = directory / "gateway.lock";
-  descriptor_ = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (descriptor_ < 0) {
-    throw StoreError("cannot open " + file.string() + ": " + std::generic_category().message(errno));
-  }
-  if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
-    const std::string pid = holder(descriptor_);
-    ::close(descriptor_);
-    throw StoreError("another gateway (process " + pid + ") uses " + directory.string() +
-                     ": stop it first, or use another data directory");
-  }
-  // Only for the message above: failing to write it does no harm.
-  const std::string pid = std::to_string(::getpid()) + "\n";
-  if (::ftruncate(descriptor_, 0) == 0 && ::pwrite(descriptor_, pid.data(), pid.size(), 0) < 0) return;
+  auto [lock, holder] = files.lock(directory / "gateway.lock");
+  if (lock) return std::move(lock);
+  throw StoreError("another gateway (process " + holder + ") uses " + directory.string() +
+                   ": stop it first, or use another data directory");
 }
 
-// The file stays: removing it would let two gateways lock two files of the same name.
-DirectoryLock::~DirectoryLock() { ::close(descriptor_); }
-
-Connection open_for_writing(const std::filesystem::path& file) {
-  std::error_code missing;
-  if (std::filesystem::file_size(file, missing) > 0 && !missing) inspect(file);
+Connection open_for_writing(const Files& files, const std::filesystem::path& file) {
+  if (files.size(file).value_or(0) > 0) inspect(files, file);
   try {
-    Connection connection(file, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+    Connection connection(file, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, files.vfs());
     sqlite3_busy_timeout(connection.get(), 1000);  // somebody with a database shell
-    connection.execute("PRAGMA journal_mode = WAL");
+    // Anything but WAL would let readers hold up commits.
+    if (const std::string mode = connection.text("PRAGMA journal_mode = WAL"); mode != "wal") {
+      throw StoreError("cannot use " + file.string() + " with a write-ahead log (it stays in mode \"" + mode +
+                       "\"): the file system has no shared memory or locks, as some network mounts; set "
+                       "[store] directory to a folder on a local disk");
+    }
     connection.execute("PRAGMA synchronous = FULL");
     connection.execute("PRAGMA wal_autocheckpoint = 0");         // Store::checkpoint() instead
     connection.execute("PRAGMA journal_size_limit = 33554432");  // after a burst
     connection.execute("PRAGMA cache_size = -8192");             // KiB
     const auto version = static_cast<std::size_t>(connection.integer("PRAGMA user_version"));
     if (version < kSchema.size()) upgrade(connection, version);
+    // A transaction whose sync failed may have come back from the page cache alone. Nothing is built on it
+    // before it is in the database and synced anew; a reader in the way holds this up until the next start.
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)");
     return connection;
   } catch (const SqliteError& error) {
     throw StoreError("cannot open " + file.string() + ": " + error.what());
   }
 }
 
-Connection open_for_reading(const std::filesystem::path& file) {
-  Connection connection(file, SQLITE_OPEN_READONLY);
+Connection open_for_reading(const Files& files, const std::filesystem::path& file) {
+  Connection connection(file, SQLITE_OPEN_READONLY, files.vfs());
   sqlite3_busy_timeout(connection.get(), 5000);
   return connection;
 }

@@ -63,7 +63,8 @@ Event event_of(const Query& row) {
 }  // namespace
 
 struct Reader::Session {
-  explicit Session(const std::filesystem::path& file) : connection(open_for_reading(file)) {}
+  Session(const Files& files, const std::filesystem::path& file)
+      : connection(open_for_reading(files, file)) {}
 
   Connection connection;
   Statement begin{connection, "BEGIN"};
@@ -148,7 +149,7 @@ class Reader::Lease {
       }
     }
     try {
-      if (!session_) session_ = std::make_unique<Session>(reader_.file_);
+      if (!session_) session_ = std::make_unique<Session>(reader_.files_, reader_.file_);
       run(session_->begin);
     } catch (...) {
       discard();
@@ -183,7 +184,7 @@ class Reader::Lease {
   std::unique_ptr<Session> session_;
 };
 
-Reader::Reader(std::filesystem::path file) : file_(std::move(file)) {}
+Reader::Reader(const Files& files, std::filesystem::path file) : files_(files), file_(std::move(file)) {}
 Reader::~Reader() = default;
 
 std::shared_ptr<const TableInfo> Reader::table(std::string_view device, std::uint32_t hash) const {

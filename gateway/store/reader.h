@@ -15,13 +15,14 @@
 #include <vector>
 
 #include "gateway/domain/reader.h"
+#include "gateway/store/files.h"
 
 namespace godwit::gateway {
 
 class Reader : public LogReader {
  public:
-  // The database must exist.
-  explicit Reader(std::filesystem::path file);
+  // The database must exist. `files` must outlive the reader.
+  Reader(const Files& files, std::filesystem::path file);
   ~Reader() override;
 
   [[nodiscard]] std::shared_ptr<const TableInfo> table(std::string_view device,
@@ -43,6 +44,7 @@ class Reader : public LogReader {
   struct Session;  // a connection and its statements
   class Lease;
 
+  const Files& files_;
   const std::filesystem::path file_;
   mutable std::mutex mutex_;
   mutable std::condition_variable returned_;

@@ -16,9 +16,9 @@ std::string describe(sqlite3* database, int code) {
 SqliteError::SqliteError(sqlite3* database, int code)
     : StoreError(describe(database, code)), code_(code & 0xFF) {}
 
-Connection::Connection(const std::filesystem::path& file, int flags) {
+Connection::Connection(const std::filesystem::path& file, int flags, const char* vfs) {
   sqlite3* database = nullptr;
-  const int code = sqlite3_open_v2(file.c_str(), &database, flags | SQLITE_OPEN_NOMUTEX, nullptr);
+  const int code = sqlite3_open_v2(file.c_str(), &database, flags | SQLITE_OPEN_NOMUTEX, vfs);
   database_.reset(database);
   if (code != SQLITE_OK) throw SqliteError(database, code);
   sqlite3_extended_result_codes(database, 1);
@@ -33,6 +33,12 @@ std::int64_t Connection::integer(const char* sql) {
   const Statement statement(*this, sql);
   Query query(statement);
   return query.next() ? query.integer(0) : 0;
+}
+
+std::string Connection::text(const char* sql) {
+  const Statement statement(*this, sql);
+  Query query(statement);
+  return query.next() ? std::string(query.text(0)) : std::string();
 }
 
 Statement::Statement(Connection& connection, std::string_view sql) {

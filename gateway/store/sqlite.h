@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "gateway/domain/reader.h"
@@ -29,11 +30,12 @@ class SqliteError : public StoreError {
 
 class Connection {
  public:
-  // `flags`: SQLITE_OPEN_...
-  Connection(const std::filesystem::path& file, int flags);
+  // `flags`: SQLITE_OPEN_...; `vfs`: Files::vfs().
+  Connection(const std::filesystem::path& file, int flags, const char* vfs);
 
   void execute(const char* sql);
   [[nodiscard]] std::int64_t integer(const char* sql);  // the first column of the first row
+  [[nodiscard]] std::string text(const char* sql);      // likewise
   [[nodiscard]] sqlite3* get() const { return database_.get(); }
 
  private:

@@ -21,10 +21,10 @@ constexpr int kCheckpointPages = 1000;
 }  // namespace
 
 struct Store::Impl {
-  explicit Impl(const std::filesystem::path& directory)
-      : lock(directory),
-        connection(open_for_writing(directory / "godwit.db")),
-        reader(directory / "godwit.db") {
+  Impl(const std::filesystem::path& directory, Files& files)
+      : lock(lock_directory(files, directory)),
+        connection(open_for_writing(files, directory / "godwit.db")),
+        reader(files, directory / "godwit.db") {
     sqlite3_wal_hook(connection.get(), &Impl::on_commit, this);
   }
 
@@ -39,7 +39,7 @@ struct Store::Impl {
   void write_event(Event& event);
   void write_table(const Changes::Table& table);
 
-  DirectoryLock lock;
+  std::unique_ptr<Files::Lock> lock;
   Connection connection;
   Reader reader;                                       // after the connection, which makes the file
   std::unordered_map<std::string, std::int64_t> keys;  // devices.key by devices.id
@@ -147,7 +147,8 @@ void Store::Impl::write(Changes& changes) {
   }
 }
 
-Store::Store(const std::filesystem::path& directory) : impl_(std::make_unique<Impl>(directory)) {}
+Store::Store(const std::filesystem::path& directory, Files& files)
+    : impl_(std::make_unique<Impl>(directory, files)) {}
 Store::~Store() = default;
 
 std::vector<DeviceState> Store::load() {

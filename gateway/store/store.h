@@ -12,6 +12,7 @@
 
 #include "gateway/domain/ingest.h"
 #include "gateway/domain/reader.h"
+#include "gateway/store/files.h"
 
 namespace godwit::gateway {
 
@@ -20,7 +21,8 @@ class Store {
   // Opens or creates `directory`/godwit.db and takes the lock `directory`/gateway.lock. Throws StoreError
   // with a line that says what to do: the directory is missing or another gateway holds it, the database is
   // damaged, of a newer version or not ours. A file that is refused is left untouched.
-  explicit Store(const std::filesystem::path& directory);
+  // `files` must outlive the store.
+  explicit Store(const std::filesystem::path& directory, Files& files = real_files());
   ~Store();
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;

@@ -8,7 +8,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
-#include <filesystem>
+#include <memory>
 #include <sstream>
 #include <stdexcept>
 #include <vector>
@@ -165,12 +165,6 @@ void run_seeds(const SeedRange& range, const std::function<Outcome(std::uint64_t
       if (!take(result)) return;
     }
   }
-}
-
-std::string scratch_folder() {
-  const std::filesystem::path memory = "/dev/shm";
-  const auto root = std::filesystem::is_directory(memory) ? memory : std::filesystem::temp_directory_path();
-  return (root / ("godwit-sim-" + std::to_string(::getpid()))).string();
 }
 
 }  // namespace godwit::sim

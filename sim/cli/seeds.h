@@ -26,7 +26,4 @@ struct SeedRange {
 void run_seeds(const SeedRange& range, const std::function<Outcome(std::uint64_t seed)>& run_seed,
                const std::function<bool(const SeedResult&)>& take);
 
-// A folder for a run's files that no other process uses: in memory if there is /dev/shm.
-[[nodiscard]] std::string scratch_folder();
-
 }  // namespace godwit::sim

@@ -231,6 +231,7 @@ void Board::serve_link() {
     case agent::LinkRequest::kClose:
       transmit();
       if (!device_ || !flash_.powered() || !link_) return;
+      if (link_->silent()) scene_.hit(Probe::kHalfOpenNoticedByDevice);
       link_->close(Link::kDevice);
       link_.reset();
       device_->link_down(local());

@@ -34,13 +34,21 @@ void Follower::read() {
   timer_.set(scene_.now() + (finished_ ? kFastest : slow));
   const gateway::LogReader* const log = gateway_.log();
   if (log == nullptr) return;
-  if (at_ > log->last_offset()) {
+  try {
+    read_all(*log);
+  } catch (const gateway::StoreError&) {
+    scene_.hit(Probe::kFollowerGotNoAnswer);
+  }
+}
+
+void Follower::read_all(const gateway::LogReader& log) {
+  if (at_ > log.last_offset()) {
     scene_.hit(Probe::kFollowerAhead);
     at_ = {};
     scene_.judge.follower_told_gap(index_, 0);
   }
   while (true) {
-    const auto events = log->events_after(at_, kPage, {});
+    const auto events = log.events_after(at_, kPage, {});
     for (const gateway::Event& event : events) {
       at_ = event.offset;
       const std::uint64_t digest = digest_of_event(event);

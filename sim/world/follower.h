@@ -21,6 +21,7 @@ class Follower {
 
  private:
   void read();
+  void read_all(const gateway::LogReader& log);
 
   Scene& scene_;
   GatewayNode& gateway_;

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <system_error>
 #include <utility>
 
 #include "gateway/domain/batch.h"
@@ -13,13 +12,15 @@
 namespace godwit::sim {
 namespace {
 
-namespace fs = std::filesystem;
-
-constexpr Millis kGather{5};    // as Writer::Options
-constexpr Millis kCommit{3};    // what a commit takes
-constexpr Millis kTick{1'000};  // of Inbox::take()
-constexpr Millis kRetry{100};
+constexpr Millis kGather{5};      // as Writer::Options
+constexpr Millis kCommit{3};      // what a commit takes
+constexpr Millis kTick{1'000};    // of Inbox::take()
+constexpr Millis kRetryMin{100};  // as Writer::Options
+constexpr Millis kRetryMax{5'000};
 constexpr Millis kReconnect{1'000};
+constexpr Millis kRestart{10'000};  // of a service that could not start
+constexpr std::uint64_t kLookAtAcks = 200;
+constexpr const char* kFolder = "/data";
 constexpr std::size_t kBatchMax = 2'000;
 constexpr std::size_t kPage = 500;
 
@@ -37,10 +38,11 @@ std::uint64_t digest_of_event(const gateway::Event& event) {
   return digest.value();
 }
 
-GatewayNode::GatewayNode(Scene& scene, Broker& broker, fs::path folder)
+GatewayNode::GatewayNode(Scene& scene, Broker& broker, const Options& options)
     : scene_(scene),
       broker_(broker),
-      root_(std::move(folder)),
+      options_(options),
+      disk_(options.seed),
       turn_timer_(scene.engine, [this] { turn(); }),
       tick_timer_(scene.engine,
                   [this] {
@@ -49,19 +51,43 @@ GatewayNode::GatewayNode(Scene& scene, Broker& broker, fs::path folder)
                   }),
       connect_timer_(scene.engine, [this] { connect(); }),
       start_timer_(scene.engine, [this] { start(); }) {
-  fs::remove_all(root_);
-  fs::create_directories(root_);
-  folder_ = next_folder();
-  fs::create_directories(folder_);
+  Disk::reset_sqlite(options.seed);
+  disk_.make_directory(kFolder);
+  disk_.set_hook([this](const Disk::Operation& operation) { return answer(operation); });
 }
 
-GatewayNode::~GatewayNode() {
-  stop();
-  std::error_code ignored;
-  fs::remove_all(root_, ignored);
-}
+GatewayNode::~GatewayNode() { die(false); }
 
-fs::path GatewayNode::next_folder() { return root_ / std::to_string(++folders_); }
+Disk::Answer GatewayNode::answer(const Disk::Operation& operation) {
+  using Kind = Disk::Operation::Kind;
+  if (quiet_) return Disk::Answer::kDo;
+  if (dies_in_ && operation.changes() && (*dies_in_)-- == 0) {
+    dies_in_.reset();
+    scene_.hit(Probe::kGatewayDiedInFileOperation);
+    return Disk::Answer::kDie;
+  }
+  if (scene_.now() >= trouble_until_) return Disk::Answer::kDo;
+  const auto fail = [this](Probe probe, Disk::Answer answer) {
+    scene_.hit(probe);
+    return answer;
+  };
+  switch (trouble_) {
+    case DiskTrouble::kFull:
+      if (operation.kind == Kind::kWrite) return fail(Probe::kDiskFull, Disk::Answer::kFull);
+      break;
+    case DiskTrouble::kSyncFails:
+      if (operation.kind == Kind::kSync) return fail(Probe::kSyncFailed, Disk::Answer::kFail);
+      break;
+    case DiskTrouble::kReadsFail:
+      if (operation.kind == Kind::kRead) return fail(Probe::kReadFailed, Disk::Answer::kFail);
+      break;
+    case DiskTrouble::kSyncLies:
+      if (operation.kind != Kind::kSync) break;
+      lied_ = true;
+      return fail(Probe::kSyncLied, Disk::Answer::kLie);
+  }
+  return Disk::Answer::kDo;
+}
 
 // --- Life ---
 
@@ -69,8 +95,10 @@ void GatewayNode::start() {
   if (running()) return;
   start_timer_.set(std::nullopt);
   ++life_;
+  disk_.set_time(wall_clock());
+  const bool troubled = scene_.now() < trouble_until_;
   try {
-    store_.emplace(folder_);
+    store_.emplace(kFolder, disk_);
     inbox_.emplace(gateway::Inbox::Options{});
     writer_.emplace(
         *store_, *inbox_, gateway::Writer::Options{},
@@ -80,7 +108,10 @@ void GatewayNode::start() {
           scene_.say("gateway", [&] { return std::string(line); });
         });
   } catch (const gateway::StoreError& error) {
-    throw Violation("gateway_dead", error.what());
+    scene_.say("gateway", [&] { return std::string("does not start: ") + error.what(); });
+    if (!disk_.dead() && !troubled) throw Violation("gateway_dead", error.what());
+    die(disk_.dead() && dies_of_power_);
+    return start_timer_.set(scene_.now() + kRestart);
   }
   scene_.say("gateway", [] { return "started"; });
   read_log();
@@ -88,40 +119,71 @@ void GatewayNode::start() {
   connect();
 }
 
-// What kill -9 leaves: the files as they are. SQLite tidies up when it is closed, so the process goes on with
-// copies of them.
-void GatewayNode::stop() {
-  if (!running()) return;
+void GatewayNode::die(bool power) {
   ++life_;
-  const fs::path next = next_folder();
-  fs::create_directories(next);
-  for (const char* const name : {"godwit.db", "godwit.db-wal"}) {
-    if (fs::exists(folder_ / name)) fs::copy_file(folder_ / name, next / name);
-  }
+  disk_.kill();
   writer_.reset();
   store_.reset();
   inbox_.reset();
-  fs::remove_all(folder_);
-  folder_ = next;
   messages_.clear();
   acks_.clear();
   if (connected_) broker_.unsubscribe();
   connected_ = false;
   for (Timer* const timer : {&turn_timer_, &tick_timer_, &connect_timer_}) timer->set(std::nullopt);
   kill_at_.reset();
+  dies_in_.reset();
+  dies_of_power_ = false;
+  retry_ = Millis{0};
+  if (!power) return disk_.restart();
+  scene_.hit(Probe::kGatewayLostPower);
+  scene_.judge.before_fault(std::nullopt);
+  disk_.crash(mix64(options_.seed ^ life_));
+  // A disk that lied may have lost what was acknowledged: nobody but the world did that.
+  if (lied_) read_image();
+  lied_ = false;
+  scene_.judge.after_fault(std::nullopt);
 }
 
-void GatewayNode::kill(KillPoint point, Millis down) {
+void GatewayNode::kill(KillPoint point, Millis down, std::uint64_t operations) {
   if (!running()) return;
   kill_down_ = down;
+  dies_of_power_ = false;
+  if (point == KillPoint::kFileOperation) {
+    dies_in_ = operations;
+    return;
+  }
   if (point != KillPoint::kNow) {
     kill_at_ = point;
     return;
   }
   scene_.hit(Probe::kGatewayKilledIdle);
   scene_.say("gateway", [] { return "killed"; });
-  stop();
+  die(false);
   start_timer_.set(scene_.now() + down);
+}
+
+void GatewayNode::lose_power(std::uint64_t operations, Millis down) {
+  if (!running()) return;
+  kill_down_ = down;
+  if (operations > 0) {
+    dies_in_ = operations - 1;
+    dies_of_power_ = true;
+    return;
+  }
+  scene_.say("gateway", [] { return "lost power"; });
+  die(true);
+  start_timer_.set(scene_.now() + down);
+}
+
+void GatewayNode::trouble_disk_until(Time end, DiskTrouble trouble) {
+  trouble_until_ = end;
+  trouble_ = trouble;
+}
+
+void GatewayNode::finish() {
+  ack_trouble_until_ = trouble_until_ = Time{0};
+  dies_in_.reset();
+  kill_at_.reset();
 }
 
 void GatewayNode::connect() {
@@ -148,25 +210,38 @@ void GatewayNode::broker_message(std::string_view topic, std::string_view payloa
 }
 
 void GatewayNode::plan_turn(Millis pause) {
+  if (retry_ > Millis{0}) return;  // the turn that failed comes first
   const Time when = scene_.now() + pause;
   if (!turn_timer_.when() || *turn_timer_.when() > when) turn_timer_.set(when);
 }
 
 void GatewayNode::turn() {
   if (messages_.empty()) inbox_->take(messages_, {.idle = Millis{0}, .gather = Millis{0}, .max = kBatchMax});
+  const auto die_here = [this](bool power) {
+    die(power);
+    start_timer_.set(scene_.now() + kill_down_);
+  };
   if (!messages_.empty() && kill_at_ == KillPoint::kBeforeCommit) {
     scene_.hit(Probe::kGatewayKilledBeforeCommit);
-    stop();
-    return start_timer_.set(scene_.now() + kill_down_);
+    return die_here(false);
   }
-  if (!writer_->write(messages_, wall_clock())) return plan_turn(kRetry);
-  messages_.clear();
-  store_->checkpoint();
+  const bool written = writer_->write(messages_, wall_clock());
+  if (written && !disk_.dead()) {
+    messages_.clear();
+    store_->checkpoint();
+  }
+  if (disk_.dead()) return die_here(dies_of_power_);
+  if (!written) {
+    scene_.hit(Probe::kCommitFailed);
+    retry_ = std::clamp(2 * retry_, kRetryMin, kRetryMax);
+    return turn_timer_.set(scene_.now() + retry_);
+  }
+  retry_ = Millis{0};
   read_log();
+  if (!acks_.empty()) check_worst_crash();
   if (!acks_.empty() && kill_at_ == KillPoint::kBeforeAcks) {
     scene_.hit(Probe::kGatewayKilledBeforeAcks);
-    stop();
-    return start_timer_.set(scene_.now() + kill_down_);
+    return die_here(false);
   }
   scene_.engine.after(kCommit, [this, life = life_, acks = std::exchange(acks_, {})] {
     if (life != life_) return;
@@ -213,11 +288,49 @@ void GatewayNode::send_ack(const gateway::AckTo& to) {
 
 // Shows the judge what has been committed since.
 void GatewayNode::read_log() {
+  quiet_ = true;
+  if (store_->reader().last_offset() < shown_)
+    throw Violation("commit_lost", "the log ends at " + std::to_string(store_->reader().last_offset().value) +
+                                       " after a restart, and ended at " + std::to_string(shown_.value));
   while (true) {
     const auto events = store_->reader().events_after(shown_, kPage, {});
     for (const gateway::Event& event : events) show(event);
-    if (events.size() < kPage) return;
+    if (events.size() < kPage) break;
   }
+  quiet_ = false;
+}
+
+// The files are others now: the judge sees all of the log again.
+void GatewayNode::read_image() {
+  Disk look(options_.seed);
+  look.make_directory(kFolder);
+  look.restore(disk_.image());
+  scene_.judge.log_replaced();
+  shown_ = {};
+  const gateway::Store store(kFolder, look);
+  for (const gateway::Event& event : store.reader().events_after({}, 1'000'000, {})) show(event);
+}
+
+// Where nothing is unsynced the worst crash leaves what is there, which the judge has seen. Now and then it
+// is looked at all the same.
+void GatewayNode::check_worst_crash() {
+  if (lied_) return;
+  const Disk::Image image = disk_.image();
+  const bool settled = std::ranges::all_of(image, [](const auto& name) {
+    return name.second.states.size() == 1 &&
+           (name.second.states[0] == nullptr || name.second.states[0]->unsynced.empty());
+  });
+  if (settled && ++settled_acks_ % kLookAtAcks != 0) return;
+  Disk worst(options_.seed);
+  worst.make_directory(kFolder);
+  worst.restore(image);
+  worst.crash(std::nullopt);
+  scene_.hit(Probe::kWorstCrashChecked);
+  const gateway::Store store(kFolder, worst);
+  if (store.reader().last_offset() < shown_)
+    throw Violation("ack_not_durable", "an ack covers event " + std::to_string(shown_.value) +
+                                           ", and a power cut now would leave " +
+                                           std::to_string(store.reader().last_offset().value));
 }
 
 void GatewayNode::show(const gateway::Event& event) {
@@ -248,7 +361,7 @@ void GatewayNode::show(const gateway::Event& event) {
 
 void GatewayNode::tell_times() const {
   const gateway::LogReader& reader = store_->reader();
-  gateway::LogOffset after;
+  gateway::LogOffset after{};
   while (true) {
     const auto events =
         reader.events_after(after, kPage, {.device = {}, .types = {gateway::EventType::kTelemetry}});
@@ -277,40 +390,23 @@ void GatewayNode::trouble_acks_until(Time end, Millis late, std::uint64_t stream
 
 void GatewayNode::back_up() {
   if (!running()) return;
-  const fs::path copy = root_ / ("backup-" + std::to_string(++folders_));
-  fs::create_directories(copy);
-  // Between two commits the two files are one consistent database.
-  for (const char* const name : {"godwit.db", "godwit.db-wal"}) {
-    if (fs::exists(folder_ / name)) fs::copy_file(folder_ / name, copy / name);
-  }
-  backups_.push_back(copy);
+  backups_.push_back(disk_.image());  // between two commits it is one consistent database
   scene_.hit(Probe::kBackedUp);
 }
 
 void GatewayNode::restore(std::uint64_t which, Millis down) {
   if (backups_.empty()) return;
-  const std::uint64_t before = static_cast<std::uint64_t>(shown_.value);
-  stop();
+  const gateway::LogOffset before = shown_;
+  die(false);
   start_timer_.set(scene_.now() + down);
-  const fs::path& copy = backups_[backups_.size() - 1 - which % backups_.size()];
   scene_.judge.before_fault(std::nullopt);
-  for (const char* const name : {"godwit.db", "godwit.db-wal"}) {
-    fs::remove(folder_ / name);
-    if (fs::exists(copy / name)) fs::copy_file(copy / name, folder_ / name);
-  }
-  scene_.judge.log_replaced();
-  shown_ = {};
-  {
-    const fs::path look = next_folder();
-    fs::copy(folder_, look);
-    const gateway::Store store(look);
-    for (const gateway::Event& event : store.reader().events_after({}, 1'000'000, {})) show(event);
-  }
+  disk_.restore(backups_[backups_.size() - 1 - which % backups_.size()]);
+  read_image();
   scene_.judge.after_fault(std::nullopt);
   scene_.say("gateway", [&] { return "database restored to " + std::to_string(shown_.value); });
   if (++restores_ > 1) scene_.hit(Probe::kRestoredTwice);
   scene_.hit(Probe::kRestored);
-  if (static_cast<std::uint64_t>(shown_.value) < before) scene_.hit(Probe::kRestoreForgotRecords);
+  if (shown_ < before) scene_.hit(Probe::kRestoreForgotRecords);
 }
 
 void GatewayNode::hostile(std::uint64_t messages, std::uint64_t kind, std::uint64_t stream) {

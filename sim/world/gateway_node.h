@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The gateway of the world: the real ingest rules and the real store, on a real SQLite, driven in virtual
-// time. What is a thread in the daemon is a timer here, so a kill fits between any two steps of it. Its data
-// folder is a real one, in memory if /dev/shm is there.
-//
-// A kill leaves the files as they are at that moment: SQLite's own close, which would tidy them up, is kept
-// from doing so. This is what kill -9 leaves; the loss of power is not modelled here yet.
+// time. What is a thread in the daemon is a timer here, so a kill fits between any two steps of it, and
+// before any file operation. Its files are on a simulated disk (sim/disk).
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
@@ -16,6 +12,7 @@
 #include "gateway/domain/inbox.h"
 #include "gateway/store/store.h"
 #include "gateway/store/writer.h"
+#include "sim/disk/disk.h"
 #include "sim/engine/random.h"
 #include "sim/world/broker.h"
 #include "sim/world/scene.h"
@@ -25,13 +22,23 @@ namespace godwit::sim {
 // Of all that a follower is shown of it.
 [[nodiscard]] std::uint64_t digest_of_event(const gateway::Event& event);
 
-// When a kill comes.
-enum class KillPoint : std::uint8_t { kNow, kBeforeCommit, kBeforeAcks };
+// When a kill comes: now, before the next commit, between a commit and its acks, before a file operation.
+enum class KillPoint : std::uint8_t { kNow, kBeforeCommit, kBeforeAcks, kFileOperation };
+
+// What the disk does to the gateway.
+enum class DiskTrouble : std::uint8_t {
+  kFull,
+  kSyncFails,  // and forgets
+  kReadsFail,
+  kSyncLies,
+};
 
 class GatewayNode final : private Broker::Subscriber {
  public:
-  // `folder` is made, and removed at the end. `devices`: how many the judge knows.
-  GatewayNode(Scene& scene, Broker& broker, std::filesystem::path folder);
+  struct Options {
+    std::uint64_t seed = 0;
+  };
+  GatewayNode(Scene& scene, Broker& broker, const Options& options);
   ~GatewayNode();
 
   void start();
@@ -40,7 +47,10 @@ class GatewayNode final : private Broker::Subscriber {
   [[nodiscard]] const gateway::LogReader* log() const { return store_ ? &store_->reader() : nullptr; }
 
   // --- Faults ---
-  void kill(KillPoint point, Millis down);
+  void kill(KillPoint point, Millis down, std::uint64_t operations);
+  // Power goes before so many file operations more; 0: now.
+  void lose_power(std::uint64_t operations, Millis down);
+  void trouble_disk_until(Time end, DiskTrouble trouble);
   void step_clock(Millis step) { clock_off_ += step; }
   void trouble_acks_until(Time end, Millis late, std::uint64_t stream);
   void back_up();
@@ -49,7 +59,8 @@ class GatewayNode final : private Broker::Subscriber {
   // A client with a certificate of its own that sends what it likes.
   void hostile(std::uint64_t messages, std::uint64_t kind, std::uint64_t stream);
 
-  void finish() { ack_trouble_until_ = Time{0}; }
+  void finish();
+  [[nodiscard]] std::uint64_t hash() const { return disk_.hash(); }
   // Shows the judge when each record of the log is said to have been sampled.
   void tell_times() const;
   [[nodiscard]] bool idle() const { return inbox_ && !turn_timer_.when(); }
@@ -58,9 +69,12 @@ class GatewayNode final : private Broker::Subscriber {
   void broker_message(std::string_view topic, std::string_view payload) override;
   void broker_lost() override;
 
-  void stop();
-  void open(const std::filesystem::path& folder);
-  std::filesystem::path next_folder();
+  Disk::Answer answer(const Disk::Operation& operation);
+  // The process is gone; with `power`, what the disk had not synced is at its mercy.
+  void die(bool power);
+  // What the disk would hold if all that is not synced were lost, or (image) after a copy was put back.
+  void check_worst_crash();
+  void read_image();
   void connect();
   void plan_turn(Millis pause);
   void turn();
@@ -73,11 +87,11 @@ class GatewayNode final : private Broker::Subscriber {
 
   Scene& scene_;
   Broker& broker_;
-  const std::filesystem::path root_;
-  std::filesystem::path folder_;
-  std::uint64_t folders_ = 0;
-  std::vector<std::filesystem::path> backups_;  // the newest at the back
+  const Options options_;
+  Disk disk_;
+  std::vector<Disk::Image> backups_;  // the newest at the back
   std::uint64_t restores_ = 0;
+  std::uint64_t settled_acks_ = 0;
 
   std::optional<gateway::Inbox> inbox_;
   std::optional<gateway::Store> store_;
@@ -92,9 +106,16 @@ class GatewayNode final : private Broker::Subscriber {
   Timer connect_timer_;
   Timer start_timer_;
   std::optional<KillPoint> kill_at_;
+  std::optional<std::uint64_t> dies_in_;  // file operations
+  bool dies_of_power_ = false;
+  bool quiet_ = false;  // the world itself reads
+  bool lied_ = false;   // a sync, since the last crash
+  DiskTrouble trouble_{};
+  Time trouble_until_{0};
   Millis kill_down_{0};
   Millis clock_off_{0};
   Time ack_trouble_until_{0};
+  Millis retry_{0};  // of a commit that failed
   Millis ack_late_{0};
   Random ack_random_{0};
   std::uint64_t life_ = 0;

@@ -12,9 +12,10 @@ namespace godwit::sim {
 namespace {
 
 constexpr std::array<std::string_view, kFaultKinds> kNames{
-    "power_cut",    "offline_boots", "rollback", "tail",         "flip",   "dead_sector", "entropy",
-    "device_clock", "gateway_clock", "cut",      "cable",        "stall",  "half_open",   "slow",
-    "broker_kill",  "broker_forget", "acks",     "gateway_kill", "backup", "restore",     "hostile"};
+    "power_cut",     "offline_boots", "rollback",      "tail",          "flip",   "dead_sector",
+    "entropy",       "device_clock",  "gateway_clock", "cut",           "cable",  "stall",
+    "half_open",     "slow",          "broker_kill",   "broker_forget", "acks",   "gateway_kill",
+    "gateway_power", "disk",          "backup",        "restore",       "hostile"};
 
 constexpr std::uint64_t kMinute = 60'000;
 
@@ -26,8 +27,10 @@ DevicePlan make_device(Random& random) {
   if (device.unit >= 256) device.sector = 4096;
   device.sectors = static_cast<std::uint32_t>(random.between(3, random.chance(300) ? 16 : 6));
   device.rows = random.between(1, 8);
-  device.period = random.pick(std::array<std::uint64_t, 4>{1'000, 2'000, 5'000, 10'000});
+  device.period = random.pick(std::array<std::uint64_t, 5>{1'000, 2'000, 5'000, 10'000, 30'000});
+  // A record every 10 s or more, so that a run has some hundreds.
   device.age = std::max<std::uint64_t>(device.period * device.rows, 10'000);
+  device.rows = std::max<std::uint64_t>(device.rows, 10'000 / device.period);
   device.latency = random.chance(200) ? random.between(300, 4'000) : random.between(1, 200);
   device.rate = random.chance(200) ? random.between(100, 1'000) : random.between(2'000, 200'000);
   device.clock_after = random.chance(150) ? 0 : random.between(1, random.chance(300) ? 600'000 : 3'000);
@@ -93,7 +96,15 @@ void draw(Fault& fault, Random& random) {
       break;
     case FaultKind::kGatewayKill:
       fault.a = seconds(1, 60);
-      fault.b = random.below(3);
+      fault.b = random.below(4);
+      break;
+    case FaultKind::kGatewayPower:
+      fault.a = seconds(1, 60);
+      fault.b = random.below(40);
+      break;
+    case FaultKind::kDisk:
+      fault.a = seconds(1, 120);
+      fault.b = random.below(4);
       break;
     case FaultKind::kRestore:
       fault.a = random.below(4);

@@ -33,12 +33,15 @@ enum class FaultKind : std::uint8_t {
   kBrokerKill,    // a: down for so long
   kBrokerForget,  // a: so long it acknowledges and passes nothing on
   kAcks,          // a: so long are acks lost, late and doubled; b: late by at most
-  kGatewayKill,   // a: down for so long; b: 0 now, 1 before the next commit, 2 between a commit and its acks
+  kGatewayKill,   // a: down for so long; b: 0 now, 1 before the next commit, 2 between a commit and its acks,
+                  // 3 before a file operation
+  kGatewayPower,  // a: down for so long; b: so many file operations before power goes, 0: now
+  kDisk,          // a: so long it is in trouble; b: 0 full, 1 syncs fail, 2 reads fail, 3 syncs lie
   kBackup,        // the operator copies the database
   kRestore,       // a: which backup, counted from the newest; b: down for so long
   kHostile,       // a: messages; b: which kind
 };
-inline constexpr std::size_t kFaultKinds = 21;
+inline constexpr std::size_t kFaultKinds = 23;
 [[nodiscard]] std::string_view name_of(FaultKind kind);
 
 struct Fault {

@@ -27,7 +27,7 @@ class World final : private Judge::Witness {
         judge_(*this),
         scene_{.engine = engine_, .judge = judge_, .probes = probes, .trace = options.trace},
         broker_(scene_),
-        gateway_(scene_, broker_, options.folder) {
+        gateway_(scene_, broker_, {.seed = mix64(plan.seed)}) {
     for (std::size_t i = 0; i < plan.devices.size(); ++i) {
       const std::uint64_t seed = mix64(plan.seed * 64 + i);
       boards_.push_back(std::make_unique<Board>(scene_, broker_, plan.devices[i], i, seed));
@@ -70,6 +70,11 @@ class World final : private Judge::Witness {
     gateway_.tell_times();
   }
 
+  [[nodiscard]] std::uint64_t hash() const {
+    Digest digest = engine_.digest;
+    digest.add(gateway_.hash());
+    return digest.value();
+  }
   Engine& engine() { return engine_; }
   Judge& judge() { return judge_; }
 
@@ -150,7 +155,11 @@ void World::befall(const Fault& fault) {
     case FaultKind::kAcks:
       return gateway_.trouble_acks_until(now + millis(fault.a), millis(fault.b), fault.stream);
     case FaultKind::kGatewayKill:
-      return gateway_.kill(static_cast<KillPoint>(fault.b), millis(fault.a));
+      return gateway_.kill(static_cast<KillPoint>(fault.b), millis(fault.a), Random(fault.stream).below(60));
+    case FaultKind::kGatewayPower:
+      return gateway_.lose_power(fault.b, millis(fault.a));
+    case FaultKind::kDisk:
+      return gateway_.trouble_disk_until(now + millis(fault.a), static_cast<DiskTrouble>(fault.b));
     case FaultKind::kBackup:
       return gateway_.back_up();
     case FaultKind::kRestore:
@@ -214,7 +223,7 @@ Outcome run(const Plan& plan, const RunOptions& options) {
     outcome.violation = "livelock";
     outcome.what = livelock.what();
   }
-  outcome.hash = world.engine().digest.value();
+  outcome.hash = world.hash();
   outcome.steps = world.engine().steps();
   outcome.counts = world.judge().counts();
   return outcome;

@@ -26,7 +26,6 @@ struct Outcome {
 };
 
 struct RunOptions {
-  std::string folder;  // for the gateway's files: made and removed
   std::function<void(std::string_view)> trace;
 };
 
