@@ -48,7 +48,7 @@ MAY_INCLUDE = {
 FENCES = [
     (r"(mbedtls|psa)/", ["boards"]),
     (r"lwip/", ["boards", "tests"]),
-    (r"(pb|pb_\w+|.*\.pb)\.h$", ["proto/codec"]),
+    (r"(pb|pb_\w+|.*\.pb)\.h$", ["proto/codec", "tests/unit/proto/codec"]),
     (r"(mqtt/.*|MQTT\w+\.h)$", ["gateway/mqtt", "tests"]),
     (r"sqlite3\.h$", ["gateway/store", "sim/disk", "tests"]),
     (r"boost/", ["gateway/http", "gateway/app", "tests"]),
