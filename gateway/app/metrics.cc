@@ -53,6 +53,14 @@ std::string metrics(const gateway::Consumer::Stats& consumer, const gateway::Inb
                ingest.gaps);
   text.counter("godwit_malformed_total", "Messages that do not decode.", ingest.malformed);
   text.counter("godwit_refused_total", "Messages beyond a limit.", ingest.refused);
+  text.counter("godwit_foreign_total", "Records under another hello than the last one heard.",
+               ingest.foreign);
+  text.counter("godwit_histories_replaced_total",
+               "Devices that came back with another copy of their storage.", ingest.replaced);
+  text.counter("godwit_epochs_forgotten_total", "Epochs beyond the limit of a device.",
+               ingest.forgotten_epochs);
+  text.counter("godwit_table_conflicts_total", "Tables announced with the hash of another one.",
+               ingest.table_conflicts);
   text.counter("godwit_events_total", "Events appended to the log.", writer.events);
   text.counter("godwit_commits_total", "Transactions, each with one sync of the disk.", writer.commits);
   text.counter("godwit_commits_failed_total", "Transactions that failed and were tried again.",

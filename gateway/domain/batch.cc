@@ -28,14 +28,30 @@ BatchTime time_of(const codec::Batch& batch, const Event& event, const BatchCont
   }
   time.boot = batch.boot;
   time.boot_time = batch.boot_time;
-  if (const auto began = context.boot_time(event.device, event.epoch, batch.boot)) {
-    time.quality = TimeQuality::kResolved;
-    time.unix_time = {saturating_add(began->value, batch.boot_time.count())};
+  if (event.epoch == Epoch{}) return time;
+  if (const auto began = context.boot_time(event.device, event.epoch)) {
+    const bool synced = began->quality == codec::TimeQuality::kSynced;
+    time.quality = synced ? TimeQuality::kResolved : TimeQuality::kHoldover;
+    time.unix_time = {saturating_add(began->unix_time.value, batch.boot_time.count())};
   }
   return time;
 }
 
 }  // namespace
+
+std::string_view time_quality_name(TimeQuality quality) {
+  switch (quality) {
+    case TimeQuality::kSynced:
+      return "synced";
+    case TimeQuality::kHoldover:
+      return "holdover";
+    case TimeQuality::kResolved:
+      return "resolved";
+    case TimeQuality::kBootRelative:
+      break;
+  }
+  return "boot_relative";
+}
 
 std::expected<BatchInfo, Status> batch_info(const Event& event, const BatchContext& context) {
   const auto batch = codec::decode_batch(as_bytes(event.batch));
@@ -52,6 +68,9 @@ std::expected<BatchRows, Status> batch_rows(const Event& event, const BatchConte
   BatchRows result;
   result.table = context.table(event.device, batch->table);
   if (!result.table) return std::unexpected(Status::kNotFound);
+  if (result.table->conflict && event.offset >= *result.table->conflict) {
+    return std::unexpected(Status::kNotFound);
+  }
   const std::size_t channels = result.table->channels.size();
   if (channels == 0 || channels > codec::kChannelsMax) return std::unexpected(Status::kCorrupt);
 

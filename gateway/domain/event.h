@@ -3,7 +3,7 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,13 +20,46 @@ struct LogOffset {
   friend constexpr auto operator<=>(LogOffset, LogOffset) = default;
 };
 
+// When something happened: rules and timers count with `at`, which never jumps; people are shown `unix_time`.
+struct Received {
+  Instant at;  // the gateway's monotonic clock
+  UnixMillis unix_time;
+};
+
 // Stored as numbers: never renumber.
 enum class EventType : std::uint8_t {
-  kTelemetry = 1,      // a record: `batch`
-  kLoss = 2,           // records seq .. seq + count - 1 will never come: `loss_reason`
-  kEpoch = 3,          // a device was seen for the first time, or with a freshly formatted outbox
-  kDeviceOnline = 4,   // its hello, or any other message of a device that was not online
-  kDeviceOffline = 5,  // its last will, or silence after the gateway's session with the broker (re)started
+  kTelemetry = 1,        // a record: `batch`
+  kLoss = 2,             // entries seq .. seq + count - 1 will never come: `loss_reason`
+  kEpoch = 3,            // a mark, at `seq`: what the device records from here on is of a new start of it
+  kDeviceOnline = 4,     // its hello, or any other message of a device that was not online
+  kDeviceOffline = 5,    // `offline_reason`
+  kHistoryReplaced = 6,  // the log goes on with `seq` where `count` was expected: another copy of the storage
+  kHistoryUnknown = 7,   // what became of entries before `seq` that are not in the log is not known
+  kHistoryForgotten = 8,  // the oldest `count` epochs: a copy of them that returns would be stored again
+  kTableConflict = 9,     // two tables have the hash `count`: rows that name it are shown raw from here on
+};
+inline constexpr EventType kEventTypeLast = EventType::kTableConflict;
+
+// Stored as numbers: never renumber. The first four are codec::LossReason.
+enum class LossReason : std::uint8_t {
+  kUnspecified = 0,
+  kDroppedFull = 1,
+  kCorrupt = 2,
+  kNotHeld = 3,
+  // `count` records had no seq and were refused by the device in front of the next one, for its log was full
+  // or its flash failed. `seq` is that of the entry that says so.
+  kRefusedFull = 4,
+  kRefusedFlash = 5,
+  kQuarantined = 6,  // the database refused the record, and only this one
+};
+
+// Stored as numbers: never renumber.
+enum class OfflineReason : std::uint8_t {
+  kUnspecified = 0,
+  kWill = 1,       // its connection broke
+  kStopped = 2,    // it said goodbye
+  kSilent = 3,     // asked repeatedly after the gateway had been away
+  kRestarted = 4,  // a hello of another boot, though nothing had said that it was gone
 };
 
 // The `seq` of live samples: they have no place in a stream.
@@ -46,6 +79,8 @@ struct TableInfo {
   std::uint32_t period_ms = 0;
   bool durable = true;
   std::vector<ChannelInfo> channels;
+  // The event that found another table with this hash: what rows from there on mean cannot be known.
+  std::optional<LogOffset> conflict;
 };
 
 struct Event {
@@ -53,14 +88,48 @@ struct Event {
   EventType type = EventType::kTelemetry;
   std::string device;
   UnixMillis received_at;
-  Epoch epoch;              // of live samples, online and offline: the device's current one
-  Seq seq;                  // kTelemetry, kLoss
-  std::uint64_t count = 1;  // kLoss
-  codec::LossReason loss_reason = codec::LossReason::kUnspecified;  // kLoss
+  // That of the entry; of live samples: of the boot that took them; of the rest: the device's newest. 0:
+  // none.
+  Epoch epoch;
+  Seq seq;
+  std::uint64_t count = 1;
+  LossReason loss_reason = LossReason::kUnspecified;           // kLoss
+  OfflineReason offline_reason = OfflineReason::kUnspecified;  // kDeviceOffline
   std::string batch;  // kTelemetry: an encoded godwit.v1.Batch, as the device stored it
   // kDeviceOnline: what the device said, see pack() in hello.h, with a crash only when it is news; empty if
   // it did not come with a hello.
   std::string hello;
+};
+
+// Events of this type use `count`.
+[[nodiscard]] constexpr bool has_count(EventType type) {
+  return type == EventType::kLoss || type == EventType::kHistoryReplaced ||
+         type == EventType::kHistoryForgotten || type == EventType::kTableConflict;
+}
+
+// How many seqs of its epoch the event stands for, `seq` the first: each seq of a device's log is in one
+// event.
+[[nodiscard]] constexpr std::uint64_t places(const Event& event) {
+  const bool refused =
+      event.loss_reason == LossReason::kRefusedFull || event.loss_reason == LossReason::kRefusedFlash;
+  switch (event.type) {
+    case EventType::kTelemetry:
+      return event.seq == kLiveSeq ? 0 : 1;
+    case EventType::kLoss:
+      return refused ? 1 : event.count;
+    case EventType::kEpoch:
+      return 1;
+    default:
+      return 0;
+  }
+}
+
+// When the monotonic clock of a boot was zero, as far as its clock could be trusted when it told: kSynced or
+// kHoldover.
+struct BootTime {
+  UnixMillis unix_time;
+  codec::TimeQuality quality = codec::TimeQuality::kSynced;
+  friend bool operator==(const BootTime&, const BootTime&) = default;
 };
 
 // How a device came to its last crash, as far as it told.

@@ -21,11 +21,15 @@ struct TypeName {
   EventType type;
   std::string_view name;
 };
-constexpr std::array<TypeName, 5> kTypeNames{{{EventType::kTelemetry, "telemetry"},
+constexpr std::array<TypeName, 9> kTypeNames{{{EventType::kTelemetry, "telemetry"},
                                               {EventType::kLoss, "loss"},
                                               {EventType::kEpoch, "epoch"},
                                               {EventType::kDeviceOnline, "device.online"},
-                                              {EventType::kDeviceOffline, "device.offline"}}};
+                                              {EventType::kDeviceOffline, "device.offline"},
+                                              {EventType::kHistoryReplaced, "history.replaced"},
+                                              {EventType::kHistoryUnknown, "history.unknown"},
+                                              {EventType::kHistoryForgotten, "history.forgotten"},
+                                              {EventType::kTableConflict, "table.conflict"}}};
 
 // With leading zeros up to `width` digits.
 template <typename Integer>
@@ -50,24 +54,45 @@ void append_base64(std::string& out, Bytes bytes) {
   }
 }
 
-std::string_view loss_reason_name(codec::LossReason reason) {
+std::string_view loss_reason_name(LossReason reason) {
   switch (reason) {
-    case codec::LossReason::kDroppedFull:
+    case LossReason::kDroppedFull:
       return "dropped_full";
-    case codec::LossReason::kCorrupt:
+    case LossReason::kCorrupt:
       return "corrupt";
-    case codec::LossReason::kNotHeld:
+    case LossReason::kNotHeld:
       return "not_held";
-    case codec::LossReason::kUnspecified:
+    case LossReason::kRefusedFull:
+      return "refused_full";
+    case LossReason::kRefusedFlash:
+      return "refused_flash";
+    case LossReason::kQuarantined:
+      return "quarantined";
+    case LossReason::kUnspecified:
       break;
   }
   return "unspecified";
 }
 
-void append_stream(std::string& out, const Event& event) {
-  out += R"(,"epoch":")";
-  append_epoch(out, event.epoch);
-  out += '"';
+std::string_view offline_reason_name(OfflineReason reason) {
+  switch (reason) {
+    case OfflineReason::kWill:
+      return "will";
+    case OfflineReason::kStopped:
+      return "stopped";
+    case OfflineReason::kSilent:
+      return "silent";
+    case OfflineReason::kRestarted:
+      return "restarted";
+    case OfflineReason::kUnspecified:
+      break;
+  }
+  return "unspecified";
+}
+
+void append_seq(std::string& out, const Event& event) {
+  out += R"(,"seq":)";
+  append_integer(out, event.seq.value);
 }
 
 void append_batch_time(std::string& out, const BatchTime& time) {
@@ -76,13 +101,14 @@ void append_batch_time(std::string& out, const BatchTime& time) {
     append_integer(out, time.boot);
     out += R"(,"boot_ms":)";
     append_integer(out, time.boot_time.count());
-    out += R"(,"time_quality":"boot_relative")";
-    return;
+  } else {
+    out += R"(,"time":")";
+    append_time(out, time.unix_time);
+    out += '"';
   }
-  out += R"(,"time":")";
-  append_time(out, time.unix_time);
-  out += time.quality == TimeQuality::kSynced ? R"(","time_quality":"synced")"
-                                              : R"(","time_quality":"resolved")";
+  out += R"(,"time_quality":")";
+  out += time_quality_name(time.quality);
+  out += '"';
 }
 
 void append_channels(std::string& out, const BatchRows& batch) {
@@ -102,12 +128,10 @@ void append_channels(std::string& out, const BatchRows& batch) {
 }
 
 void append_telemetry(std::string& out, const Event& event, const BatchContext& context) {
-  append_stream(out, event);
   if (event.seq == kLiveSeq) {
     out += R"(,"live":true)";
   } else {
-    out += R"(,"seq":)";
-    append_integer(out, event.seq.value);
+    append_seq(out, event);
   }
   if (const auto batch = batch_rows(event, context)) {
     out += R"(,"table":)";
@@ -138,9 +162,7 @@ void append_telemetry(std::string& out, const Event& event, const BatchContext& 
 }
 
 void append_loss(std::string& out, const Event& event) {
-  append_stream(out, event);
-  out += R"(,"seq":)";
-  append_integer(out, event.seq.value);
+  append_seq(out, event);
   out += R"(,"count":)";
   append_integer(out, event.count);
   out += R"(,"reason":")";
@@ -149,7 +171,6 @@ void append_loss(std::string& out, const Event& event) {
 }
 
 void append_online(std::string& out, const Event& event) {
-  append_stream(out, event);
   const auto hello = unpack(event.hello);
   if (!hello) return;
   out += R"(,"firmware":)";
@@ -166,6 +187,40 @@ void append_online(std::string& out, const Event& event) {
   out += R"(,"crash":{)";
   append_crash(out, *hello->crash);
   out += '}';
+}
+
+// Those that only some types have.
+void append_members(std::string& out, const Event& event, const BatchContext& context) {
+  switch (event.type) {
+    case EventType::kTelemetry:
+      return append_telemetry(out, event, context);
+    case EventType::kLoss:
+      return append_loss(out, event);
+    case EventType::kDeviceOnline:
+      return append_online(out, event);
+    case EventType::kEpoch:
+    case EventType::kHistoryUnknown:
+      return append_seq(out, event);
+    case EventType::kDeviceOffline:
+      out += R"(,"reason":")";
+      out += offline_reason_name(event.offline_reason);
+      out += '"';
+      return;
+    case EventType::kHistoryReplaced:
+      append_seq(out, event);
+      out += R"(,"expected_seq":)";
+      append_integer(out, event.count);
+      return;
+    case EventType::kHistoryForgotten:
+      out += R"(,"count":)";
+      append_integer(out, event.count);
+      return;
+    case EventType::kTableConflict:
+      out += R"(,"table_hash":")";
+      append_hex(out, event.count, 8);
+      out += '"';
+      return;
+  }
 }
 
 }  // namespace
@@ -192,21 +247,12 @@ void append_json(std::string& out, const Event& event, const BatchContext& conte
   out += R"(,"received_at":")";
   append_time(out, event.received_at);
   out += '"';
-  switch (event.type) {
-    case EventType::kTelemetry:
-      append_telemetry(out, event, context);
-      break;
-    case EventType::kLoss:
-      append_loss(out, event);
-      break;
-    case EventType::kDeviceOnline:
-      append_online(out, event);
-      break;
-    case EventType::kEpoch:
-    case EventType::kDeviceOffline:
-      append_stream(out, event);
-      break;
+  if (event.epoch != Epoch{}) {
+    out += R"(,"epoch":")";
+    append_epoch(out, event.epoch);
+    out += '"';
   }
+  append_members(out, event, context);
   out += '}';
 }
 

@@ -16,7 +16,7 @@
 
 namespace godwit::gateway {
 
-// "telemetry", "loss", "epoch", "device.online", "device.offline": JSON `type` and SSE `event:`.
+// "telemetry", "loss", "device.online" and so on: JSON `type` and SSE `event:`.
 // Precondition: one of the enumerators.
 [[nodiscard]] std::string_view type_name(EventType type);
 // nullopt: no type of this name.

@@ -14,8 +14,8 @@
 #include <string>
 #include <vector>
 
+#include "gateway/domain/event.h"
 #include "proto/base/ids.h"
-#include "proto/base/time.h"
 #include "proto/topics/topics.h"
 
 namespace godwit::gateway {
@@ -24,7 +24,7 @@ namespace godwit::gateway {
 struct Message {
   DeviceId device;
   topics::Leaf leaf;
-  UnixMillis received_at;
+  Received received;
   std::string payload;
 };
 

@@ -22,8 +22,9 @@ class StoreError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-struct StreamInfo {  // one epoch of a device
-  Epoch epoch;
+// The log of a device, over all its epochs.
+struct StreamInfo {
+  Epoch epoch;                     // of the newest entry
   Seq next_seq;                    // expected next
   std::uint64_t records = 0;       // stored
   std::uint64_t lost_records = 0;  // explained by loss events
@@ -33,7 +34,7 @@ struct DeviceInfo {
   std::string id;
   bool online = false;
   UnixMillis first_seen;
-  UnixMillis last_seen;
+  UnixMillis last_seen;  // up to 10 s late (Ingest::kSeenFlush) if what was heard left no event
   std::string firmware;
   std::string board;
   std::uint32_t boot = 0;
@@ -41,7 +42,9 @@ struct DeviceInfo {
   DeviceCounters counters;
   codec::Health health;  // as of its last hello
   CrashReport last_crash;
-  std::vector<StreamInfo> streams;  // oldest epoch first
+  codec::LogState log_state = codec::LogState::kUnspecified;
+  std::uint32_t bad_sectors = 0;     // of its log
+  std::optional<StreamInfo> stream;  // nullopt: it has never recorded anything
 };
 
 // What is needed to turn a batch of one device into times and named values.
@@ -51,9 +54,8 @@ class BatchContext {
   // nullptr: the device never announced it.
   [[nodiscard]] virtual std::shared_ptr<const TableInfo> table(std::string_view device,
                                                                std::uint32_t hash) const = 0;
-  // Unix time of monotonic zero of that boot; nullopt: never known.
-  [[nodiscard]] virtual std::optional<UnixMillis> boot_time(std::string_view device, Epoch epoch,
-                                                            std::uint32_t boot) const = 0;
+  // Of the boot that recorded this epoch; nullopt: never known.
+  [[nodiscard]] virtual std::optional<BootTime> boot_time(std::string_view device, Epoch epoch) const = 0;
 };
 
 class LogReader : public BatchContext {

@@ -91,16 +91,23 @@ Json crash_json(const gateway::CrashReport& report) {
   return Json::raw(text += '}');
 }
 
+Json stream_json(const std::optional<gateway::StreamInfo>& stream) {
+  if (!stream) return Json::null();
+  Json json = Json::object();
+  json.set("epoch", epoch_text(stream->epoch))
+      .set("next_seq", stream->next_seq.value)
+      .set("records", stream->records)
+      .set("lost_records", stream->lost_records);
+  return json;
+}
+
+Json log_json(const DeviceInfo& device) {
+  Json json = Json::object();
+  json.set("state", gateway::log_state_name(device.log_state)).set("bad_sectors", device.bad_sectors);
+  return json;
+}
+
 Json device_json(const DeviceInfo& device) {
-  Json streams = Json::array();
-  for (const gateway::StreamInfo& stream : device.streams) {
-    Json item = Json::object();
-    item.set("epoch", epoch_text(stream.epoch))
-        .set("next_seq", stream.next_seq.value)
-        .set("records", stream.records)
-        .set("lost_records", stream.lost_records);
-    streams.push(std::move(item));
-  }
   Json json = Json::object();
   json.set("id", device.id)
       .set("online", device.online)
@@ -116,7 +123,8 @@ Json device_json(const DeviceInfo& device) {
       .set("refused_records", device.counters.refused_records)
       .set("corrupt_records", device.counters.corrupt_records)
       .set("missed_samples", device.counters.missed_samples)
-      .set("streams", std::move(streams));
+      .set("log", log_json(device))
+      .set("stream", stream_json(device.stream));
   return json;
 }
 
@@ -178,13 +186,12 @@ void append_latest(Json& channels, const Event& event, const gateway::BatchRows&
     if (batch.time.quality == gateway::TimeQuality::kBootRelative) {
       item.set("boot", batch.time.boot)
           .set("boot_ms", std::int64_t{batch.time.boot_time.count()} + after_first);
-      item.set("time_quality", "boot_relative");
     } else {
       UnixMillis time = batch.time.unix_time;
       if (__builtin_add_overflow(time.value, after_first, &time.value)) time = batch.time.unix_time;
       item.set("time", time_text(time));
-      item.set("time_quality", batch.time.quality == gateway::TimeQuality::kSynced ? "synced" : "resolved");
     }
+    item.set("time_quality", gateway::time_quality_name(batch.time.quality));
     item.set("received_at", time_text(event.received_at)).set("offset", event.offset.value);
     channels.push(std::move(item));
   }

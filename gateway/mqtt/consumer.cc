@@ -228,7 +228,7 @@ class Consumer::Session {
       ++foreign_;
       return;
     }
-    inbox_.push({topic->device, topic->leaf, unix_now(), message.get_payload_str()});
+    inbox_.push({topic->device, topic->leaf, received_now(), message.get_payload_str()});
   }
 
   bool send_one(const AckTo& entry) {

@@ -102,9 +102,48 @@ ALTER TABLE devices ADD COLUMN crash_at     INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE log ADD COLUMN hello BLOB;  -- of device.online
 )sql";
 
+// An epoch is what one start of a device recorded, no longer one life of its outbox: what was expected of
+// those says nothing now. Tables are announced again by the next hello.
+constexpr const char* kSchemaHistory = R"sql(
+DROP TABLE streams;
+CREATE TABLE streams (
+  key       INTEGER PRIMARY KEY,  -- in the order in which they began
+  device    INTEGER NOT NULL,
+  epoch     INTEGER NOT NULL,     -- this and first_seq: the mark
+  first_seq INTEGER NOT NULL,
+  expected  INTEGER NOT NULL,
+  records   INTEGER NOT NULL,
+  lost      INTEGER NOT NULL,
+  UNIQUE (device, epoch, first_seq)
+) STRICT;
+
+DROP TABLE boots;
+CREATE TABLE boots (
+  key       INTEGER PRIMARY KEY,  -- in the order in which they were told
+  device    INTEGER NOT NULL,
+  epoch     INTEGER NOT NULL,     -- of what the boot recorded
+  unix_time INTEGER NOT NULL,     -- when its monotonic clock was zero
+  quality   INTEGER NOT NULL,     -- codec::TimeQuality
+  UNIQUE (device, epoch)
+) STRICT;
+
+DELETE FROM channels;
+DELETE FROM tables;
+ALTER TABLE tables ADD COLUMN digest   INTEGER NOT NULL DEFAULT 0;  -- of its content
+ALTER TABLE tables ADD COLUMN conflict INTEGER;  -- the event that found another table with this hash
+
+ALTER TABLE devices ADD COLUMN last_seen         INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE devices ADD COLUMN head_epoch        INTEGER NOT NULL DEFAULT 0;  -- mark of the stream ...
+ALTER TABLE devices ADD COLUMN head_seq          INTEGER NOT NULL DEFAULT 0;  -- ... that took the last entry
+ALTER TABLE devices ADD COLUMN forgotten_records INTEGER NOT NULL DEFAULT 0;  -- of streams not kept any more
+ALTER TABLE devices ADD COLUMN forgotten_lost    INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE devices ADD COLUMN log_state         INTEGER NOT NULL DEFAULT 0;  -- codec::LogState
+ALTER TABLE devices ADD COLUMN bad_sectors       INTEGER NOT NULL DEFAULT 0;
+)sql";
+
 // What makes each version of the one before. A new database goes through all of them, so that it is the same
 // as an old one that was upgraded.
-constexpr std::array<const char*, kSchemaVersion> kSchema{kSchemaVersion1, kSchemaVersion2};
+constexpr std::array<const char*, kSchemaVersion> kSchema{kSchemaVersion1, kSchemaVersion2, kSchemaHistory};
 
 [[noreturn]] void refuse(const std::filesystem::path& file, const std::string& why) {
   throw StoreError(file.string() + " " + why + "; it was left untouched");

@@ -10,7 +10,7 @@
 
 namespace godwit::gateway {
 
-inline constexpr int kSchemaVersion = 2;
+inline constexpr int kSchemaVersion = 3;
 inline constexpr std::int64_t kApplicationId = 0x47445754;  // "GDWT"; file(1) and we recognise the file by it
 
 // Held by the one gateway of a data directory. Throws StoreError: the directory is missing, or another

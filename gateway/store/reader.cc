@@ -22,9 +22,11 @@ std::string events_from(std::string_view source, std::string_view rest) {
 
 constexpr const char* kDevices =
     "SELECT id, online, first_seen,"
-    " (SELECT received_at FROM log WHERE log.device = devices.key ORDER BY log.offset DESC LIMIT 1),"
+    " max(last_seen, ifnull((SELECT received_at FROM log WHERE log.device = devices.key"
+    "  ORDER BY log.offset DESC LIMIT 1), 0)),"
     " firmware, board, boot, reset_reason, key, dropped, refused, corrupt, missed,"
-    " stack_used, stack_size, heap_used, heap_size, time_quality, crash_hello, crash_at FROM devices ";
+    " stack_used, stack_size, heap_used, heap_size, time_quality, crash_hello, crash_at,"
+    " head_epoch, head_seq, forgotten_records, forgotten_lost, log_state, bad_sectors FROM devices ";
 
 // One bit for each type; what SQL tests with (1 << type).
 std::uint32_t mask_of(const std::vector<EventType>& types) {
@@ -37,8 +39,7 @@ constexpr std::uint32_t kTelemetryBit = 1U << static_cast<unsigned>(EventType::k
 
 EventType type_of(const Query& row) {
   const std::int64_t type = row.integer(1);
-  if (type >= static_cast<int>(EventType::kTelemetry) &&
-      type <= static_cast<int>(EventType::kDeviceOffline)) {
+  if (type >= static_cast<int>(EventType::kTelemetry) && type <= static_cast<int>(kEventTypeLast)) {
     return static_cast<EventType>(type);
   }
   throw StoreError("the database is damaged: its event " + std::to_string(row.integer(0)) + " is of type " +
@@ -53,8 +54,9 @@ Event event_of(const Query& row) {
   event.received_at = {row.integer(3)};
   event.epoch = {row.bits(4)};
   event.seq = {row.bits(5)};
-  if (event.type == EventType::kLoss) event.count = row.bits(6);
-  event.loss_reason = static_cast<codec::LossReason>(row.word(7));
+  if (has_count(event.type)) event.count = row.bits(6);
+  if (event.type == EventType::kLoss) event.loss_reason = static_cast<LossReason>(row.word(7));
+  if (event.type == EventType::kDeviceOffline) event.offline_reason = static_cast<OfflineReason>(row.word(7));
   event.batch = row.text(8);
   event.hello = row.text(9);
   return event;
@@ -89,18 +91,21 @@ struct Reader::Session {
   Statement first{connection, "SELECT offset FROM log ORDER BY offset LIMIT 1"};
   Statement devices{connection, std::string(kDevices) + "WHERE id > ?1 ORDER BY id LIMIT ?2"};
   Statement device{connection, std::string(kDevices) + "WHERE id = ?1"};
-  Statement streams{connection,
-                    "SELECT epoch, next_seq, records, lost FROM streams WHERE device = ?1 ORDER BY key"};
+  // Of the head, and the sums over all.
+  Statement stream{
+      connection,
+      "SELECT max(expected) FILTER (WHERE epoch = ?2 AND first_seq = ?3), sum(records), sum(lost)"
+      " FROM streams WHERE device = ?1"};
   Statement table{connection,
-                  "SELECT name, period_ms, durable FROM tables"
+                  "SELECT name, period_ms, durable, ifnull(conflict, 0) FROM tables"
                   " WHERE device = (SELECT key FROM devices WHERE id = ?1) AND hash = ?2"};
   Statement channels{
       connection,
       "SELECT name, unit, exponent, min, max FROM channels"
       " WHERE device = (SELECT key FROM devices WHERE id = ?1) AND hash = ?2 ORDER BY position"};
   Statement boot{connection,
-                 "SELECT unix_time FROM boots"
-                 " WHERE device = (SELECT key FROM devices WHERE id = ?1) AND epoch = ?2 AND boot = ?3"};
+                 "SELECT unix_time, quality FROM boots"
+                 " WHERE device = (SELECT key FROM devices WHERE id = ?1) AND epoch = ?2"};
 
   DeviceInfo device_of(const Query& row) const {
     DeviceInfo info;
@@ -122,13 +127,16 @@ struct Reader::Session {
                    .heap_size = row.word(16),
                    .time_quality = static_cast<codec::TimeQuality>(row.word(17))};
     info.last_crash = {.hello = std::string(row.text(18)), .received_at = {row.integer(19)}};
-    Query stream(streams, row.integer(8));
-    while (stream.next()) {
-      info.streams.push_back({.epoch = {stream.bits(0)},
-                              .next_seq = {stream.bits(1)},
-                              .records = stream.bits(2),
-                              .lost_records = stream.bits(3)});
-    }
+    info.log_state = static_cast<codec::LogState>(row.word(24));
+    info.bad_sectors = row.word(25);
+    const Epoch head{row.bits(20)};
+    if (head == Epoch{}) return info;
+    Query sums(stream, row.integer(8), head.value, row.bits(21));
+    sums.next();
+    info.stream = {.epoch = head,
+                   .next_seq = {sums.bits(0)},
+                   .records = row.bits(22) + sums.bits(1),
+                   .lost_records = row.bits(23) + sums.bits(2)};
     return info;
   }
 };
@@ -189,9 +197,11 @@ Reader::~Reader() = default;
 
 std::shared_ptr<const TableInfo> Reader::table(std::string_view device, std::uint32_t hash) const {
   std::pair<std::string, std::uint32_t> key(device, hash);
+  std::uint64_t forgotten = 0;
   {
     const std::lock_guard lock(mutex_);
     if (const auto known = tables_.find(key); known != tables_.end()) return known->second;
+    forgotten = tables_forgotten_;
   }
   const Lease session(*this);
   Query row(session->table, device, hash);
@@ -201,6 +211,7 @@ std::shared_ptr<const TableInfo> Reader::table(std::string_view device, std::uin
   table->name = row.text(0);
   table->period_ms = row.word(1);
   table->durable = row.integer(2) != 0;
+  if (row.integer(3) != 0) table->conflict = LogOffset{row.integer(3)};
   Query channel(session->channels, device, hash);
   while (channel.next()) {
     table->channels.push_back({.name = std::string(channel.text(0)),
@@ -210,16 +221,23 @@ std::shared_ptr<const TableInfo> Reader::table(std::string_view device, std::uin
                                .max = channel.integer(4)});
   }
   const std::lock_guard lock(mutex_);
+  if (forgotten != tables_forgotten_) return table;
   if (tables_.size() >= kCachedTablesMax) tables_.clear();
   tables_.emplace(std::move(key), table);
   return table;
 }
 
-std::optional<UnixMillis> Reader::boot_time(std::string_view device, Epoch epoch, std::uint32_t boot) const {
+void Reader::forget_table(std::string_view device, std::uint32_t hash) {
+  const std::lock_guard lock(mutex_);
+  ++tables_forgotten_;
+  tables_.erase({std::string(device), hash});
+}
+
+std::optional<BootTime> Reader::boot_time(std::string_view device, Epoch epoch) const {
   const Lease session(*this);
-  Query row(session->boot, device, epoch.value, boot);
+  Query row(session->boot, device, epoch.value);
   if (!row.next()) return std::nullopt;
-  return UnixMillis{row.integer(0)};
+  return BootTime{.unix_time = {row.integer(0)}, .quality = static_cast<codec::TimeQuality>(row.word(1))};
 }
 
 std::vector<Event> Reader::events_after(LogOffset after, std::size_t limit, const Filter& filter) const {

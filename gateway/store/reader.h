@@ -27,8 +27,7 @@ class Reader : public LogReader {
 
   [[nodiscard]] std::shared_ptr<const TableInfo> table(std::string_view device,
                                                        std::uint32_t hash) const override;
-  [[nodiscard]] std::optional<UnixMillis> boot_time(std::string_view device, Epoch epoch,
-                                                    std::uint32_t boot) const override;
+  [[nodiscard]] std::optional<BootTime> boot_time(std::string_view device, Epoch epoch) const override;
   [[nodiscard]] std::vector<Event> events_after(LogOffset after, std::size_t limit,
                                                 const Filter& filter) const override;
   [[nodiscard]] LogOffset last_offset() const override;
@@ -37,6 +36,9 @@ class Reader : public LogReader {
                                                       std::size_t limit) const override;
   [[nodiscard]] std::optional<DeviceInfo> device(std::string_view id) const override;
   [[nodiscard]] std::vector<Event> latest(std::string_view device) const override;
+
+  // What the database says of this table has changed.
+  void forget_table(std::string_view device, std::uint32_t hash);
 
  private:
   static constexpr std::size_t kSessionsMax = 8;  // reads at the same time; more wait
@@ -50,8 +52,9 @@ class Reader : public LogReader {
   mutable std::condition_variable returned_;
   mutable std::vector<std::unique_ptr<Session>> idle_;
   mutable std::size_t sessions_ = 0;
-  // A table never changes: its hash is that of its content.
+  // A table never changes, as its hash is that of its content, until it is forgotten or found in conflict.
   mutable std::map<std::pair<std::string, std::uint32_t>, std::shared_ptr<const TableInfo>> tables_;
+  mutable std::uint64_t tables_forgotten_ = 0;  // what was read before one was forgotten is not kept
 };
 
 }  // namespace godwit::gateway

@@ -10,7 +10,7 @@
 #include <memory>
 #include <vector>
 
-#include "gateway/domain/ingest.h"
+#include "gateway/domain/changes.h"
 #include "gateway/domain/reader.h"
 #include "gateway/store/files.h"
 
@@ -32,7 +32,7 @@ class Store {
 
   // Writes all of `changes` in one transaction and sets the offsets of its events. On return it is on the
   // disk. Throws StoreError: nothing of it is (a full disk, an I/O error); the caller may try again with new
-  // changes.
+  // changes, made from what load() returns.
   void commit(Changes& changes);
 
   // Moves the write-ahead log into the database when it has grown enough. May take some 10 ms; call it when

@@ -14,7 +14,7 @@ Writer::Writer(Store& store, Inbox& inbox, Options options, Callbacks callbacks,
       options_(options),
       callbacks_(std::move(callbacks)),
       log_(std::move(log)),
-      ingest_(std::in_place, options_.limits, store.load()) {}
+      ingest_(options_.limits, store.load()) {}
 
 Writer::~Writer() { stop(); }
 
@@ -36,9 +36,10 @@ WriterStats Writer::stats() const {
 void Writer::run(const std::stop_token& stop) {
   std::vector<Message> messages;
   while (!inbox_.finished()) {
-    inbox_.take(messages, {.gather = options_.gather, .max = options_.batch_max});
+    const Millis idle = ingest_.asks_due() ? options_.asks_pause : Millis{1000};
+    inbox_.take(messages, {.idle = idle, .gather = options_.gather, .max = options_.batch_max});
     auto pause = options_.retry_min;
-    while (!write(messages, unix_now())) {
+    while (!write(messages, received_now())) {
       if (!sleep(stop, pause)) return;
       pause = std::min(2 * pause, options_.retry_max);
     }
@@ -55,53 +56,45 @@ bool Writer::sleep(const std::stop_token& stop, std::chrono::milliseconds pause)
   return !stop.stop_requested();
 }
 
-bool Writer::write(std::span<const Message> messages, UnixMillis now) {
-  session_started_ = inbox_.take_session_started() || session_started_;
+bool Writer::write(std::span<const Message> messages, Received now) {
+  if (!changes_) apply(messages, now);
   try {
-    if (!ingest_) {
-      ingest_.emplace(options_.limits, store_.load());
-      session_started_ = true;  // who was heard, and until when silence lasts, went with the old one
-    }
-    ingest_->set_counters(stats_.ingest);
-    apply(messages, now);
-    if (!ingest_->changes().empty()) {
-      store_.commit(ingest_->changes());
+    if (!changes_->empty()) {
+      store_.commit(*changes_);
       ++stats_.commits;
     }
   } catch (const StoreError& error) {
-    ingest_.reset();  // what it holds is not in the database
     failed(error);
     return false;
   }
-  succeeded();
+  succeeded(*std::exchange(changes_, std::nullopt), now);
   return true;
 }
 
-void Writer::apply(std::span<const Message> messages, UnixMillis now) {
-  if (session_started_) ingest_->session_started(now);
+void Writer::apply(std::span<const Message> messages, Received now) {
+  if (inbox_.take_session_started()) ingest_.session_started();
   for (const Message& message : messages) {
-    const Status status = ingest_->handle(message);
+    const Status status = ingest_.handle(message);
     if (status != Status::kOk) report(message, status);
   }
-  ingest_->tick(now);
+  ingest_.tick(now);
+  changes_ = ingest_.take();
 }
 
-void Writer::succeeded() {
+void Writer::succeeded(Changes changes, Received now) {
   if (!stats_.writable) log_(LogLevel::kInfo, "the database can be written again");
   stats_.writable = true;
-  session_started_ = false;
-  stats_.ingest = ingest_->counters();
-  for (const Changes::Forgotten& stream : ingest_->changes().forgotten) {
-    log_(LogLevel::kWarning,
-         "device " + std::string(stream.device.view()) +
-             ": too many epochs, its oldest one is forgotten (its outbox is formatted often: "
-             "check its flash)");
-  }
-  const std::vector<Event> events = std::exchange(ingest_->changes().events, {});
+  stats_.ingest = ingest_.counters();
+  const std::vector<Event> events = std::exchange(changes.events, {});
   stats_.events += events.size();
-  ingest_->committed(acks_);
+  std::vector<AckTo> acks = ingest_.committed(std::move(changes));
+  if (!asked_at_ || now.at - *asked_at_ >= options_.asks_pause) {
+    const std::vector<AckTo> asks = ingest_.take_asks(options_.asks_max, now.at);
+    acks.insert(acks.end(), asks.begin(), asks.end());
+    asked_at_ = now.at;
+  }
   publish_stats();
-  if (!acks_.empty() && callbacks_.acks) callbacks_.acks(acks_);
+  if (!acks.empty() && callbacks_.acks) callbacks_.acks(acks);
   if (!events.empty() && callbacks_.feed) callbacks_.feed(events);
 }
 
@@ -127,7 +120,7 @@ void Writer::report(const Message& message, Status status) {
   if (status == Status::kFull && full_limit_.allow(now)) {
     log_(LogLevel::kWarning, who +
                                  "over a limit: either it is new and there are [store] devices_max devices "
-                                 "already, or it has announced too many tables");
+                                 "already, or one hello of it announces too many tables");
   }
 }
 

@@ -39,6 +39,9 @@ class Writer {
     std::size_t batch_max = 2000;         // messages in one transaction
     std::chrono::milliseconds retry_min{100};
     std::chrono::milliseconds retry_max{5000};
+    // Requests for hellos after a start: so many at a time, below what the MQTT client buffers.
+    std::size_t asks_max = 200;
+    Millis asks_pause{100};
   };
   // Called on the writer thread after the commit, acks first; they must not block or throw. Borrowed for the
   // call.
@@ -62,14 +65,14 @@ class Writer {
   [[nodiscard]] WriterStats stats() const;  // from any thread
 
   // One turn without the thread, for tests and virtual time: true if the messages are durable, false if the
-  // transaction failed and nothing changed.
-  bool write(std::span<const Message> messages, UnixMillis now);
+  // transaction failed and nothing changed; the next call must be with the same messages.
+  bool write(std::span<const Message> messages, Received now);
 
  private:
   void run(const std::stop_token& stop);
   static bool sleep(const std::stop_token& stop, std::chrono::milliseconds pause);
-  void apply(std::span<const Message> messages, UnixMillis now);
-  void succeeded();
+  void apply(std::span<const Message> messages, Received now);
+  void succeeded(Changes changes, Received now);
   void failed(const StoreError& error);
   void report(const Message& message, Status status);
   void publish_stats();
@@ -79,9 +82,9 @@ class Writer {
   const Options options_;
   const Callbacks callbacks_;
   const LogSink log_;
-  std::optional<Ingest> ingest_;  // nullopt: to be made anew from the database
-  std::vector<AckTo> acks_;
-  bool session_started_ = false;
+  Ingest ingest_;
+  std::optional<Changes> changes_;   // applied and not committed: tried again as they are
+  std::optional<Instant> asked_at_;  // the last time that devices were asked for hellos
   LogLimit malformed_limit_{std::chrono::seconds{10}};
   LogLimit full_limit_{std::chrono::seconds{60}};
   WriterStats stats_;

@@ -89,9 +89,8 @@ std::string QemuTest::shown(const std::string& id) const {
 
 std::uint64_t QemuTest::committed(const std::string& id) const {
   const Json device(cJSON_Parse(shown(id).c_str()), &cJSON_Delete);
-  const cJSON* const streams = cJSON_GetObjectItemCaseSensitive(device.get(), "streams");
-  const cJSON* const newest = cJSON_GetArrayItem(streams, cJSON_GetArraySize(streams) - 1);
-  const cJSON* const next = cJSON_GetObjectItemCaseSensitive(newest, "next_seq");
+  const cJSON* const stream = cJSON_GetObjectItemCaseSensitive(device.get(), "stream");
+  const cJSON* const next = cJSON_GetObjectItemCaseSensitive(stream, "next_seq");
   return cJSON_IsNumber(next) ? static_cast<std::uint64_t>(next->valuedouble) : 1;
 }
 

@@ -114,13 +114,12 @@ class DeviceRecovery : public Recovery {
     return true;
   }
 
-  // A number of what the gateway says of the device, or of its only stream; 0 if there is none yet.
+  // A number of what the gateway says of the device, or of its log; 0 if there is none yet.
   [[nodiscard]] std::uint64_t shown(const char* name) const {
     const Json device(cJSON_Parse(gateway_.get("/api/v1/devices/host-1").body.c_str()), &cJSON_Delete);
-    const cJSON* const streams = cJSON_GetObjectItemCaseSensitive(device.get(), "streams");
-    EXPECT_LE(cJSON_GetArraySize(streams), 1) << "a new epoch: the flash was formatted";
+    const cJSON* const stream = cJSON_GetObjectItemCaseSensitive(device.get(), "stream");
     const cJSON* item = cJSON_GetObjectItemCaseSensitive(device.get(), name);
-    if (item == nullptr) item = cJSON_GetObjectItemCaseSensitive(cJSON_GetArrayItem(streams, 0), name);
+    if (item == nullptr) item = cJSON_GetObjectItemCaseSensitive(stream, name);
     return cJSON_IsNumber(item) ? static_cast<std::uint64_t>(item->valuedouble) : 0;
   }
   [[nodiscard]] bool wait_for_committed(Seq next) const {

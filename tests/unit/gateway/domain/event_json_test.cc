@@ -15,6 +15,10 @@ namespace {
 using test::kEpoch;
 using test::kNow;
 
+// Epochs of which the time is known.
+constexpr Epoch kKnown{7};
+constexpr Epoch kHeldOver{8};
+
 class FakeContext : public BatchContext {
  public:
   std::shared_ptr<const TableInfo> table(std::string_view, std::uint32_t hash) const override {
@@ -30,8 +34,10 @@ class FakeContext : public BatchContext {
     }
     return table;
   }
-  std::optional<UnixMillis> boot_time(std::string_view, Epoch, std::uint32_t boot) const override {
-    return boot == 7 ? std::optional(kNow) : std::nullopt;
+  std::optional<BootTime> boot_time(std::string_view, Epoch epoch) const override {
+    if (epoch == kKnown) return BootTime{.unix_time = kNow};
+    if (epoch == kHeldOver) return BootTime{.unix_time = kNow, .quality = codec::TimeQuality::kHoldover};
+    return std::nullopt;
   }
 };
 
@@ -71,11 +77,35 @@ TEST(EventJson, ShowsTheTimeSinceBootOfADeviceThatNeverKnewBetter) {
                 R"("period_ms":1000,"rows":1,"channels":{"cpu":[0.01],"mem":[1000]}})");
 }
 
-TEST(EventJson, ResolvesTheTimeSinceABootThatIsKnown) {
-  EXPECT_EQ(json(telemetry(test::batch(0, {.unix_time = {}, .boot = 7, .boot_time = Millis{1234}}))),
-            std::string(kHead) + R"("seq":5,"table":"system","time":"2026-01-01T00:00:01.234Z",)"
-                                 R"("time_quality":"resolved","period_ms":1000,"rows":1,)"
-                                 R"("channels":{"cpu":[0],"mem":[0]}})");
+TEST(EventJson, ResolvesTheTimeSinceABootByTheEpochThatItRecorded) {
+  Event event = telemetry(test::batch(0, {.unix_time = {}, .boot = 7, .boot_time = Millis{1234}}));
+  for (const auto& [epoch, quality] : {std::pair{kKnown, "resolved"}, {kHeldOver, "holdover"}}) {
+    event.epoch = epoch;
+    EXPECT_NE(json(event).find(R"("seq":5,"table":"system","time":"2026-01-01T00:00:01.234Z",)"
+                               R"("time_quality":")" +
+                               std::string(quality) + R"(","period_ms":1000,"rows":1,)" +
+                               R"("channels":{"cpu":[0],"mem":[0]}})"),
+              std::string::npos)
+        << json(event);
+  }
+}
+
+// A conflict was found by event 123: what came before is of the first table, what comes later of either.
+TEST(EventJson, ShowsWhatIsInAConflictOfTablesRaw) {
+  struct Conflicting : FakeContext {
+    std::shared_ptr<const TableInfo> table(std::string_view device, std::uint32_t hash) const override {
+      auto table = std::make_shared<TableInfo>(*FakeContext::table(device, hash));
+      table->conflict = LogOffset{123};
+      return table;
+    }
+  };
+  Event event = telemetry(test::batch(1));
+  for (const auto& [offset, raw] : {std::pair{122, false}, {123, true}, {124, true}}) {
+    event.offset = {offset};
+    std::string out;
+    append_json(out, event, Conflicting());
+    EXPECT_EQ(out.find(R"("channels":null)") != std::string::npos, raw) << out;
+  }
 }
 
 TEST(EventJson, ShowsSamplesOfAnUnknownTableRaw) {
@@ -111,10 +141,13 @@ TEST(EventJson, ShowsLossWithItsReason) {
   Event event = telemetry("");
   event.type = EventType::kLoss;
   event.count = 17;
-  for (const auto& [reason, name] : {std::pair{codec::LossReason::kDroppedFull, "dropped_full"},
-                                     {codec::LossReason::kCorrupt, "corrupt"},
-                                     {codec::LossReason::kNotHeld, "not_held"},
-                                     {codec::LossReason::kUnspecified, "unspecified"}}) {
+  for (const auto& [reason, name] : {std::pair{LossReason::kDroppedFull, "dropped_full"},
+                                     {LossReason::kCorrupt, "corrupt"},
+                                     {LossReason::kNotHeld, "not_held"},
+                                     {LossReason::kRefusedFull, "refused_full"},
+                                     {LossReason::kRefusedFlash, "refused_flash"},
+                                     {LossReason::kQuarantined, "quarantined"},
+                                     {LossReason::kUnspecified, "unspecified"}}) {
     event.loss_reason = reason;
     EXPECT_EQ(json(event),
               R"({"offset":123,"type":"loss","device":"d1","received_at":"2026-01-01T00:00:00.001Z",)"
@@ -123,20 +156,57 @@ TEST(EventJson, ShowsLossWithItsReason) {
   }
 }
 
-TEST(EventJson, ShowsComingAndGoing) {
+struct TypeCase {
+  EventType type;
+  const char* name;
+  const char* members;
+};
+
+TEST(EventJson, ShowsOfEachTypeWhatItHas) {
   Event event = telemetry("");
-  for (const EventType type : {EventType::kEpoch, EventType::kDeviceOnline, EventType::kDeviceOffline}) {
-    event.type = type;
-    EXPECT_EQ(json(event), R"({"offset":123,"type":")" + std::string(type_name(type)) +
+  event.count = 0x17;
+  event.offline_reason = OfflineReason::kRestarted;
+  for (const TypeCase& one : std::initializer_list<TypeCase>{
+           {EventType::kEpoch, "epoch", R"(,"seq":5)"},
+           {EventType::kDeviceOnline, "device.online", ""},
+           {EventType::kDeviceOffline, "device.offline", R"(,"reason":"restarted")"},
+           {EventType::kHistoryReplaced, "history.replaced", R"(,"seq":5,"expected_seq":23)"},
+           {EventType::kHistoryUnknown, "history.unknown", R"(,"seq":5)"},
+           {EventType::kHistoryForgotten, "history.forgotten", R"(,"count":23)"},
+           {EventType::kTableConflict, "table.conflict", R"(,"table_hash":"00000017")"}}) {
+    event.type = one.type;
+    EXPECT_EQ(json(event), R"({"offset":123,"type":")" + std::string(one.name) +
                                R"(","device":"d1","received_at":"2026-01-01T00:00:00.001Z",)"
-                               R"("epoch":"0123456789abcdef"})");
-    EXPECT_EQ(event_type(type_name(type)), type);
+                               R"("epoch":"0123456789abcdef")" +
+                               one.members + "}");
+    EXPECT_EQ(event_type(one.name), one.type);
   }
   EXPECT_EQ(event_type("telemetri"), std::nullopt);
 }
 
+TEST(EventJson, ShowsNoEpochOfADeviceThatHasNeverRecorded) {
+  Event event = telemetry("");
+  event.type = EventType::kDeviceOnline;
+  event.epoch = {};
+  EXPECT_EQ(json(event), R"({"offset":123,"type":"device.online","device":"d1",)"
+                         R"("received_at":"2026-01-01T00:00:00.001Z"})");
+}
+
+TEST(EventJson, SaysWhyADeviceIsGone) {
+  Event event = telemetry("");
+  event.type = EventType::kDeviceOffline;
+  for (const auto& [reason, name] : {std::pair{OfflineReason::kWill, "will"},
+                                     {OfflineReason::kStopped, "stopped"},
+                                     {OfflineReason::kSilent, "silent"},
+                                     {OfflineReason::kRestarted, "restarted"},
+                                     {OfflineReason::kUnspecified, "unspecified"}}) {
+    event.offline_reason = reason;
+    EXPECT_NE(json(event).find(R"("reason":")" + std::string(name) + "\""), std::string::npos) << json(event);
+  }
+}
+
 TEST(EventJson, ShowsWhatADeviceSaidWhenItCame) {
-  codec::Hello hello{.epoch = kEpoch, .oldest_seq = kFirstSeq, .next_seq = kFirstSeq};
+  codec::Hello hello = test::greeting();
   hello.firmware = "1.0";
   hello.board = "a \"board\"";
   hello.boot = 3;

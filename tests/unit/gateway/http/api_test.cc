@@ -56,13 +56,13 @@ TEST_F(Api, ShowsADevice) {
             R"("last_seen":"2026-01-01T00:00:00.001Z","firmware":"1.0","board":"host","boot":3,)"
             R"("reset_reason":"power_on","health":{},"last_crash":null,)"
             R"("dropped_records":7,"refused_records":0,"corrupt_records":0,"missed_samples":1,)"
-            R"("streams":[{"epoch":"0123456789abcdef","next_seq":2,"records":1,)"
-            R"("lost_records":0}]})");
+            R"("log":{"state":"ok","bad_sectors":0},)"
+            R"("stream":{"epoch":"0123456789abcdef","next_seq":2,"records":1,"lost_records":0}})");
 }
 
 TEST_F(Api, ShowsTheHealthAndTheLastCrashOfADevice) {
   log_.append("pump", 41);
-  codec::Hello hello{.epoch = FakeLog::kEpoch, .oldest_seq = kFirstSeq, .next_seq = kFirstSeq};
+  codec::Hello hello{.try_id = {1}, .oldest_seq = kFirstSeq, .next_seq = kFirstSeq};
   hello.firmware = "0.9";
   hello.boot = 2;
   hello.crash = codec::Crash{.kind = codec::CrashKind::kFault, .pc = 0x1234, .cause = 0x0200'0000};

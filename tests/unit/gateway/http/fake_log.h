@@ -72,7 +72,7 @@ class FakeLog : public gateway::LogReader {
                                                                 std::uint32_t hash) const override {
     return hash == table_->hash ? table_ : nullptr;
   }
-  [[nodiscard]] std::optional<UnixMillis> boot_time(std::string_view, Epoch, std::uint32_t) const override {
+  [[nodiscard]] std::optional<gateway::BootTime> boot_time(std::string_view, Epoch) const override {
     return std::nullopt;
   }
 
@@ -136,7 +136,7 @@ class FakeLog : public gateway::LogReader {
     event.received_at = {1'767'225'600'000 + last_};
     event.epoch = kEpoch;
     gateway::DeviceInfo& info = devices_[device];
-    if (info.streams.empty())
+    if (!info.stream)
       info = {.id = device,
               .online = true,
               .first_seen = event.received_at,
@@ -146,12 +146,13 @@ class FakeLog : public gateway::LogReader {
               .boot = 3,
               .reset_reason = codec::ResetReason::kPowerOn,
               .counters = {.dropped_records = 7, .missed_samples = 1},
-              .streams = {{kEpoch, kFirstSeq, 0, 0}}};
+              .log_state = codec::LogState::kOk,
+              .stream = gateway::StreamInfo{kEpoch, kFirstSeq, 0, 0}};
     info.last_seen = event.received_at;
-    event.seq = info.streams[0].next_seq;
+    event.seq = info.stream->next_seq;
     if (event.type == gateway::EventType::kTelemetry) {
-      info.streams[0].next_seq = info.streams[0].next_seq + 1;
-      ++info.streams[0].records;
+      info.stream->next_seq = info.stream->next_seq + 1;
+      ++info.stream->records;
     }
     events_.push_back(event);
     return event;

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "gateway/domain/hello.h"
+#include "gateway/domain/ingest.h"
 #include "tests/support/process.h"
 #include "tests/unit/gateway/messages.h"
 
@@ -47,15 +48,22 @@ class Feeder {
 
   void commit(const std::vector<Message>& messages) {
     for (const Message& message : messages) ignore(ingest_.handle(message));  // some are meant to be refused
-    store_.commit(ingest_.changes());
-    ingest_.committed(acks_);
+    Changes changes = ingest_.take();
+    store_.commit(changes);
+    (void)ingest_.committed(std::move(changes));
   }
 
  private:
   Store& store_;
   Ingest ingest_;
-  std::vector<AckTo> acks_;
 };
+
+// A device's hello and mark, and what follows them.
+std::vector<Message> introduced(std::vector<Message> messages, Epoch epoch = kEpoch) {
+  std::vector<Message> all = test::introduction(epoch);
+  all.insert(all.end(), messages.begin(), messages.end());
+  return all;
+}
 
 std::vector<std::uint64_t> seqs(const std::vector<Event>& events) {
   std::vector<std::uint64_t> result;
@@ -114,7 +122,7 @@ TEST(StoreOpening, LeavesWhatItRefusesUntouched) {
     const TempDir dir;
     {
       Store store(dir.path());
-      Feeder(store).commit({test::hello(), test::record(kEpoch, 1)});
+      Feeder(store).commit(introduced({test::record(kEpoch, 2)}));
     }
     one.prepare(database(dir));
     const std::string before = read_file(database(dir));
@@ -134,24 +142,23 @@ TEST(StoreOpening, GoesOnWhereItsCreationWasInterrupted) {
 
 TEST(Store, KeepsEachCommitOverAReopen) {
   const TempDir dir;
-  for (std::uint64_t seq = 1; seq <= 20; ++seq) {
+  for (std::uint64_t seq = 2; seq <= 20; ++seq) {
     Store store(dir.path());
     Feeder feeder(store);
-    if (seq == 1) feeder.commit({test::hello()});
-    feeder.commit({test::record(kEpoch, seq)});
-    EXPECT_EQ(seqs(all_events(store)).size(), seq);
+    feeder.commit(introduced({test::record(kEpoch, seq)}));
+    EXPECT_EQ(seqs(all_events(store)).size(), seq - 1);
 
     const std::vector<DeviceState> devices = store.load();
     ASSERT_EQ(devices.size(), 1U);
-    EXPECT_EQ(devices[0].id.view(), "d1");
-    EXPECT_TRUE(devices[0].online);
-    EXPECT_EQ(devices[0].firmware, "1.0.0");
-    EXPECT_EQ(devices[0].board, "host");
-    EXPECT_EQ(devices[0].boot, 1U);
-    ASSERT_EQ(devices[0].streams.size(), 1U);
-    EXPECT_EQ(devices[0].streams[0].epoch, kEpoch);
-    EXPECT_EQ(devices[0].streams[0].expected, Seq{seq + 1});
-    EXPECT_EQ(devices[0].streams[0].records, seq);
+    const DeviceRow& device = devices[0].row;
+    EXPECT_EQ(device.id.view(), "d1");
+    EXPECT_TRUE(device.online);
+    EXPECT_EQ(device.report.firmware, "1.0.0");
+    EXPECT_EQ(device.report.board, "host");
+    EXPECT_EQ(device.report.boot, 1U);
+    EXPECT_EQ(device.head, (Mark{kEpoch, kFirstSeq}));
+    EXPECT_EQ(devices[0].streams,
+              (std::vector<StreamState>{{{kEpoch, kFirstSeq}, Seq{seq + 1}, seq - 1, 0}}));
     ASSERT_EQ(devices[0].tables.size(), 1U);
     EXPECT_EQ(devices[0].tables[0].hash, codec::hash(test::kSystemTable));
   }
@@ -159,10 +166,10 @@ TEST(Store, KeepsEachCommitOverAReopen) {
 
 // The file is sound and its rows are not: an error that names them, never a crash.
 TEST(Store, SaysWhatIsDamagedWhenAnEventIsOfNoKnownType) {
-  for (const char* type : {"0", "6", "31"}) {
+  for (const char* type : {"0", "10", "31"}) {
     const TempDir dir;
     Store store(dir.path());
-    Feeder(store).commit({test::hello()});
+    Feeder(store).commit(test::introduction());
     execute(database(dir), (std::string("UPDATE log SET type = ") + type + " WHERE offset = 2").c_str());
     try {
       (void)all_events(store);
@@ -179,7 +186,7 @@ TEST(Store, SaysWhatIsDamagedWhenAStreamOrTableIsOfNoDevice) {
   for (const char* table : {"streams", "tables"}) {
     const TempDir dir;
     Store store(dir.path());
-    Feeder(store).commit({test::hello()});
+    Feeder(store).commit(test::introduction());
     execute(database(dir), (std::string("UPDATE ") + table + " SET device = 77").c_str());
     try {
       (void)store.load();
@@ -197,7 +204,7 @@ TEST(Store, SetsOffsetsThatNeverComeBack) {
     Store store(dir.path());
     EXPECT_EQ(store.reader().last_offset(), LogOffset{0});
     EXPECT_EQ(store.reader().first_offset(), LogOffset{1});
-    Feeder(store).commit({test::hello(), test::record(kEpoch, 1)});
+    Feeder(store).commit(introduced({test::record(kEpoch, 2)}));
     last = store.reader().last_offset();
     EXPECT_EQ(last, LogOffset{3});
   }
@@ -205,12 +212,12 @@ TEST(Store, SetsOffsetsThatNeverComeBack) {
   Store store(dir.path());
   EXPECT_EQ(store.reader().last_offset(), last);
   EXPECT_EQ(store.reader().first_offset(), LogOffset{last.value + 1});
-  Feeder(store).commit({test::record(kEpoch, 2)});
+  Feeder(store).commit({test::hello(), test::record(kEpoch, 3)});
   EXPECT_EQ(all_events(store).front().offset, LogOffset{last.value + 1});
 }
 
 Message hello_after_a_crash(std::uint32_t boot) {
-  codec::Hello greeting{.epoch = kEpoch, .oldest_seq = kFirstSeq, .next_seq = kFirstSeq};
+  codec::Hello greeting = test::greeting();
   greeting.boot = boot;
   greeting.health = codec::Health{.stack_used = 1,
                                   .stack_size = 2,
@@ -231,17 +238,16 @@ TEST(Store, KeepsHealthAndLastCrash) {
   }
   Store store(dir.path());
   Feeder(store).commit({said});
-  const DeviceState loaded = store.load().at(0);
-  EXPECT_EQ(loaded.health, hello->health);
+  const DeviceRow loaded = store.load().at(0).row;
+  EXPECT_EQ(loaded.report.health, hello->health);
   EXPECT_EQ(unpack(loaded.last_crash.hello)->crash, hello->crash);
   const DeviceInfo shown = store.reader().device("d1").value();
   EXPECT_EQ(shown.health, hello->health);
   EXPECT_EQ(shown.last_crash.hello, loaded.last_crash.hello);
   EXPECT_EQ(shown.last_crash.received_at, kNow);
   const std::vector<Event> events = all_events(store);
-  ASSERT_EQ(events.size(), 2U) << "the crash was known when it was said again";
-  EXPECT_EQ(events[0].hello, "");
-  EXPECT_EQ(unpack(events[1].hello)->crash, hello->crash);
+  ASSERT_EQ(events.size(), 1U) << "the crash was known when it was said again";
+  EXPECT_EQ(unpack(events[0].hello)->crash, hello->crash);
 }
 
 std::vector<std::string> columns_of(const std::filesystem::path& file) {
@@ -271,10 +277,11 @@ TEST(StoreOpening, UpgradesADatabaseOfVersion1) {
     EXPECT_EQ(before.counters.dropped_records, 7U);
     EXPECT_EQ(before.health, codec::Health{});
     EXPECT_EQ(before.last_crash.hello, "");
-    Feeder(store).commit({test::record(kEpoch, 7), hello_after_a_crash(6)});
+    EXPECT_EQ(before.stream, std::nullopt) << "epochs were another thing then";
+    Feeder(store).commit({hello_after_a_crash(6), test::mark(), test::record(kEpoch, 2)});
   }
   Store store(dir.path());
-  EXPECT_EQ(seqs(all_events(store)), (std::vector<std::uint64_t>{1, 2, 7}));
+  EXPECT_EQ(seqs(all_events(store)), (std::vector<std::uint64_t>{1, 2, 2}));
   EXPECT_EQ(unpack(store.reader().device("d1")->last_crash.hello)->boot, 6U);
   EXPECT_EQ(store.reader().device("d2")->last_crash.hello, "");
 
@@ -287,37 +294,93 @@ TEST(Store, EventsComeBackAsTheyWentIn) {
   const TempDir dir;
   Store store(dir.path());
   const std::string batch = test::batch(42);
-  Feeder(store).commit({test::record(kEpoch, Seq{1}, batch), test::loss(kEpoch, 2, 5)});
+  codec::Hello restored = test::greeting(Epoch{9});
+  restored.marks[0] = {Epoch{9}, {5}};
+  restored.marks[1] = {kEpoch, {1}};
+  restored.marks_count = 2;
+  Feeder(store).commit(
+      introduced({test::record(kEpoch, Seq{2}, batch), test::loss(kEpoch, 3, 5),
+                  test::message(topics::Leaf::kGone, ""), test::hello(restored), test::mark(Epoch{9}, 5)}));
   const std::vector<Event> events = all_events(store);
-  ASSERT_EQ(events.size(), 4U);
-  EXPECT_EQ(events[0].type, EventType::kEpoch);
-  EXPECT_EQ(events[1].type, EventType::kDeviceOnline);
+  ASSERT_EQ(events.size(), 8U);
+  EXPECT_EQ(events[0].type, EventType::kDeviceOnline);
+  EXPECT_EQ(events[1].type, EventType::kEpoch);
+  EXPECT_EQ(events[1].seq, kFirstSeq);
   EXPECT_EQ(events[2].device, "d1");
   EXPECT_EQ(events[2].received_at, kNow);
   EXPECT_EQ(events[2].epoch, kEpoch);
-  EXPECT_EQ(events[2].seq, Seq{1});
+  EXPECT_EQ(events[2].seq, Seq{2});
   EXPECT_EQ(events[2].batch, batch);
   EXPECT_EQ(events[3].type, EventType::kLoss);
-  EXPECT_EQ(events[3].seq, Seq{2});
+  EXPECT_EQ(events[3].seq, Seq{3});
   EXPECT_EQ(events[3].count, 5U);
-  EXPECT_EQ(events[3].loss_reason, codec::LossReason::kDroppedFull);
+  EXPECT_EQ(events[3].loss_reason, LossReason::kDroppedFull);
+  EXPECT_EQ(events[4].offline_reason, OfflineReason::kWill);
+  EXPECT_EQ(events[6].type, EventType::kHistoryReplaced);
+  EXPECT_EQ(events[6].seq, Seq{5});
+  EXPECT_EQ(events[6].count, 8U);
 }
 
 TEST(Store, AnEpochKeepsAllItsBits) {
   const TempDir dir;
   Store store(dir.path());
   constexpr Epoch kHigh{0xffffffffffffffffU};
-  Feeder(store).commit({test::record(kHigh, 1)});
+  Feeder(store).commit(test::introduction(kHigh));
   EXPECT_EQ(all_events(store).back().epoch, kHigh);
-  EXPECT_EQ(store.load().at(0).streams.at(0).epoch, kHigh);
+  EXPECT_EQ(store.load().at(0).streams.at(0).mark.epoch, kHigh);
+  EXPECT_EQ(store.load().at(0).row.head.epoch, kHigh);
+}
+
+// What Ingest is made of after a restart is what it had: with the bounds at work, in the order that they
+// need.
+TEST(Store, LoadsWhatWasCommittedInTheOrderInWhichItBegan) {
+  const TempDir dir;
+  Store store(dir.path());
+  Ingest ingest({.epochs_per_device_max = 2, .tables_per_device_max = 2, .boots_per_device_max = 2},
+                store.load());
+  const auto channels = std::to_array<codec::Channel>({{.name = "x"}});
+  const auto names = std::to_array<std::string_view>({"a", "b", "c"});
+  for (std::uint64_t i = 3; i >= 1; --i) {  // epochs descending: their number says nothing
+    codec::Hello greeting = test::greeting(Epoch{i});
+    greeting.boot = static_cast<std::uint32_t>(i);
+    greeting.boot_time = UnixMillis{static_cast<std::int64_t>(1000 * i)};
+    greeting.marks[0] = {Epoch{i}, {5 - i}};
+    const codec::ChannelTable table{.name = names[i - 1], .period = Millis{10}, .channels = channels};
+    const codec::ChannelTable* const announced = &table;
+    ASSERT_EQ(ingest.handle(test::hello(greeting, {&announced, 1})), Status::kOk);
+    ASSERT_EQ(ingest.handle(test::mark(Epoch{i}, 5 - i)), Status::kOk);
+    ASSERT_EQ(
+        ingest.handle(test::record(Epoch{i}, Seq{6 - i}, test::batch(0, {.table = codec::hash(table)}))),
+        Status::kOk);
+    Changes changes = ingest.take();
+    store.commit(changes);
+    (void)ingest.committed(std::move(changes));
+  }
+  const DeviceState loaded = store.load().at(0);
+  ASSERT_EQ(loaded.streams.size(), 2U);
+  EXPECT_EQ(loaded.streams[0].mark, (Mark{{2}, {3}}));
+  EXPECT_EQ(loaded.streams[1].mark, (Mark{{1}, {4}}));
+  EXPECT_EQ(loaded.row.head, (Mark{{1}, {4}}));
+  EXPECT_EQ(loaded.row.forgotten_records, 1U);
+  ASSERT_EQ(loaded.boots.size(), 2U);
+  EXPECT_EQ(loaded.boots[0].epoch, Epoch{2});
+  EXPECT_EQ(loaded.boots[1].time, (BootTime{{1000}, codec::TimeQuality::kSynced}));
+  ASSERT_EQ(loaded.tables.size(), 2U);
+  const DeviceInfo shown = store.reader().device("d1").value();
+  EXPECT_EQ(shown.stream->epoch, Epoch{1});
+  EXPECT_EQ(shown.stream->next_seq, Seq{6});
+  EXPECT_EQ(shown.stream->records, 3U) << "those of forgotten epochs too";
+  EXPECT_EQ(store.reader().latest("d1").size(), 2U) << "the newest of a table that is forgotten is not shown";
 }
 
 TEST(StoreReader, FiltersByDeviceAndType) {
   const TempDir dir;
   Store store(dir.path());
   Feeder feeder(store);
-  feeder.commit({test::record(kEpoch, 1, "a"), test::record(kEpoch, 1, "b"), test::loss(kEpoch, 2, 1, "a"),
-                 test::loss(kEpoch, 2, 1, "b"), test::message(topics::Leaf::kGone, "", "a")});
+  feeder.commit(test::introduction(kEpoch, "a"));
+  feeder.commit(test::introduction(kEpoch, "b"));
+  feeder.commit({test::record(kEpoch, 2, "a"), test::record(kEpoch, 2, "b"), test::loss(kEpoch, 3, 1, "a"),
+                 test::loss(kEpoch, 3, 1, "b"), test::message(topics::Leaf::kGone, "", "a")});
   EXPECT_EQ(all_events(store).size(), 9U);
   EXPECT_EQ(all_events(store, {.device = "a", .types = {}}).size(), 5U);
   EXPECT_EQ(all_events(store, {.device = "nobody", .types = {}}).size(), 0U);
@@ -333,12 +396,15 @@ TEST(StoreReader, FiltersByDeviceAndType) {
 TEST(StoreReader, ShowsDevicesInOrderOfTheirNames) {
   const TempDir dir;
   Store store(dir.path());
-  Feeder(store).commit({test::hello(kEpoch, "c"), test::hello(kEpoch, "a"), test::hello(kEpoch, "b"),
-                        test::record(Epoch{1}, 1, "b", {kNow.value + 5}), test::loss(Epoch{1}, 2, 3, "b")});
+  Feeder feeder(store);
+  feeder.commit({test::hello(kEpoch, "c"), test::hello(kEpoch, "a"), test::hello(kEpoch, "b"),
+                 test::mark(kEpoch, 1, "b"), test::record(kEpoch, 2, "b", test::received(5)),
+                 test::loss(kEpoch, 3, 3, "b", test::received(7))});
   const LogReader& reader = store.reader();
   const auto first = reader.devices_after("", 2);
   ASSERT_EQ(first.size(), 2U);
   EXPECT_EQ(first[0].id, "a");
+  EXPECT_EQ(first[0].stream, std::nullopt) << "it has recorded nothing yet";
   EXPECT_EQ(first[1].id, "b");
   EXPECT_EQ(reader.devices_after("b", 2).at(0).id, "c");
   EXPECT_TRUE(reader.devices_after("c", 2).empty());
@@ -347,17 +413,35 @@ TEST(StoreReader, ShowsDevicesInOrderOfTheirNames) {
   ASSERT_TRUE(b.has_value());
   EXPECT_TRUE(b->online);
   EXPECT_EQ(b->first_seen, kNow);
-  ASSERT_EQ(b->streams.size(), 2U);
-  EXPECT_EQ(b->streams[0].epoch, kEpoch) << "the older epoch first, whatever its number";
-  EXPECT_EQ(b->streams[1].next_seq, Seq{5});
-  EXPECT_EQ(b->streams[1].records, 1U);
-  EXPECT_EQ(b->streams[1].lost_records, 3U);
+  EXPECT_EQ(b->last_seen, UnixMillis{kNow.value + 7});
+  ASSERT_TRUE(b->stream.has_value());
+  EXPECT_EQ(b->stream->next_seq, Seq{6});
+  EXPECT_EQ(b->stream->records, 1U);
+  EXPECT_EQ(b->stream->lost_records, 3U);
   EXPECT_FALSE(reader.device("nobody").has_value());
+}
+
+// A repeat leaves nothing in the log, and still the device was there.
+TEST(StoreReader, ShowsWhenADeviceWasLastHeard) {
+  const TempDir dir;
+  Store store(dir.path());
+  Ingest ingest({}, {});
+  const auto commit = [&] {
+    Changes changes = ingest.take();
+    store.commit(changes);
+    (void)ingest.committed(std::move(changes));
+  };
+  ASSERT_EQ(ingest.handle(test::hello()), Status::kOk);
+  commit();
+  ASSERT_EQ(ingest.handle(test::hello(kEpoch, "d1", test::received(60'000))), Status::kOk);
+  ingest.tick(test::received(60'000));
+  commit();
+  EXPECT_EQ(store.reader().device("d1")->last_seen, UnixMillis{kNow.value + 60'000});
 }
 
 TEST(StoreReader, ShowsWhatADeviceCountedAlsoAfterARestart) {
   const TempDir dir;
-  codec::Hello hello{.epoch = kEpoch, .oldest_seq = Seq{1}, .next_seq = Seq{1}, .boot = 1};
+  codec::Hello hello = test::greeting();
   {
     Store store(dir.path());
     Feeder feeder(store);
@@ -371,7 +455,7 @@ TEST(StoreReader, ShowsWhatADeviceCountedAlsoAfterARestart) {
   const auto devices = store.reader().devices_after("", 1);
   ASSERT_EQ(devices.size(), 1U);
   EXPECT_EQ(devices[0].counters, expected);
-  EXPECT_EQ(store.load().at(0).counters, expected);
+  EXPECT_EQ(store.load().at(0).row.report.counters, expected);
 }
 
 TEST(StoreReader, KnowsTablesBootsAndTheNewestOfEachTable) {
@@ -379,16 +463,13 @@ TEST(StoreReader, KnowsTablesBootsAndTheNewestOfEachTable) {
   Store store(dir.path());
   Feeder feeder(store);
   const codec::ChannelTable* const table = &test::kSystemTable;
-  codec::Hello greeting;
-  greeting.epoch = kEpoch;
-  greeting.oldest_seq = greeting.next_seq = kFirstSeq;
-  greeting.boot = 3;
+  codec::Hello greeting = test::greeting();
   greeting.boot_time = UnixMillis{1000};
   const LogReader& reader = store.reader();
   const std::uint32_t hash = codec::hash(test::kSystemTable);
   EXPECT_EQ(reader.table("d1", hash), nullptr);
 
-  feeder.commit({test::hello(greeting, {&table, 1}), test::record(kEpoch, 1), test::record(kEpoch, 2)});
+  feeder.commit({test::hello(greeting, {&table, 1}), test::mark(), test::record(kEpoch, 2)});
   feeder.commit({test::record(kEpoch, 3)});
   const auto info = reader.table("d1", hash);
   ASSERT_NE(info, nullptr);
@@ -400,11 +481,25 @@ TEST(StoreReader, KnowsTablesBootsAndTheNewestOfEachTable) {
   EXPECT_EQ(info->channels[0].exponent, -2);
   EXPECT_EQ(info->channels[0].max, 10'000);
   EXPECT_EQ(reader.table("d2", hash), nullptr) << "each device announces its own";
-  EXPECT_EQ(reader.boot_time("d1", kEpoch, 3), UnixMillis{1000});
-  EXPECT_EQ(reader.boot_time("d1", kEpoch, 4), std::nullopt);
-  EXPECT_EQ(reader.boot_time("d1", Epoch{1}, 3), std::nullopt);
+  EXPECT_EQ(reader.boot_time("d1", kEpoch), (BootTime{{1000}, codec::TimeQuality::kSynced}));
+  EXPECT_EQ(reader.boot_time("d1", Epoch{1}), std::nullopt);
+  EXPECT_EQ(reader.boot_time("d2", kEpoch), std::nullopt);
   EXPECT_EQ(seqs(reader.latest("d1")), std::vector<std::uint64_t>{3});
   EXPECT_TRUE(reader.latest("d2").empty());
+}
+
+// It is kept in memory once it was read: the conflict must reach it there too.
+TEST(StoreReader, KnowsOfAConflictOfTablesAsSoonAsItIsCommitted) {
+  const TempDir dir;
+  Store store(dir.path());
+  Feeder(store).commit({test::hello()});
+  const std::uint32_t hash = codec::hash(test::kSystemTable);
+  EXPECT_EQ(store.reader().table("d1", hash)->conflict, std::nullopt);
+  execute(database(dir), "UPDATE tables SET digest = digest + 1");  // as if of another table
+  Feeder(store).commit({test::hello()});
+  EXPECT_EQ(all_events(store).back().type, EventType::kTableConflict);
+  EXPECT_EQ(store.reader().table("d1", hash)->conflict, all_events(store).back().offset);
+  EXPECT_TRUE(store.load().at(0).tables.at(0).conflict);
 }
 
 TEST(StoreReader, PagesNeitherSkipNorRepeatWhileTheLogGrows) {
@@ -413,7 +508,8 @@ TEST(StoreReader, PagesNeitherSkipNorRepeatWhileTheLogGrows) {
   constexpr std::uint64_t kRecords = 400;
   std::thread writer([&store] {
     Feeder feeder(store);
-    for (std::uint64_t seq = 1; seq <= kRecords; seq += 4) {
+    feeder.commit(test::introduction());
+    for (std::uint64_t seq = 2; seq <= kRecords; seq += 4) {
       feeder.commit({test::record(kEpoch, seq), test::record(kEpoch, seq + 1), test::record(kEpoch, seq + 2),
                      test::record(kEpoch, seq + 3)});
     }
@@ -434,9 +530,52 @@ TEST(StoreReader, PagesNeitherSkipNorRepeatWhileTheLogGrows) {
   writer.join();
   second.join();
   for (std::uint64_t i = 0; i < kRecords; ++i) {
-    ASSERT_EQ(of_all[i], i + 1);
-    ASSERT_EQ(of_device[i], i + 1);
+    ASSERT_EQ(of_all[i], i + 2);
+    ASSERT_EQ(of_device[i], i + 2);
   }
+}
+
+// SQLite asks this before it compiles a statement; what it denies, fails.
+int deny_rollbacks_left = 0;
+int deny_rollback(void*, int action, const char* operation, const char*, const char*, const char*) {
+  if (action != SQLITE_TRANSACTION || std::string_view(operation) != "ROLLBACK") return SQLITE_OK;
+  if (deny_rollbacks_left == 0) return SQLITE_OK;
+  --deny_rollbacks_left;
+  return SQLITE_DENY;
+}
+int watch_rollbacks(sqlite3* connection, char**, const sqlite3_api_routines*) {
+  return sqlite3_set_authorizer(connection, deny_rollback, nullptr);
+}
+
+TEST(Store, GoesOnAfterACommitOfWhichEvenTheRollbackFailed) {
+  ASSERT_EQ(sqlite3_auto_extension(reinterpret_cast<void (*)()>(watch_rollbacks)), SQLITE_OK);
+  const TempDir dir;
+  Store store(dir.path());
+  sqlite3_reset_auto_extension();
+  Feeder(store).commit(introduced({test::record(kEpoch, 2)}));
+
+  Ingest ingest({}, store.load());
+  ASSERT_EQ(ingest.handle(test::hello(kEpoch, "lost")), Status::kOk);
+  Changes changes = ingest.take();
+  changes.events[0].received_at = {};
+  execute(database(dir),
+          "CREATE TRIGGER full BEFORE INSERT ON log WHEN new.received_at = 0"
+          " BEGIN SELECT raise(ABORT, 'no room'); END");
+  deny_rollbacks_left = 1;
+  try {
+    store.commit(changes);
+    ADD_FAILURE() << "it was committed";
+  } catch (const StoreError& error) {
+    EXPECT_NE(std::string_view(error.what()).find("no room"), std::string_view::npos) << error.what();
+  }
+  EXPECT_EQ(deny_rollbacks_left, 0);
+  EXPECT_EQ(store.load().size(), 1U) << "what was not committed is not loaded";
+
+  // The key that the lost device had been given goes to another one, and so do its events.
+  Feeder(store).commit({test::hello(kEpoch, "other")});
+  Feeder(store).commit({test::hello(kEpoch, "lost")});
+  EXPECT_EQ(all_events(store).at(3).device, "other");
+  EXPECT_EQ(all_events(store).at(4).device, "lost");
 }
 
 TEST(Store, TheWriteAheadLogDoesNotGrowForEver) {
@@ -445,7 +584,8 @@ TEST(Store, TheWriteAheadLogDoesNotGrowForEver) {
   Feeder feeder(store);
   const std::string large(64 << 10U, 'x');  // kept, though it is no batch
   std::uintmax_t largest = 0;
-  for (std::uint64_t seq = 1; seq <= 200; ++seq) {
+  feeder.commit(test::introduction());
+  for (std::uint64_t seq = 2; seq <= 200; ++seq) {
     feeder.commit({test::record(kEpoch, Seq{seq}, large)});
     store.checkpoint();
     largest = std::max(largest, std::filesystem::file_size(dir.path() / "godwit.db-wal"));
