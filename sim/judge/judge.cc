@@ -120,6 +120,7 @@ void Judge::set_path(std::size_t index, Path path) {
     record.destroyed = true;
   }
   device.path = std::move(path);
+  device.forked = true;
 }
 
 // --- What the gateway has committed ---
@@ -164,14 +165,19 @@ RecordId Judge::claim(Device& device, const Logged& event) {
 void Judge::store(const Logged& event) {
   Device& device = devices_[event.device];
   Record& record = records_[claim(device, event)];
+  if (record.stored && device.forgotten && device.forked) return;
   if (record.stored) fail("stored_twice", device, name(record) + " is stored twice");
   if (record.lost) fail("stored_and_lost", device, name(record) + " is stored, and a loss names it");
-  if (record.seq != event.seq)
+  if (record.seq != event.seq || record.epoch != event.epoch)
     fail("wrong_place", device, name(record) + " is stored as record " + text(event.seq.value));
   Stream& stream = device.streams[event.epoch.value];
   if (event.seq <= stream.seq || record.first < stream.row_end)
     fail("order", device, name(record) + " is stored after record " + text(stream.seq.value));
   stream = {.seq = event.seq, .row_end = record.first + record.rows};
+  // Without another copy of the flash there is one path, in which rows only go up.
+  if (!device.forked && record.first < device.row_end)
+    fail("order", device, name(record) + " is stored after row " + text(device.row_end - 1));
+  device.row_end = record.first + record.rows;
   record.stored = true;
 }
 
@@ -191,6 +197,19 @@ void Judge::lose(const Logged& event) {
   }
 }
 
+// The gateway says that it cannot know what it never had of the path before this place.
+void Judge::lose_before(const Logged& event) {
+  Device& device = devices_[event.device];
+  const std::size_t end = std::min<std::size_t>(event.seq.value, device.path.size());
+  for (std::size_t seq = 0; seq < end; ++seq) {
+    Record& record = records_[device.path[seq]];
+    if (device.path[seq] == 0 || record.stored || record.lost) continue;
+    if (witness_.holds_unharmed(event.device, device.path[seq]))
+      fail("loss_of_held", device, name(record) + " is said to be unknown, and the flash still holds it");
+    record.lost = true;
+  }
+}
+
 void Judge::logged(const Logged& event) {
   if (!log_.empty() && event.offset <= log_.back().offset)
     throw Violation("log_order", "offset " + std::to_string(event.offset) + " comes after " +
@@ -198,12 +217,17 @@ void Judge::logged(const Logged& event) {
   log_.push_back({event.offset, event.digest});
   if (event.kind == Logged::Kind::kRecord) store(event);
   if (event.kind == Logged::Kind::kLoss) lose(event);
+  if (event.kind == Logged::Kind::kUnknownBefore) lose_before(event);
+  if (event.kind == Logged::Kind::kForgotten) devices_[event.device].forgotten = true;
 }
 
 void Judge::log_replaced() {
   log_.clear();
   for (Record& record : records_) record.stored = record.lost = false;
-  for (Device& device : devices_) device.streams.clear();
+  for (Device& device : devices_) {
+    device.streams.clear();
+    device.row_end = 0;
+  }
   replaced_ = true;
 }
 

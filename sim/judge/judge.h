@@ -42,7 +42,13 @@ using RecordId = std::uint32_t;
 using Path = std::vector<RecordId>;
 
 struct Logged {
-  enum class Kind : std::uint8_t { kRecord, kLoss, kOther };
+  enum class Kind : std::uint8_t {
+    kRecord,
+    kLoss,
+    kUnknownBefore,  // what became of entries before `seq` that are not in the log is not known
+    kForgotten,      // of its oldest epochs: a copy of them that comes back is stored again
+    kOther,
+  };
   std::int64_t offset = 0;
   std::uint32_t term = 0;
   Kind kind = Kind::kOther;
@@ -156,6 +162,9 @@ class Judge {
     Path path;  // by seq
     std::unordered_map<std::uint64_t, Stream> streams;
     std::vector<RecordId> records;
+    std::uint64_t row_end = 0;  // behind the last row stored
+    bool forked = false;        // another copy of its flash was put in
+    bool forgotten = false;     // the gateway has, of its epochs
   };
   struct LogItem {
     std::int64_t offset;
@@ -172,6 +181,7 @@ class Judge {
   RecordId claim(Device& device, const Logged& event);
   void store(const Logged& event);
   void lose(const Logged& event);
+  void lose_before(const Logged& event);
   [[nodiscard]] const LogItem* item_at(std::int64_t offset) const;
 
   const Witness& witness_;

@@ -86,6 +86,9 @@ void Board::power_on() {
     return;
   }
   if (scene_.now() < no_cable_until_) scene_.hit(Probe::kBootedOffline);
+  has_log_ = device_->log_state() != codec::LogState::kNone;
+  if (!has_log_) scene_.hit(Probe::kStartedWithoutLog);
+  if (device_->outbox().stats().bad_sectors > 0) scene_.hit(Probe::kSectorLeftOut);
   seen_next_ = device_->outbox().next_seq();
   clock_set_ = clock_true_ = false;
   if (plan_.clock_after > 0)
@@ -138,14 +141,22 @@ void Board::after_call() {
 
 void Board::note_appended() {
   const outbox::Outbox& live = device_->outbox();
+  // A log that was mounted at last: what stands in it is not new.
+  const bool has_log = device_->log_state() != codec::LogState::kNone;
+  if (has_log && !std::exchange(has_log_, has_log)) seen_next_ = live.next_seq();
   if (live.next_seq() > seen_next_) {
     flash_.set_quiet(true);
     outbox::Outbox copy = live;  // reading moves a cursor, which the device's own must not see
     std::array<std::uint8_t, agent::Device::kBatchSizeMax> payload{};
     for (; seen_next_ < live.next_seq(); seen_next_ = seen_next_ + 1) {
       const auto entry = copy.read(seen_next_, payload);
-      if (!entry) continue;  // a sector that does not read: what it took is not held
-      if (entry->kind != outbox::Entry::Kind::kRecord)
+      if (!entry) continue;
+      if (entry->kind == outbox::Entry::Kind::kMark) scene_.hit(Probe::kMarkWritten);
+      if (entry->kind == outbox::Entry::Kind::kRefused) scene_.hit(Probe::kRefusedNoted);
+      if (entry->kind == outbox::Entry::Kind::kMark || entry->kind == outbox::Entry::Kind::kRefused) continue;
+      // In a sector that does not read: what it took is not held.
+      if (entry->kind == outbox::Entry::Kind::kLoss && flash_.has_unreadable_sector()) continue;
+      if (entry->kind != outbox::Entry::Kind::kData)
         throw Violation("append_unreadable", id_ + ": record " + std::to_string(seen_next_.value) +
                                                  " was confirmed, and cannot be read back at once");
       const Bytes bytes = Bytes(payload).first(entry->size_bytes);

@@ -108,6 +108,7 @@ class Board final : private Link::End, private ports::Sensors, private ports::En
   std::uint32_t boots_ = 0;
   Time booted_at_{0};
   Seq seen_next_ = kFirstSeq;
+  bool has_log_ = false;
   std::vector<Place> places_;  // by RecordId
   std::deque<Copy> copies_;    // the newest at the back
   std::uint64_t cuts_left_ = 0;

@@ -205,7 +205,7 @@ void GatewayNode::broker_message(std::string_view topic, std::string_view payloa
   const auto parsed = topics::parse(topic);
   if (!parsed) return;
   scene_.engine.digest.add(as_bytes(payload));
-  inbox_->push({parsed->device, parsed->leaf, wall_clock(), std::string(payload)});
+  inbox_->push({parsed->device, parsed->leaf, received(), std::string(payload)});
   plan_turn(kGather);
 }
 
@@ -225,7 +225,7 @@ void GatewayNode::turn() {
     scene_.hit(Probe::kGatewayKilledBeforeCommit);
     return die_here(false);
   }
-  const bool written = writer_->write(messages_, wall_clock());
+  const bool written = writer_->write(messages_, received());
   if (written && !disk_.dead()) {
     messages_.clear();
     store_->checkpoint();
@@ -343,10 +343,22 @@ void GatewayNode::show(const gateway::Event& event) {
     logged.kind = Logged::Kind::kRecord;
     logged.batch = as_bytes(event.batch);
   }
-  if (device && event.type == gateway::EventType::kLoss) {
+  const bool refused = event.loss_reason == gateway::LossReason::kRefusedFull ||
+                       event.loss_reason == gateway::LossReason::kRefusedFlash;
+  if (refused) scene_.hit(Probe::kRefusedStored);
+  if (device && event.type == gateway::EventType::kLoss && !refused) {
     logged.kind = Logged::Kind::kLoss;
     logged.count = event.count;
     scene_.hit(event.count > 1 ? Probe::kLossOfMany : Probe::kLossStored);
+  }
+  if (event.type == gateway::EventType::kHistoryReplaced) scene_.hit(Probe::kPathsParted);
+  if (device && event.type == gateway::EventType::kHistoryUnknown) {
+    logged.kind = Logged::Kind::kUnknownBefore;
+    scene_.hit(Probe::kHistoryUnknown);
+  }
+  if (device && event.type == gateway::EventType::kHistoryForgotten) {
+    logged.kind = Logged::Kind::kForgotten;
+    scene_.hit(Probe::kHistoryForgotten);
   }
   if (event.type == gateway::EventType::kEpoch) scene_.hit(Probe::kNewEpochStored);
   logged.device = device.value_or(0);
@@ -420,22 +432,27 @@ void GatewayNode::hostile(std::uint64_t messages, std::uint64_t kind, std::uint6
     std::ranges::generate(buffer, [&] { return static_cast<std::uint8_t>(random.next()); });
     if (kind == 0) {
       leaf = topics::Leaf::kHello;
-      const codec::Hello hello{.epoch = {random.next() | 1U},
-                               .oldest_seq = {random.next()},
-                               .next_seq = {random.next()},
-                               .boot = static_cast<std::uint32_t>(random.next())};
+      codec::Hello hello{.try_id = {static_cast<std::uint32_t>(random.next()) | 1U},
+                         .oldest_seq = {random.next()},
+                         .next_seq = {random.below(1'000) + 10},
+                         .marks_count = 1,
+                         .boot = static_cast<std::uint32_t>(random.next())};
+      hello.marks[0] = {.epoch = {random.next() | 1U}, .first_seq = {random.below(9) + 1}};
       size = codec::encode(hello, {}, buffer).value_or(0);
     } else if (kind == 1) {
-      const codec::Loss loss{.count = random.next(), .reason = codec::LossReason::kCorrupt};
-      size = codec::encode(Epoch{random.below(3) + 1}, Seq{random.below(4)}, loss, buffer).value_or(0);
+      codec::Record record{.try_id = {1}, .seq = {random.below(4)}};
+      record.loss = {.count = random.next(), .reason = codec::LossReason::kCorrupt};
+      size = codec::encode(record, buffer).value_or(0);
     } else if (kind == 2) {
-      size = codec::encode_record_prefix(Epoch{random.below(40) + 1}, Seq{1}, 0, buffer).value_or(0);
+      codec::Record record{.try_id = {1}, .seq = {random.below(40) + 1}};
+      record.mark = Epoch{random.next() | 1U};
+      size = codec::encode(record, buffer).value_or(0);
     }
     scene_.hit(kind == 0   ? Probe::kHostileHello
                : kind == 1 ? Probe::kHostileRecords
                : kind == 2 ? Probe::kHostileEpochs
                            : Probe::kHostileMalformed);
-    inbox_->push({id, leaf, wall_clock(), std::string(as_text(Bytes(buffer).first(size)))});
+    inbox_->push({id, leaf, received(), std::string(as_text(Bytes(buffer).first(size)))});
   }
   plan_turn(kGather);
 }

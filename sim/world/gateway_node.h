@@ -83,6 +83,9 @@ class GatewayNode final : private Broker::Subscriber {
   void send_ack(const gateway::AckTo& ack);
   void read_log();
   void show(const gateway::Event& event);
+  [[nodiscard]] gateway::Received received() const {
+    return {.at = Instant(scene_.now()), .unix_time = wall_clock()};
+  }
   [[nodiscard]] UnixMillis wall_clock() const { return {scene_.true_time().value + clock_off_.count()}; }
 
   Scene& scene_;

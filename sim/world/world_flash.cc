@@ -47,7 +47,7 @@ Status WorldFlash::do_read(std::uint64_t offset, MutableBytes out) {
        at = (sector_of(at) + 1ULL) * geometry().sector_size_bytes) {
     if (faults_[sector_of(at)] != SectorFault::kNoRead) continue;
     if (!quiet_) scene_.hit(Probe::kReadRefused);
-    status = Status::kIo;
+    status = Status::kCorrupt;
   }
   if (!quiet_) scene_.engine.digest.add(offset + (out.size() << 40));
   return status;
@@ -90,6 +90,10 @@ Status WorldFlash::do_flush() {
   return noted('f', 0, inner_.flush());
 }
 
+bool WorldFlash::has_unreadable_sector() const {
+  return std::ranges::find(faults_, SectorFault::kNoRead) != faults_.end();
+}
+
 bool WorldFlash::flip_bit(Random& random) {
   // In what is in use: an erased byte tells nobody anything.
   for (int attempt = 0; attempt < 1'000; ++attempt) {
@@ -126,7 +130,7 @@ void WorldFlash::destroy_tail(std::uint64_t size, Random& random) {
 
 void WorldFlash::put_back(const Copy& copy) {
   const bool on = inner_.powered();
-  inner_ = copy.flash;
+  inner_.roll_back(copy.flash);
   harmed_ = copy.harmed;
   inner_.disarm();
   on ? inner_.power_on() : inner_.power_off();

@@ -35,6 +35,7 @@ class WorldFlash final : public ports::Flash {
   void complete_tear();
 
   void break_sector(std::uint32_t sector, SectorFault fault) { faults_[sector] = fault; }
+  [[nodiscard]] bool has_unreadable_sector() const;
   // False: there was nothing but erased bytes.
   bool flip_bit(Random& random);
   // What was programmed last is erased, or (random bytes) gone otherwise.
