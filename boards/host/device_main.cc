@@ -96,7 +96,7 @@ std::vector<telemetry::Table> tables_of(const HostSensors& sensors, const Argume
   for (telemetry::Table& table : tables) {
     if (table.contract.channel_class == codec::ChannelClass::kLive) continue;
     table.contract.period = Millis{static_cast<std::int64_t>(arguments.period_s * 1'000)};
-    table.rows_max = arguments.rows;
+    table.contract.rows_max = arguments.rows;
   }
   return tables;
 }

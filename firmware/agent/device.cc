@@ -13,7 +13,7 @@ using ports::LogLevel;
 // A clock that is set again within this is a correction, not news for the gateway.
 constexpr std::int64_t kBootTimeTolerance_ms = 1'000;
 
-mqtt::Options session_options(const Config& config, const mqtt::Will& will) {
+mqtt::Options session_options(const Config& config, const mqtt::Message& will) {
   // No session on the broker: what counts is in the outbox, and the gateway says where to go on.
   return {.client_id = config.id.view(),
           .clean_start = true,
@@ -39,7 +39,7 @@ Device::Device(const Config& config, const Ports& ports)
       ack_topic_(topics::make(config.id, topics::Leaf::kAck)),
       live_topic_(topics::make(config.id, topics::Leaf::kLive)),
       gone_topic_(topics::make(config.id, topics::Leaf::kGone)),
-      will_{.message = {.topic = gone_topic_.view(), .payload = {}, .qos = mqtt::Qos::kAtLeastOnce}},
+      will_{.topic = gone_topic_.view(), .payload = {}, .qos = mqtt::Qos::kAtLeastOnce},
       outbox_(ports.flash, ports.entropy, config.full_policy),
       session_({.receive = receive_, .transmit = transmit_, .retransmit = {}},
                session_options(config_, will_)),
@@ -186,8 +186,10 @@ void Device::stop_when_delivered(Instant now) {
   if (life_ != Life::kStopping) return;
   const bool delivered = online() && acked_seq() == outbox_.next_seq();
   if (link_ == Link::kUp && !delivered && now < stop_by_) return;
-  // With the will, or the gateway would take it for online until it is missed.
-  session_.disconnect(now, mqtt::ReasonCode::kDisconnectWithWill);
+  // Untold, the gateway would take it for online until it is missed. The will says less, but needs no room.
+  const bool told =
+      session_.publish(now, {.topic = gone_topic_.view(), .payload = as_bytes("stopped")}).has_value();
+  session_.disconnect(now, told ? mqtt::ReasonCode::kSuccess : mqtt::ReasonCode::kDisconnectWithWill);
   uplink_.session_closed();
   life_ = Life::kStopped;
 }
@@ -240,7 +242,8 @@ telemetry::Recorder& Device::recorder(std::size_t table) {
 }
 
 telemetry::Stamp Device::stamp(Instant now) const {
-  telemetry::Stamp stamp{.now = now, .unix_time = std::nullopt, .boot = config_.boot};
+  telemetry::Stamp stamp{.now = now, .unix_time = {}, .holdover = false, .boot = config_.boot};
+  stamp.holdover = health_ && health_->time_quality == codec::TimeQuality::kHoldover;
   if (boot_time_) stamp.unix_time = UnixMillis{boot_time_->value + now.time_since_epoch().count()};
   return stamp;
 }
@@ -296,7 +299,7 @@ void Device::count_refused(Status status) {
 }
 
 void Device::drain(Instant now) {
-  while (auto event = session_.poll_event()) handle_event(now, *event);
+  while (const mqtt::Event* const event = session_.poll_event()) handle_event(now, *event);
   if (outbox_.stats().bad_sectors != bad_sectors_said_) uplink_.hello_changed(now);
   uplink_.pump(now);
   if (uplink_.link_is_dead()) {
@@ -325,7 +328,8 @@ void Device::handle_event(Instant now, const mqtt::Event& event) {
       return;
     case mqtt::EventType::kRefused:
       ports_.log.write(LogLevel::kError, "connect_refused",
-                       {{.key = "reason", .number = number(event.reason)}});
+                       {{.key = "reason", .number = number(event.reason)},
+                        {.key = "use_instead", .text = event.server_reference}});
       return;
     case mqtt::EventType::kMessage:
       return handle_message(now, event.message);

@@ -102,8 +102,8 @@ class Device final : private Uplink::Owner {
   [[nodiscard]] LinkRequest link_request() const;
 
   // For an orderly stop: samples no more, records what is sampled so far, delivers it if the gateway is there
-  // (for kGoodbyeMax at most), then says goodbye, upon which the broker tells the gateway that the device is
-  // gone: link_request() becomes kClose and stays so. What the gateway has not committed stays in the outbox.
+  // (for kGoodbyeMax at most), then tells the gateway that it is gone and says goodbye: link_request()
+  // becomes kClose and stays so. What the gateway has not committed stays in the outbox.
   void stop(Instant now);
 
   // Not mounted while log_state() is kNone.
@@ -143,7 +143,7 @@ class Device final : private Uplink::Owner {
   topics::Topic ack_topic_;
   topics::Topic live_topic_;
   topics::Topic gone_topic_;
-  mqtt::Will will_;
+  mqtt::Message will_;
   std::array<std::uint8_t, 512> receive_{};
   std::array<std::uint8_t, Uplink::kHelloSizeMax + 148> transmit_{};  // with topic and header
   std::array<std::array<std::uint8_t, kBatchSizeMax>, kTablesMax> batches_{};

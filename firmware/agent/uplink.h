@@ -13,7 +13,7 @@
 //   kSent, kSending --something new to say (a mark was written), or asked for--> kDue
 //
 // Every hello draws a new try, and only what names the last one counts: an answer to an earlier hello, or to
-// one of a flash that was replaced, moves nothing. Why: docs/adr/0011-every-mark-is-an-epoch.md.
+// one of a flash that was replaced, moves nothing. Why: docs/adr/0012-every-mark-is-an-epoch.md.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
-// THEORY
+// Theory of operation. The region is a ring of sectors; a sector has a header and then entries, back to back:
+//
+//     serial 7 (oldest)      serial 8               serial 9 (active)         next to be opened
+//   | H | M M D D D D D .. | H | D D D D D D D .. | H | D D t . M M D ->    | erased, or given up      |
+//                                                         ^ an append that a power cut tore, and a reboot
+//
+// D is a record, M the mark of a mount. H holds all that is known when a sector is opened (serial, first seq,
+// the newest marks, what is acked and dropped), so opening the next one is the only moment at which anything
+// but an entry is written. Serials count places: serial modulo the number of sectors is a sector's index, and
+// a place that cannot be written is passed over with its serial. The highest serial is the active sector's.
+//
+// Epochs. The first append after a mount writes a mark: an entry with the next seq and a random nonce, the
+// epoch. An entry does not hold its seq; its CRC covers the seq and the epoch in force, so an entry that
+// verifies proves its place, and (epoch, seq) names it for ever, in every copy of this flash. A mark says
+// seq and epoch itself, as seqs may have been spent in front of it. All entries behind a mark hang on it, so
+// it is written twice in a row, with one seq, and sector headers repeat the newest: marks outlive damage, and
+// their own sector's being given up.
+//
+// Damage. What cannot be read is read as zeros, which verify as nothing. A reader that meets bytes that do
+// not verify tries every program unit behind them until an entry does, with the seq that is expected or one
+// that the skipped bytes leave room for: between two entries of one mount, each seq took its bytes. So damage
+// costs the entries that it hit. A damaged sector header is known from the one behind it, which says where
+// the sector before begins; the newest has none behind it, so mount() reads on from the sector before, and
+// takes entries that verify there for the log's.
+//
+// Power cuts. What a torn append leaves is never programmed again: mount() continues behind it and leaves one
+// more unit untouched, which may have been hit and yet read as erased. Torn bytes cannot be told from an
+// entry that was confirmed and damaged later, so the seqs that they may stand for are spent: reported as
+// lost, and not given again. Should torn bytes verify at a later mount (cells that were charged halfway do
+// that), then they are that entry; should two entries claim one seq, the later one stands: advance() looks
+// one entry ahead for this. In the same way the first seq of a sector ends what the sector before it can
+// hold; unless the sector is empty and the one before has gone on, which proves that its header was not there
+// at the time.
+//
+// Failures. A write is tried again behind the place that failed, then in a new sector; a place that cannot be
+// opened, twice, is passed over. Appends that failed are counted, and an entry in front of the next success
+// says how many. Nothing is given up for a flash that does not answer at all.
 #include "firmware/outbox/outbox.h"
 
 #include <algorithm>
@@ -11,7 +47,7 @@ namespace godwit::outbox {
 namespace {
 
 constexpr std::size_t kBlockSize = 512;    // programmed at once; a multiple of every program unit
-constexpr std::uint32_t kPlacesTried = 3;  // by one append, to open a sector
+constexpr std::uint32_t kPlacesTried = 3;  // twice each,  // by one append, to open a sector
 constexpr int kWritesTried = 3;            // by one append, for each entry
 
 void push(Marks& marks, const Found& entry) {
@@ -19,6 +55,16 @@ void push(Marks& marks, const Found& entry) {
   // The later of two with one seq stands.
   if (marks[0].first_seq != entry.seq) std::shift_right(marks.begin(), marks.end(), 1);
   marks[0] = {.epoch = {entry.numbers[0]}, .first_seq = entry.seq};
+}
+
+// A mark that was cut off, and verifies after newer ones were written, is none: headers and hellos do not
+// know of it, and nothing stands under it.
+bool is_named(const Marks& marks, const Found& entry) {
+  for (const Mark& mark : marks) {
+    if (mark.first_seq <= entry.seq)
+      return mark.first_seq == entry.seq && mark.epoch.value == entry.numbers[0];
+  }
+  return true;
 }
 
 // Under which a sector that begins with `first` begins.
@@ -137,7 +183,7 @@ Status Outbox::open_sector() {
   // Whatever fails from here on, nothing is added to the present sector any more: the header of the new one
   // may have been written, and it says with which seq the present one ends.
   end_ = flash_.geometry().sector_size_bytes;
-  for (std::uint32_t tries = std::min(count, kPlacesTried); tries > 0; --tries) {
+  for (std::uint32_t tries = 2 * std::min(count, kPlacesTried); tries > 0; --tries) {
     const std::uint32_t from = serial_;
     const Status status = open_place(from + 1 + passed_);
     if (status == Status::kFull) return status;
@@ -155,7 +201,7 @@ Status Outbox::open_sector() {
     // Nothing is given up for a flash that does not answer at all.
     std::uint8_t byte = 0;
     if (read_flash(flash_, index_of(serial_), 0, {&byte, 1}) == Status::kIo) break;
-    passed_ = (passed_ + 1) % count;
+    if (tries % 2 == 1) passed_ = (passed_ + 1) % count;
   }
   return Status::kIo;
 }
@@ -440,7 +486,8 @@ Status Outbox::look(Seq seq, Entry& out) {
     cursor_.valid = false;
     return status;
   }
-  const Seq next = status == Status::kOk ? std::min(found.seq, cursor_.end_seq) : cursor_.end_seq;
+  Seq next = status == Status::kOk ? std::min(found.seq, cursor_.end_seq) : cursor_.end_seq;
+  if (next == seq && found.kind == Kind::kMark && !is_named(marks_, found)) next = seq + 1;
   if (seq < next) {
     lose(seq, next, LossReason::kCorrupt, out);
     return Status::kOk;

@@ -32,8 +32,8 @@ class Text {
 
 }  // namespace
 
-std::string metrics(const gateway::Consumer::Stats& consumer, const gateway::Inbox::Dropped& inbox,
-                    const gateway::WriterStats& writer) {
+std::string metrics(const gateway::Consumer::Stats& consumer, const gateway::Intake::Dropped& intake,
+                    const gateway::WriterStats& writer, const http::Counters& http) {
   const gateway::IngestCounters& ingest = writer.ingest;
   Text text;
   text.gauge("godwit_broker_connected", "1 while connected and subscribed.", consumer.connected ? 1 : 0);
@@ -41,7 +41,8 @@ std::string metrics(const gateway::Consumer::Stats& consumer, const gateway::Inb
   text.counter("godwit_messages_received_total", "Messages from devices.", consumer.messages);
   text.counter("godwit_messages_foreign_total", "Messages on topics that are not ours.", consumer.foreign);
   text.counter("godwit_messages_dropped_total",
-               "Messages that found the queue full; devices send records again.", inbox.messages);
+               "Messages that were not taken in; devices send records again.", intake.messages);
+  text.counter("godwit_messages_throttled_total", "Of these: for a limit of their device.", intake.throttled);
   text.counter("godwit_acks_sent_total", "Acknowledgements to devices.", consumer.acks);
   text.counter("godwit_acks_dropped_total", "Acknowledgements given up; devices ask again.",
                consumer.dropped_acks);
@@ -65,7 +66,18 @@ std::string metrics(const gateway::Consumer::Stats& consumer, const gateway::Inb
   text.counter("godwit_commits_total", "Transactions, each with one sync of the disk.", writer.commits);
   text.counter("godwit_commits_failed_total", "Transactions that failed and were tried again.",
                writer.failed_commits);
+  text.counter("godwit_quarantined_total", "Records that the database refused; they are kept beside the log.",
+               writer.quarantined);
+  text.gauge("godwit_disk_low", "1 while less is free than the reserve.", writer.disk_low ? 1 : 0);
   text.gauge("godwit_database_writable", "0 while commits fail.", writer.writable ? 1 : 0);
+  text.counter("godwit_http_connections_total", "Connections accepted.", http.connections);
+  text.counter("godwit_http_connections_refused_total", "Connections closed at once: one of the limits.",
+               http.connections_refused);
+  text.gauge("godwit_http_connections_open", "Connections at present.", http.connections_open);
+  text.counter("godwit_http_requests_total", "Requests answered.", http.requests);
+  text.gauge("godwit_http_subscribers", "Event streams at present.", http.subscribers);
+  text.counter("godwit_http_slow_subscribers_total", "Event streams ended: their clients read nothing.",
+               http.slow_subscribers);
   return text.take();
 }
 

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/app/run.h"
 
+#include <sys/resource.h>
+
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <ostream>
@@ -11,16 +14,16 @@
 #include "gateway/app/check.h"
 #include "gateway/app/log.h"
 #include "gateway/app/metrics.h"
+#include "gateway/app/writer_thread.h"
 #include "gateway/http/server.h"
 #include "gateway/mqtt/consumer.h"
 #include "gateway/store/store.h"
-#include "gateway/store/writer.h"
 
 namespace godwit::app {
 namespace {
 
 using gateway::Consumer;
-using gateway::Inbox;
+using gateway::Intake;
 using gateway::LogLevel;
 using gateway::Store;
 using gateway::Writer;
@@ -58,13 +61,33 @@ Consumer::Options consumer_options(const Config& config) {
   return options;
 }
 
-http::ServerConfig server_config(const Config& config) {
+// What the database, the broker, the log and the read threads need beside the connections.
+constexpr rlim_t kDescriptorsReserved = 64;
+
+// As many descriptors as this process may have. Connections that would take the last ones, so that the
+// database could not open a file, are refused at the door instead.
+std::size_t affordable_connections(std::size_t wanted, const gateway::LogSink& log) {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return wanted;
+  limit.rlim_cur = limit.rlim_max;
+  if (setrlimit(RLIMIT_NOFILE, &limit) != 0) (void)getrlimit(RLIMIT_NOFILE, &limit);
+  const rlim_t spare = std::max<rlim_t>(limit.rlim_cur, kDescriptorsReserved + 1) - kDescriptorsReserved;
+  if (wanted <= spare) return wanted;
+  log(LogLevel::kWarning, "http.connections_max is " + std::to_string(wanted) +
+                              ", but this process may open only " + std::to_string(limit.rlim_cur) +
+                              " files: " + std::to_string(spare) +
+                              " connections are served; raise the limit (ulimit -Hn, LimitNOFILE) for more");
+  return spare;
+}
+
+http::ServerConfig server_config(const Config& config, const gateway::LogSink& log) {
   http::ServerConfig server;
   server.address = config.http_listen;
   server.port = static_cast<std::uint16_t>(config.http_port);
   server.certificate_file = config.http_certificate.string();
   server.private_key_file = config.http_key.string();
-  server.limits.connections_max = static_cast<std::size_t>(config.http_connections_max);
+  server.limits.connections_max =
+      affordable_connections(static_cast<std::size_t>(config.http_connections_max), log);
   server.limits.connections_per_address_max =
       static_cast<std::size_t>(config.http_connections_per_address_max);
   server.limits.subscribers_max = static_cast<std::size_t>(config.http_subscribers_max);
@@ -73,10 +96,19 @@ http::ServerConfig server_config(const Config& config) {
   return server;
 }
 
+Intake::Limits intake_limits(const Config& config) {
+  Intake::Limits limits;
+  limits.day_bytes = static_cast<std::uint64_t>(config.store_device_megabytes_per_day) << 20U;
+  // Some more than the rules take, so that these are asked, and say that it is too many.
+  limits.devices = static_cast<std::size_t>(config.store_devices_max) + 1000;
+  return limits;
+}
+
 Writer::Options writer_options(const Config& config) {
   Writer::Options options;
   options.limits.devices_max = static_cast<std::size_t>(config.store_devices_max);
   options.gather = std::chrono::milliseconds(config.store_gather_ms);
+  options.disk_reserve_percent = static_cast<unsigned>(config.store_disk_reserve_percent);
   return options;
 }
 
@@ -93,16 +125,23 @@ class Gateway {
   // Throws if the database or a file cannot be used.
   explicit Gateway(const Config& config)
       : store_(config.store_directory),
-        inbox_({}),
-        consumer_(consumer_options(config), inbox_, stderr_log(config.log_level, "mqtt")),
-        writer_(store_, inbox_, writer_options(config),
+        consumer_(consumer_options(config),
+                  {.message = [this](gateway::Message message) { writer_.push(std::move(message)); },
+                   .session_started = [this] { writer_.session_started(); }},
+                  stderr_log(config.log_level, "mqtt")),
+        writer_(store_, intake_limits(config), writer_options(config),
                 {.acks = [this](std::span<const gateway::AckTo> acks) { consumer_.send(acks); },
                  .feed = [this](std::span<const gateway::Event> events) { server_.publish(events); }},
                 stderr_log(config.log_level, "store")),
-        server_(server_config(config), http::ApiKeys::load(config.http_api_keys),
+        server_(server_config(config, stderr_log(config.log_level, "http")),
+                http::ApiKeys::load(config.http_api_keys),
                 {.log = &store_.reader(),
                  .readiness = [this] { return readiness(); },
-                 .metrics = [this] { return metrics(consumer_.stats(), inbox_.dropped(), writer_.stats()); },
+                 .metrics =
+                     [this] {
+                       return metrics(consumer_.stats(), writer_.dropped(), writer_.stats(),
+                                      server_.counters());
+                     },
                  .log_sink = stderr_log(config.log_level, "http")}) {}
   ~Gateway() { stop(); }
   Gateway(const Gateway&) = delete;
@@ -131,9 +170,8 @@ class Gateway {
   }
 
   Store store_;
-  Inbox inbox_;
   Consumer consumer_;
-  Writer writer_;
+  WriterThread writer_;
   http::Server server_;
 };
 

@@ -86,6 +86,16 @@ struct Changes {
     std::size_t event = 0;  // index in `events`
   };
 
+  // A record that the database refused, to be kept beside the log.
+  struct Quarantined {
+    std::string device;
+    UnixMillis received_at;
+    Epoch epoch;
+    Seq seq;  // kLiveSeq: live samples
+    std::string content;
+    std::string why;
+  };
+
   Changes() = default;
   Changes(Changes&&) = default;
   Changes& operator=(Changes&&) = default;
@@ -94,6 +104,7 @@ struct Changes {
   // To be written in this order.
   std::vector<DeviceRow> devices;  // whole, new ones included
   std::vector<Event> events;       // to append; the store sets their offsets
+  std::vector<Quarantined> quarantined;
   std::vector<Of<Mark>> forgotten_streams;
   std::vector<Of<StreamState>> streams;
   std::vector<Of<std::uint32_t>> forgotten_tables;  // with their channels and latest event, by hash

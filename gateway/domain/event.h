@@ -37,8 +37,9 @@ enum class EventType : std::uint8_t {
   kHistoryUnknown = 7,   // what became of entries before `seq` that are not in the log is not known
   kHistoryForgotten = 8,  // the oldest `count` epochs: a copy of them that returns would be stored again
   kTableConflict = 9,     // two tables have the hash `count`: rows that name it are shown raw from here on
+  kDeviceThrottled = 10,  // `count` of its messages were not taken in: `throttle_reason`
 };
-inline constexpr EventType kEventTypeLast = EventType::kTableConflict;
+inline constexpr EventType kEventTypeLast = EventType::kDeviceThrottled;
 
 // Stored as numbers: never renumber. The first four are codec::LossReason.
 enum class LossReason : std::uint8_t {
@@ -51,6 +52,14 @@ enum class LossReason : std::uint8_t {
   kRefusedFull = 4,
   kRefusedFlash = 5,
   kQuarantined = 6,  // the database refused the record, and only this one
+};
+
+// Stored as numbers: never renumber.
+enum class ThrottleReason : std::uint8_t {
+  kUnspecified = 0,
+  kQueueFull = 1,  // too much of it waits
+  kDayBudget = 2,  // its bytes for this day are used up
+  kDiskLow = 3,    // the disk is nearly full, and it has had its share
 };
 
 // Stored as numbers: never renumber.
@@ -71,6 +80,7 @@ struct ChannelInfo {
   int exponent = 0;  // value = raw * 10^exponent
   std::int64_t min = 0;
   std::int64_t max = 0;
+  std::uint64_t prior = 0;  // codec::Channel
 };
 
 struct TableInfo {
@@ -78,6 +88,7 @@ struct TableInfo {
   std::string name;
   std::uint32_t period_ms = 0;
   bool durable = true;
+  std::uint32_t rows_max = 0;  // codec::ChannelTable
   std::vector<ChannelInfo> channels;
   // The event that found another table with this hash: what rows from there on mean cannot be known.
   std::optional<LogOffset> conflict;
@@ -93,9 +104,10 @@ struct Event {
   Epoch epoch;
   Seq seq;
   std::uint64_t count = 1;
-  LossReason loss_reason = LossReason::kUnspecified;           // kLoss
-  OfflineReason offline_reason = OfflineReason::kUnspecified;  // kDeviceOffline
-  std::string batch;  // kTelemetry: an encoded godwit.v1.Batch, as the device stored it
+  LossReason loss_reason = LossReason::kUnspecified;              // kLoss
+  OfflineReason offline_reason = OfflineReason::kUnspecified;     // kDeviceOffline
+  ThrottleReason throttle_reason = ThrottleReason::kUnspecified;  // kDeviceThrottled
+  std::string batch;  // kTelemetry: an encoded codec::Batch, as the device stored it
   // kDeviceOnline: what the device said, see pack() in hello.h, with a crash only when it is news; empty if
   // it did not come with a hello.
   std::string hello;
@@ -104,7 +116,8 @@ struct Event {
 // Events of this type use `count`.
 [[nodiscard]] constexpr bool has_count(EventType type) {
   return type == EventType::kLoss || type == EventType::kHistoryReplaced ||
-         type == EventType::kHistoryForgotten || type == EventType::kTableConflict;
+         type == EventType::kHistoryForgotten || type == EventType::kTableConflict ||
+         type == EventType::kDeviceThrottled;
 }
 
 // How many seqs of its epoch the event stands for, `seq` the first: each seq of a device's log is in one

@@ -13,6 +13,7 @@
 #include "proto/base/assert.h"
 #include "proto/base/bytes.h"
 #include "proto/codec/messages.h"
+#include "proto/codec/samples.h"
 
 namespace godwit::gateway {
 namespace {
@@ -21,15 +22,16 @@ struct TypeName {
   EventType type;
   std::string_view name;
 };
-constexpr std::array<TypeName, 9> kTypeNames{{{EventType::kTelemetry, "telemetry"},
-                                              {EventType::kLoss, "loss"},
-                                              {EventType::kEpoch, "epoch"},
-                                              {EventType::kDeviceOnline, "device.online"},
-                                              {EventType::kDeviceOffline, "device.offline"},
-                                              {EventType::kHistoryReplaced, "history.replaced"},
-                                              {EventType::kHistoryUnknown, "history.unknown"},
-                                              {EventType::kHistoryForgotten, "history.forgotten"},
-                                              {EventType::kTableConflict, "table.conflict"}}};
+constexpr std::array<TypeName, 10> kTypeNames{{{EventType::kTelemetry, "telemetry"},
+                                               {EventType::kLoss, "loss"},
+                                               {EventType::kEpoch, "epoch"},
+                                               {EventType::kDeviceOnline, "device.online"},
+                                               {EventType::kDeviceOffline, "device.offline"},
+                                               {EventType::kHistoryReplaced, "history.replaced"},
+                                               {EventType::kHistoryUnknown, "history.unknown"},
+                                               {EventType::kHistoryForgotten, "history.forgotten"},
+                                               {EventType::kTableConflict, "table.conflict"},
+                                               {EventType::kDeviceThrottled, "device.throttled"}}};
 
 // With leading zeros up to `width` digits.
 template <typename Integer>
@@ -120,7 +122,7 @@ void append_channels(std::string& out, const BatchRows& batch) {
     out += ":[";
     for (std::size_t row = 0; row < batch.rows; ++row) {
       if (row > 0) out += ',';
-      append_decimal(out, batch.at(row, channel), info.exponent);
+      append_value(out, batch.at(row, channel), info.exponent);
     }
     out += ']';
   }
@@ -149,8 +151,10 @@ void append_telemetry(std::string& out, const Event& event, const BatchContext& 
     append_hex(out, info->table_hash, 8);
     out += '"';
     append_batch_time(out, info->time);
-    out += R"(,"rows":)";
-    append_integer(out, info->rows);
+    if (info->rows != 0) {
+      out += R"(,"rows":)";
+      append_integer(out, info->rows);
+    }
     out += R"(,"channels":null,"samples":")";
     append_base64(out, info->samples);
     out += '"';
@@ -167,6 +171,28 @@ void append_loss(std::string& out, const Event& event) {
   append_integer(out, event.count);
   out += R"(,"reason":")";
   out += loss_reason_name(event.loss_reason);
+  out += '"';
+}
+
+std::string_view throttle_reason_name(ThrottleReason reason) {
+  switch (reason) {
+    case ThrottleReason::kUnspecified:
+      break;
+    case ThrottleReason::kQueueFull:
+      return "queue_full";
+    case ThrottleReason::kDayBudget:
+      return "day_budget";
+    case ThrottleReason::kDiskLow:
+      return "disk_low";
+  }
+  return "unspecified";
+}
+
+void append_throttled(std::string& out, const Event& event) {
+  out += R"(,"count":)";
+  append_integer(out, event.count);
+  out += R"(,"reason":")";
+  out += throttle_reason_name(event.throttle_reason);
   out += '"';
 }
 
@@ -215,6 +241,8 @@ void append_members(std::string& out, const Event& event, const BatchContext& co
       out += R"(,"count":)";
       append_integer(out, event.count);
       return;
+    case EventType::kDeviceThrottled:
+      return append_throttled(out, event);
     case EventType::kTableConflict:
       out += R"(,"table_hash":")";
       append_hex(out, event.count, 8);
@@ -270,6 +298,14 @@ void append_json_string(std::string& out, std::string_view text) {
     }
   }
   out += '"';
+}
+
+void append_value(std::string& out, std::int64_t raw, int exponent) {
+  if (raw == codec::kMissing) {
+    out += "null";
+  } else {
+    append_decimal(out, raw, exponent);
+  }
 }
 
 void append_decimal(std::string& out, std::int64_t raw, int exponent) {

@@ -28,6 +28,8 @@ void append_json(std::string& out, const Event& event, const BatchContext& conte
 
 // "text", escaped as JSON demands.
 void append_json_string(std::string& out, std::string_view text);
+// A cell of a batch: null for codec::kMissing, otherwise append_decimal().
+void append_value(std::string& out, std::int64_t raw, int exponent);
 // raw * 10^exponent as a JSON number, without trailing zeros after the point.
 void append_decimal(std::string& out, std::int64_t raw, int exponent);
 // 2026-01-01T00:00:00.000Z, without quotes. Any value: times before the year 0 or after 9999 are shown as

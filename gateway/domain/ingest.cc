@@ -7,6 +7,7 @@
 #include "gateway/domain/hello.h"
 #include "proto/base/assert.h"
 #include "proto/base/bytes.h"
+#include "proto/codec/batch.h"
 
 namespace godwit::gateway {
 namespace {
@@ -21,13 +22,15 @@ TableInfo table_info(std::uint32_t hash, const codec::ChannelTable& table) {
   info.name = table.name;
   info.period_ms = static_cast<std::uint32_t>(table.period.count());
   info.durable = table.channel_class == codec::ChannelClass::kDurable;
+  info.rows_max = table.rows_max;
   info.channels.reserve(table.channels.size());
   for (const codec::Channel& channel : table.channels) {
     info.channels.push_back({.name = std::string(channel.name),
                              .unit = std::string(channel.unit),
                              .exponent = channel.exponent,
                              .min = channel.min,
-                             .max = channel.max});
+                             .max = channel.max,
+                             .prior = channel.prior});
   }
   return info;
 }
@@ -64,12 +67,14 @@ std::uint64_t digest_of(const TableInfo& table) {
   digest.add(table.name);
   digest.add(std::int64_t{table.period_ms});
   digest.add(std::int64_t{table.durable});
+  digest.add(std::int64_t{table.rows_max});
   for (const ChannelInfo& channel : table.channels) {
     digest.add(channel.name);
     digest.add(channel.unit);
     digest.add(std::int64_t{channel.exponent});
     digest.add(channel.min);
     digest.add(channel.max);
+    digest.add(static_cast<std::int64_t>(channel.prior));
   }
   return digest.value();
 }
@@ -132,6 +137,11 @@ Ingest::Ingest(IngestLimits limits, std::vector<DeviceState> devices) : limits_(
 Status Ingest::handle(const Message& message) {
   ++counters_.messages;
   Status status = Status::kUnsupported;
+  // Nobody would send it again had it been lost on the way.
+  if (message.leaf == topics::Leaf::kRecord && message.qos == 0) {
+    ++counters_.malformed;
+    return Status::kMalformed;
+  }
   switch (message.leaf) {
     case topics::Leaf::kHello:
       status = handle_hello(message);
@@ -401,6 +411,14 @@ void Ingest::use_table(Device& device, std::uint32_t hash, Received now) {
   ask_for_hello(device, now.at);
 }
 
+void Ingest::throttled(const Throttled& throttled) {
+  Device* const device = find(throttled.device);
+  if (device == nullptr) return;
+  Event& event = append(*device, EventType::kDeviceThrottled, device->boot_epoch, throttled.received);
+  event.count = throttled.count;
+  event.throttle_reason = throttled.reason;
+}
+
 void Ingest::session_started() {
   to_ask_.clear();
   asked_.clear();
@@ -493,10 +511,15 @@ Changes Ingest::take() {
   return std::exchange(changes_, {});
 }
 
-bool Ingest::quarantine(Changes& changes, std::size_t index) {
+bool Ingest::quarantine(Changes& changes, std::size_t index, std::string_view why) {
   Event& event = changes.events[index];
   if (event.type != EventType::kTelemetry || event.batch.empty()) return false;
-  event.batch.clear();
+  changes.quarantined.push_back({.device = event.device,
+                                 .received_at = event.received_at,
+                                 .epoch = event.epoch,
+                                 .seq = event.seq,
+                                 .content = std::exchange(event.batch, {}),
+                                 .why = std::string(why)});
   std::erase_if(changes.latest, [index](const auto& latest) { return latest.value.event == index; });
   if (event.seq == kLiveSeq) return true;
   event.type = EventType::kLoss;

@@ -27,7 +27,7 @@
 #include "gateway/domain/changes.h"
 #include "gateway/domain/event.h"
 #include "gateway/domain/history.h"
-#include "gateway/domain/inbox.h"
+#include "gateway/domain/intake.h"
 #include "proto/base/ids.h"
 #include "proto/base/status.h"
 #include "proto/base/time.h"
@@ -75,6 +75,12 @@ class Ingest {
   // kUnsupported: no message of a device; dropped.
   Status handle(const Message& message);
 
+  // A device was refused something: an event says so, if it was ever introduced.
+  void throttled(const Throttled& throttled);
+
+  // Messages of a device were not taken in: an event says so, if the device is known.
+  void throttled(const Throttled& throttled);
+
   // The gateway's session with the broker (re)started, so wills may have been missed: every device that
   // counts as online is to be asked for a hello. The first time for this object the others are too, after
   // them: the database may be a restored copy, which lacks what they have had acknowledged.
@@ -89,10 +95,10 @@ class Ingest {
 
   // What was gathered since the last call, to be committed. Precondition: so was what it returned before.
   [[nodiscard]] Changes take();
-  // The database refuses the content of this event, and the disk is well: a record becomes a loss, live
-  // samples an event without samples. False, and nothing changes: it is neither, or has no content.
-  // Precondition: `changes` are what take() returned last.
-  bool quarantine(Changes& changes, std::size_t event);
+  // The database refuses the content of this event, and the disk is well: the content is kept beside the log,
+  // a record becomes a loss, live samples an event without samples. False, and nothing changes: it is
+  // neither, or has no content. Precondition: `changes` are what take() returned last.
+  bool quarantine(Changes& changes, std::size_t event, std::string_view why);
   // `changes` is durable, or empty(). Returns what must be sent now: at most two acks per device.
   [[nodiscard]] std::vector<AckTo> committed(Changes changes);
 

@@ -177,7 +177,7 @@ void append_latest(Json& channels, const Event& event, const gateway::BatchRows&
   for (std::size_t i = 0; i < batch.table->channels.size(); ++i) {
     const gateway::ChannelInfo& info = batch.table->channels[i];
     std::string value;
-    gateway::append_decimal(value, batch.at(batch.rows - 1, i), info.exponent);
+    gateway::append_value(value, batch.at(batch.rows - 1, i), info.exponent);
     Json item = Json::object();
     item.set("name", info.name)
         .set("table", batch.table->name)

@@ -129,6 +129,8 @@ CREATE TABLE boots (
 
 DELETE FROM channels;
 DELETE FROM tables;
+ALTER TABLE channels ADD COLUMN prior INTEGER NOT NULL DEFAULT 0;  -- codec::Channel
+ALTER TABLE tables ADD COLUMN rows_max INTEGER NOT NULL DEFAULT 0;  -- codec::ChannelTable
 ALTER TABLE tables ADD COLUMN digest   INTEGER NOT NULL DEFAULT 0;  -- of its content
 ALTER TABLE tables ADD COLUMN conflict INTEGER;  -- the event that found another table with this hash
 
@@ -139,6 +141,17 @@ ALTER TABLE devices ADD COLUMN forgotten_records INTEGER NOT NULL DEFAULT 0;  --
 ALTER TABLE devices ADD COLUMN forgotten_lost    INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE devices ADD COLUMN log_state         INTEGER NOT NULL DEFAULT 0;  -- codec::LogState
 ALTER TABLE devices ADD COLUMN bad_sectors       INTEGER NOT NULL DEFAULT 0;
+
+-- Records that the database refused: their places in the log are losses. May be deleted when they are understood.
+CREATE TABLE quarantine (
+  key         INTEGER PRIMARY KEY,
+  device      TEXT NOT NULL,     -- devices.id
+  received_at INTEGER NOT NULL,
+  epoch       INTEGER NOT NULL,
+  seq         INTEGER NOT NULL,  -- 0: live samples
+  content     BLOB NOT NULL,     -- the encoded batch
+  why         TEXT NOT NULL
+) STRICT;
 )sql";
 
 // What makes each version of the one before. A new database goes through all of them, so that it is the same
@@ -157,10 +170,12 @@ void quick_check(Connection& connection, const std::filesystem::path& file) {
          "is damaged (" + std::string(query.text(0)) + "): restore a copy, or move it away to start anew");
 }
 
-// Reads only: whatever is wrong with the file, it stays as it is.
+// Reads only: whatever is wrong with the file, it stays as it is. But if power failed while it was created or
+// upgraded, there is a journal to roll back first, as any program that reads the file must.
 void inspect(const Files& files, const std::filesystem::path& file) {
   try {
-    Connection connection(file, SQLITE_OPEN_READONLY, files.vfs());
+    const bool interrupted = files.size(file.string() + "-journal").value_or(0) > 0;
+    Connection connection(file, interrupted ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY, files.vfs());
     sqlite3_db_config(connection.get(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
     const auto version = connection.integer("PRAGMA user_version");
     const auto application = connection.integer("PRAGMA application_id");

@@ -57,6 +57,8 @@ Event event_of(const Query& row) {
   if (has_count(event.type)) event.count = row.bits(6);
   if (event.type == EventType::kLoss) event.loss_reason = static_cast<LossReason>(row.word(7));
   if (event.type == EventType::kDeviceOffline) event.offline_reason = static_cast<OfflineReason>(row.word(7));
+  if (event.type == EventType::kDeviceThrottled)
+    event.throttle_reason = static_cast<ThrottleReason>(row.word(7));
   event.batch = row.text(8);
   event.hello = row.text(9);
   return event;
@@ -97,11 +99,11 @@ struct Reader::Session {
       "SELECT max(expected) FILTER (WHERE epoch = ?2 AND first_seq = ?3), sum(records), sum(lost)"
       " FROM streams WHERE device = ?1"};
   Statement table{connection,
-                  "SELECT name, period_ms, durable, ifnull(conflict, 0) FROM tables"
+                  "SELECT name, period_ms, durable, rows_max, ifnull(conflict, 0) FROM tables"
                   " WHERE device = (SELECT key FROM devices WHERE id = ?1) AND hash = ?2"};
   Statement channels{
       connection,
-      "SELECT name, unit, exponent, min, max FROM channels"
+      "SELECT name, unit, exponent, min, max, prior FROM channels"
       " WHERE device = (SELECT key FROM devices WHERE id = ?1) AND hash = ?2 ORDER BY position"};
   Statement boot{connection,
                  "SELECT unix_time, quality FROM boots"
@@ -211,14 +213,16 @@ std::shared_ptr<const TableInfo> Reader::table(std::string_view device, std::uin
   table->name = row.text(0);
   table->period_ms = row.word(1);
   table->durable = row.integer(2) != 0;
-  if (row.integer(3) != 0) table->conflict = LogOffset{row.integer(3)};
+  table->rows_max = row.word(3);
+  if (row.integer(4) != 0) table->conflict = LogOffset{row.integer(4)};
   Query channel(session->channels, device, hash);
   while (channel.next()) {
     table->channels.push_back({.name = std::string(channel.text(0)),
                                .unit = std::string(channel.text(1)),
                                .exponent = static_cast<int>(channel.integer(2)),
                                .min = channel.integer(3),
-                               .max = channel.integer(4)});
+                               .max = channel.integer(4),
+                               .prior = static_cast<std::uint64_t>(channel.integer(5))});
   }
   const std::lock_guard lock(mutex_);
   if (forgotten != tables_forgotten_) return table;

@@ -16,6 +16,21 @@ std::string describe(sqlite3* database, int code) {
 SqliteError::SqliteError(sqlite3* database, int code)
     : StoreError(describe(database, code)), code_(code & 0xFF) {}
 
+bool SqliteError::refused() const {
+  switch (code_) {
+    case SQLITE_TOOBIG:
+    case SQLITE_CONSTRAINT:
+    case SQLITE_MISMATCH:
+    case SQLITE_RANGE:
+    case SQLITE_ERROR:
+    case SQLITE_INTERNAL:
+    case SQLITE_MISUSE:
+      return true;
+    default:
+      return false;
+  }
+}
+
 Connection::Connection(const std::filesystem::path& file, int flags, const char* vfs) {
   sqlite3* database = nullptr;
   const int code = sqlite3_open_v2(file.c_str(), &database, flags | SQLITE_OPEN_NOMUTEX, vfs);

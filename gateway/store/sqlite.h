@@ -21,6 +21,8 @@ namespace godwit::gateway {
 class SqliteError : public StoreError {
  public:
   SqliteError(sqlite3* database, int code);
+  // What was to be written is at fault, not the disk: trying again is of no use.
+  [[nodiscard]] bool refused() const;
   // The bytes on the disk are not those of a sound database.
   [[nodiscard]] bool damaged() const { return code_ == SQLITE_CORRUPT || code_ == SQLITE_NOTADB; }
 

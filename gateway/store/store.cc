@@ -17,12 +17,17 @@ namespace {
 
 // 4 MB of write-ahead log: large enough to write each page of the database once for many commits.
 constexpr int kCheckpointPages = 1000;
+constexpr int kPageSize = 4096;
+constexpr int kBusyTimeoutMs = 1000;  // as open_for_writing() sets it
+constexpr int kRestartTimeoutMs = 50;
 
 }  // namespace
 
 struct Store::Impl {
-  Impl(const std::filesystem::path& directory, Files& files)
-      : lock(lock_directory(files, directory)),
+  Impl(const std::filesystem::path& folder, Files& its_files)
+      : files(its_files),
+        directory(folder),
+        lock(lock_directory(files, directory)),
         connection(open_for_writing(files, directory / "godwit.db")),
         reader(files, directory / "godwit.db") {
     sqlite3_wal_hook(connection.get(), &Impl::on_commit, this);
@@ -42,12 +47,17 @@ struct Store::Impl {
   void write_tables(const Changes& changes);
   void roll_back();
 
+  Files& files;
+  const std::filesystem::path directory;
   std::unique_ptr<Files::Lock> lock;
   Connection connection;
   Reader reader;                                       // after the connection, which makes the file
   std::unordered_map<std::string, std::int64_t> keys;  // devices.key by devices.id
   int wal_pages = 0;
   int checkpoint_at_pages = kCheckpointPages;
+  // What is being written, should the database refuse it.
+  std::string_view current_device;
+  std::optional<std::size_t> current_event;
 
   Statement begin{connection, "BEGIN IMMEDIATE"};
   Statement commit{connection, "COMMIT"};
@@ -79,14 +89,19 @@ struct Store::Impl {
                         "DELETE FROM streams WHERE device = ?1 AND epoch = ?2 AND first_seq = ?3"};
   Statement put_latest{connection,
                        "INSERT OR REPLACE INTO latest (device, hash, offset) VALUES (?1, ?2, ?3)"};
-  Statement put_table{connection,
-                      "INSERT OR REPLACE INTO tables (device, hash, name, period_ms, durable, digest)"
-                      " VALUES (?1, ?2, ?3, ?4, ?5, ?6)"};
+  Statement put_table{
+      connection,
+      "INSERT OR REPLACE INTO tables (device, hash, name, period_ms, durable, rows_max, digest)"
+      " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"};
   Statement put_conflict{connection, "UPDATE tables SET conflict = ?3 WHERE device = ?1 AND hash = ?2"};
   Statement put_channel{
       connection,
-      "INSERT OR REPLACE INTO channels (device, hash, position, name, unit, exponent, min, max)"
-      " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"};
+      "INSERT OR REPLACE INTO channels (device, hash, position, name, unit, exponent, min, max, prior)"
+      " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"};
+  Statement put_quarantined{connection,
+                            "INSERT INTO quarantine (device, received_at, epoch, seq, content, why)"
+                            " VALUES (?1, ?2, ?3, ?4, ?5, ?6)"};
+  Statement count_quarantined{connection, "SELECT count(*) FROM quarantine WHERE ?1 = '' OR device = ?1"};
   Statement drop_table{connection, "DELETE FROM tables WHERE device = ?1 AND hash = ?2"};
   Statement drop_channels{connection, "DELETE FROM channels WHERE device = ?1 AND hash = ?2"};
   Statement drop_latest{connection, "DELETE FROM latest WHERE device = ?1 AND hash = ?2"};
@@ -112,6 +127,7 @@ void Store::Impl::write_event(Event& event) {
   if (has_count(event.type)) count = event.count;
   if (event.type == EventType::kLoss) reason = static_cast<std::uint64_t>(event.loss_reason);
   if (event.type == EventType::kDeviceOffline) reason = static_cast<std::uint64_t>(event.offline_reason);
+  if (event.type == EventType::kDeviceThrottled) reason = static_cast<std::uint64_t>(event.throttle_reason);
   run(put_event, static_cast<int>(event.type), key_of(event.device), event.received_at.value,
       event.epoch.value, event.seq.value, count, reason, as_bytes(event.batch), as_bytes(event.hello));
   event.offset = {sqlite3_last_insert_rowid(connection.get())};
@@ -120,11 +136,12 @@ void Store::Impl::write_event(Event& event) {
 void Store::Impl::write_table(const DeviceId& id, const Changes::Table& table) {
   const std::int64_t device = key_of(id);
   const TableInfo& info = table.info;
-  run(put_table, device, info.hash, std::string_view(info.name), info.period_ms, info.durable, table.digest);
+  run(put_table, device, info.hash, std::string_view(info.name), info.period_ms, info.durable, info.rows_max,
+      table.digest);
   std::size_t position = 0;
   for (const ChannelInfo& channel : info.channels) {
     run(put_channel, device, info.hash, position++, std::string_view(channel.name),
-        std::string_view(channel.unit), channel.exponent, channel.min, channel.max);
+        std::string_view(channel.unit), channel.exponent, channel.min, channel.max, channel.prior);
   }
 }
 
@@ -134,7 +151,10 @@ void Store::Impl::write_tables(const Changes& changes) {
       run(*drop, key_of(device), hash);
     }
   }
-  for (const auto& [device, table] : changes.tables) write_table(device, table);
+  for (const auto& [device, table] : changes.tables) {
+    current_device = device.view();
+    write_table(device, table);
+  }
   for (const auto& [device, conflict] : changes.conflicts) {
     run(put_conflict, key_of(device), conflict.hash, changes.events[conflict.event].offset.value);
   }
@@ -157,18 +177,34 @@ void Store::Impl::write_device(const DeviceRow& device) {
 }
 
 void Store::Impl::write(Changes& changes) {
-  for (const DeviceRow& device : changes.devices) write_device(device);
-  for (Event& event : changes.events) write_event(event);
+  for (const DeviceRow& device : changes.devices) {
+    current_device = device.id.view();
+    write_device(device);
+  }
+  for (std::size_t i = 0; i < changes.events.size(); ++i) {
+    current_device = changes.events[i].device;
+    current_event = i;
+    write_event(changes.events[i]);
+  }
+  current_event.reset();
+  for (const Changes::Quarantined& record : changes.quarantined) {
+    current_device = record.device;
+    run(put_quarantined, std::string_view(record.device), record.received_at.value, record.epoch.value,
+        record.seq.value, as_bytes(record.content), std::string_view(record.why));
+  }
   for (const auto& [device, mark] : changes.forgotten_streams) {
+    current_device = device.view();
     run(drop_stream, key_of(device), mark.epoch.value, mark.first_seq.value);
   }
   for (const auto& [device, stream] : changes.streams) {
+    current_device = device.view();
     run(put_stream, key_of(device), stream.mark.epoch.value, stream.mark.first_seq.value,
         stream.expected.value, stream.records, stream.lost);
   }
   write_tables(changes);
   for (const auto& [device, epoch] : changes.forgotten_boots) run(drop_boot, key_of(device), epoch.value);
   for (const auto& [device, boot] : changes.boots) {
+    current_device = device.view();
     run(put_boot, key_of(device), boot.epoch.value, boot.time.unix_time.value,
         static_cast<std::uint32_t>(boot.time.quality));
   }
@@ -268,19 +304,23 @@ std::vector<DeviceState> Store::load() {
 }
 
 void Store::commit(Changes& changes) {
+  impl_->current_device = {};
+  impl_->current_event.reset();
   try {
     impl_->roll_back();
     run(impl_->begin);
     impl_->write(changes);
+    impl_->current_device = {};
     run(impl_->commit);
-  } catch (const SqliteError&) {
+  } catch (const SqliteError& error) {
     impl_->keys.clear();  // of devices that are not there now
     try {
       impl_->roll_back();
     } catch (const SqliteError&) {
       // The first error is the one to report.
     }
-    throw;
+    if (!error.refused() || impl_->current_device.empty()) throw;
+    throw Refused(error.what(), impl_->current_device, impl_->current_event);
   }
   for (const auto& [device, hash] : changes.forgotten_tables) impl_->reader.forget_table(device.view(), hash);
   for (const auto& [device, conflict] : changes.conflicts) {
@@ -288,15 +328,35 @@ void Store::commit(Changes& changes) {
   }
 }
 
+bool Store::quarantine_has_room(std::string_view device) {
+  const auto count = [this](std::string_view of) {
+    Query row(impl_->count_quarantined, of);
+    return row.next() ? row.integer(0) : 0;
+  };
+  return count("") < kQuarantineMax && count(device) < kQuarantinePerDeviceMax;
+}
+
 void Store::checkpoint() {
   if (impl_->wal_pages < impl_->checkpoint_at_pages) return;
+  sqlite3* const connection = impl_->connection.get();
+  const bool too_long = static_cast<std::size_t>(impl_->wal_pages) >= kWalSizeMax / kPageSize;
   int pages = 0;
   int moved = 0;
-  const int code =
-      sqlite3_wal_checkpoint_v2(impl_->connection.get(), nullptr, SQLITE_CHECKPOINT_PASSIVE, &pages, &moved);
+  // The log starts over at a commit that finds all of it moved and nobody reading it: with readers that
+  // overlap for ever that never comes, unless new ones are let wait for the old.
+  if (too_long) sqlite3_busy_timeout(connection, kRestartTimeoutMs);
+  const int code = sqlite3_wal_checkpoint_v2(
+      connection, nullptr, too_long ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE, &pages, &moved);
+  if (too_long) sqlite3_busy_timeout(connection, kBusyTimeoutMs);
   // Complete: the next commit starts the file over. Otherwise a reader held it up, or the disk: later.
   const bool complete = code == SQLITE_OK && moved == pages;
   impl_->checkpoint_at_pages = complete ? kCheckpointPages : impl_->wal_pages + kCheckpointPages;
+}
+
+std::optional<double> Store::free_share() const {
+  const auto space = impl_->files.space(impl_->directory);
+  if (!space || space->total_bytes == 0) return std::nullopt;
+  return static_cast<double>(space->free_bytes) / static_cast<double>(space->total_bytes);
 }
 
 const LogReader& Store::reader() const { return impl_->reader; }

@@ -19,7 +19,6 @@
 namespace godwit::codec {
 namespace {
 
-constexpr std::uint64_t kTimeMaxMs = static_cast<std::uint64_t>(kTimeMax.count());
 constexpr Millis kPeriodMax = std::chrono::hours{24};
 constexpr int kExponentMax = 18;
 
@@ -54,6 +53,7 @@ bool put_channels(pb_ostream_t* stream, const pb_field_t* field, void* const* ar
     message.min = channel.min;
     message.max = channel.max;
     message.deadband = channel.deadband;
+    message.prior = channel.prior;
     if (!pb_encode_tag_for_field(stream, field)) return false;
     if (!pb_encode_submessage(stream, godwit_v1_Channel_fields, &message)) return false;
   }
@@ -68,6 +68,7 @@ godwit_v1_ChannelTable to_message(const ChannelTable& table, std::uint32_t hash)
   message.period_ms = static_cast<std::uint32_t>(table.period.count());
   message.channel_class = static_cast<godwit_v1_ChannelClass>(table.channel_class);
   message.channels = source_of(put_channels, table.channels);
+  message.rows_max = table.rows_max;
   return message;
 }
 
@@ -89,18 +90,6 @@ bool add_to_crc(pb_ostream_t* stream, const pb_byte_t* bytes, std::size_t size) 
   auto& crc = *static_cast<std::uint32_t*>(stream->state);
   crc = crc32({bytes, size}, crc);
   return true;
-}
-
-// As encode_message(), and then the tag and length of a field `tag` of `size` bytes that the caller adds.
-std::expected<std::size_t, Status> encode_up_to(std::uint32_t tag, std::size_t size,
-                                                const pb_msgdesc_t* fields, const void* message,
-                                                MutableBytes out) {
-  pb_ostream_t stream = pb_ostream_from_buffer(out.data(), out.size());
-  if (!pb_encode(&stream, fields, message) || !pb_encode_tag(&stream, PB_WT_STRING, tag) ||
-      !pb_encode_varint(&stream, size)) {
-    return std::unexpected(Status::kFull);
-  }
-  return stream.bytes_written;
 }
 
 // The number that came, which need not be one of the enumerators: reading it as one would be undefined.
@@ -136,6 +125,7 @@ bool take_channel(pb_istream_t* stream, const pb_field_t* /*field*/, void** arg)
   channel.min = message.min;
   channel.max = message.max;
   channel.deadband = message.deadband;
+  channel.prior = message.prior;
   return true;
 }
 
@@ -170,6 +160,8 @@ bool take_table(pb_istream_t* stream, const pb_field_t* /*field*/, void** arg) {
   table.period = Millis{message.period_ms};
   table.channel_class = static_cast<ChannelClass>(number_of(message.channel_class));
   table.channels = std::span(list.channels).first(list.count);
+  if (message.rows_max > kRowsMax) return false;
+  table.rows_max = static_cast<std::uint16_t>(message.rows_max);
   if (check(table) != Status::kOk || crc_without_hash(*raw) != message.hash) return false;
   static_cast<TableVisitor*>(*arg)->table(message.hash, table);
   return true;
@@ -185,6 +177,7 @@ Status check(const ChannelTable& table) {
   if (table.channel_class != ChannelClass::kDurable && table.channel_class != ChannelClass::kLive) {
     return Status::kInvalidArgument;
   }
+  if (table.rows_max > kRowsMax) return Status::kInvalidArgument;
   const auto channels = table.channels;
   if (channels.empty() || channels.size() > kChannelsMax) return Status::kInvalidArgument;
   for (std::size_t i = 0; i < channels.size(); ++i) {
@@ -316,56 +309,6 @@ std::expected<std::size_t, Status> encode(const Hello& hello, std::span<const An
                                           MutableBytes out) {
   const auto message = to_message(hello, tables);
   return encode_message(godwit_v1_Hello_fields, &message, out);
-}
-
-std::expected<std::size_t, Status> encode(const Batch& batch, MutableBytes out) {
-  const auto header = encode_batch_header(batch, batch.samples.size(), out);
-  if (!header) return header;
-  if (batch.samples.size() > out.size() - *header) return std::unexpected(Status::kFull);
-  std::ranges::copy(batch.samples, out.subspan(*header).begin());
-  return *header + batch.samples.size();
-}
-
-std::expected<std::size_t, Status> encode_batch_header(const Batch& batch, std::size_t samples_size,
-                                                       MutableBytes out) {
-  godwit_v1_Batch message{};
-  message.table = batch.table;
-  if (batch.unix_time) {
-    message.which_time = godwit_v1_Batch_unix_ms_tag;
-    message.time.unix_ms = static_cast<std::uint64_t>(batch.unix_time->value);
-  } else {
-    message.which_time = godwit_v1_Batch_boot_ms_tag;
-    message.time.boot_ms = static_cast<std::uint64_t>(batch.boot_time.count());
-    message.boot = batch.boot;
-  }
-  message.rows = batch.rows;
-  return encode_up_to(godwit_v1_Batch_samples_tag, samples_size, godwit_v1_Batch_fields, &message, out);
-}
-
-std::expected<Batch, Status> decode_batch(Bytes in) {
-  std::optional<Bytes> samples;
-  pb_istream_t stream = stream_of(in);
-  godwit_v1_Batch message{};
-  message.samples = sink_to(take_bytes, samples);
-  if (!pb_decode(&stream, godwit_v1_Batch_fields, &message)) return malformed();
-  if (!samples || samples->empty() || message.rows == 0 || message.rows > kRowsMax) return malformed();
-  Batch batch;
-  batch.table = message.table;
-  batch.boot = message.boot;
-  batch.rows = message.rows;
-  batch.samples = *samples;
-  switch (message.which_time) {
-    case godwit_v1_Batch_unix_ms_tag:
-      if (message.time.unix_ms > kTimeMaxMs) return malformed();
-      batch.unix_time = UnixMillis{static_cast<std::int64_t>(message.time.unix_ms)};
-      return batch;
-    case godwit_v1_Batch_boot_ms_tag:
-      if (message.time.boot_ms > kTimeMaxMs) return malformed();
-      batch.boot_time = Millis{static_cast<std::int64_t>(message.time.boot_ms)};
-      return batch;
-    default:
-      return malformed();
-  }
 }
 
 std::expected<Hello, Status> decode_hello(Bytes in, TableVisitor& visitor) {

@@ -37,6 +37,7 @@ struct Channel {
   std::int64_t min = 0;      // raw range for readers, min <= max; min = max = 0: none stated
   std::int64_t max = 0;
   std::uint64_t deadband = 0;  // raw; a value this close to the last one kept is recorded as unchanged
+  std::uint64_t prior = 0;     // for the coder of samples, any value; 0: none. See ChannelModel
 };
 
 enum class ChannelClass : std::uint8_t { kDurable = 1, kLive = 2 };  // as in the schema
@@ -46,6 +47,7 @@ struct ChannelTable {
   Millis period{0};         // 1 ms to 24 h
   ChannelClass channel_class = ChannelClass::kDurable;
   std::span<const Channel> channels{};  // 1 to kChannelsMax
+  std::uint16_t rows_max = 0;           // rows of a full batch, at most kRowsMax; 0: each batch says how many
 };
 
 // kInvalidArgument if the table breaks a rule above.
@@ -147,21 +149,12 @@ struct Refused {
   friend bool operator==(const Refused&, const Refused&) = default;
 };
 
-struct Batch {
-  std::uint32_t table = 0;                // hash of its ChannelTable
-  std::optional<UnixMillis> unix_time{};  // of row 0, if the device's clock was set; otherwise ...
-  Millis boot_time{0};                    // ... its time since the start of boot number `boot`
-  std::uint32_t boot = 0;
-  std::uint32_t rows = 0;  // 1 to kRowsMax
-  Bytes samples{};         // see samples.h
-};
-
 // What stands at `seq`, said under the try of a hello.
 struct Record {
   Try try_id{};
   Seq seq{};
   // Exactly one of these.
-  std::optional<Bytes> batch{};  // an encoded Batch
+  std::optional<Bytes> batch{};  // an encoded Batch (batch.h)
   std::optional<Loss> loss{};
   std::optional<Epoch> mark{};  // the epoch that begins with `seq`
   std::optional<Refused> refused{};
@@ -182,7 +175,6 @@ struct Ack {
 inline constexpr std::size_t kHelloNumbersMax = 420;
 inline constexpr std::size_t kMarkSizeMax = 22;      // of them, a mark
 inline constexpr std::size_t kRecordPrefixMax = 20;  // bytes of a Record before its batch
-inline constexpr std::size_t kBatchHeaderMax = 32;   // bytes of a Batch besides its samples
 inline constexpr std::size_t kAckSizeMax = 32;
 inline constexpr std::size_t kNoticeSizeMax = 32;  // bytes of a Record without a batch
 
@@ -192,11 +184,6 @@ std::expected<std::size_t, Status> encode(const Hello& hello, std::span<const An
                                           MutableBytes out);
 std::expected<std::size_t, Status> encode(const Ack& ack, MutableBytes out);
 std::expected<std::size_t, Status> encode(const Record& record, MutableBytes out);
-std::expected<std::size_t, Status> encode(const Batch& batch, MutableBytes out);
-// What goes before `samples_size` bytes of samples to make them a Batch; batch.samples itself is not looked
-// at.
-std::expected<std::size_t, Status> encode_batch_header(const Batch& batch, std::size_t samples_size,
-                                                       MutableBytes out);
 // What goes before an encoded batch of `batch_size` bytes (below 2 MiB) to make it a Record.
 std::expected<std::size_t, Status> encode_record_prefix(Try try_id, Seq seq, std::size_t batch_size,
                                                         MutableBytes out);
@@ -206,7 +193,6 @@ std::expected<std::size_t, Status> encode_record_prefix(Try try_id, Seq seq, std
 
 std::expected<Ack, Status> decode_ack(Bytes in);
 std::expected<Record, Status> decode_record(Bytes in);
-std::expected<Batch, Status> decode_batch(Bytes in);
 
 // At most `size_max` printable ASCII characters: text that every reader takes.
 [[nodiscard]] bool is_label(std::string_view text, std::size_t size_max);

@@ -73,6 +73,10 @@ class Disk final : public gateway::Files {
   void set_hook(Hook hook) { hook_ = std::move(hook); }
   void set_capacity(std::uint64_t bytes) { capacity_ = bytes; }
   void set_time(UnixMillis now) { now_ = now; }
+  // Called when SQLite waits for a lock: what others would do meanwhile.
+  void set_sleep(std::function<void()> sleep) { sleep_ = std::move(sleep); }
+  // Some file systems have none: SQLite then refuses WAL mode.
+  void set_shared_memory(bool there) { shared_memory_ = there; }
 
   // The process has died or is about to: everything fails until restart(). What is open must be closed (its
   // objects destroyed) before that.
@@ -142,8 +146,10 @@ class Disk final : public gateway::Files {
   std::shared_ptr<std::set<std::string>> locked_ = std::make_shared<std::set<std::string>>();
   std::map<const File*, std::weak_ptr<Shared>> shared_;  // looked up only, never walked
   Hook hook_;
+  std::function<void()> sleep_;
   UnixMillis now_;
   bool dead_ = false;
+  bool shared_memory_ = true;
   std::uint64_t hash_ = 0;
   std::uint64_t operations_ = 0;
 };

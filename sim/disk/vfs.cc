@@ -195,6 +195,13 @@ struct Disk::Vfs {
                                                .xFetch = nullptr,
                                                .xUnfetch = nullptr};
 
+  static constexpr sqlite3_io_methods kWithoutSharedMemory = [] {
+    sqlite3_io_methods methods = kMethods;
+    methods.iVersion = 1;
+    methods.xShmMap = nullptr;
+    return methods;
+  }();
+
   static int open(sqlite3_vfs* vfs, const char* name, sqlite3_file* memory, int flags, int* flags_out) {
     Disk& disk = of(vfs);
     memory->pMethods = nullptr;  // SQLite does not close what was not opened
@@ -218,7 +225,7 @@ struct Disk::Vfs {
     handle->shared = shared.lock();
     if (!handle->shared) shared = handle->shared = std::make_shared<Shared>();
     handle->shared->handles.push_back(handle);
-    handle->pMethods = &kMethods;
+    handle->pMethods = disk.shared_memory_ ? &kMethods : &kWithoutSharedMemory;
     if (flags_out != nullptr) *flags_out = flags;
     return SQLITE_OK;
   }
@@ -251,9 +258,10 @@ struct Disk::Vfs {
     std::generate_n(out, size, [&] { return static_cast<char>(of(vfs).random()); });
     return size;
   }
-  static int sleep(sqlite3_vfs*, int microseconds) {
+  static int sleep(sqlite3_vfs* vfs, int microseconds) {
+    if (of(vfs).sleep_) of(vfs).sleep_();
     return microseconds;
-  }  // nobody else could act meanwhile
+  }
   static int current_time(sqlite3_vfs* vfs, sqlite3_int64* out) {
     constexpr sqlite3_int64 kUnixEpoch = 24405875 * sqlite3_int64{8'640'000};  // Julian day, in ms
     *out = kUnixEpoch + of(vfs).now_.value;

@@ -97,6 +97,7 @@ void SimFlash::write_unit(MutableBytes unit, Bytes in, Tear tear) {
 
 Status SimFlash::do_program(std::uint64_t offset, Bytes in) {
   const std::uint32_t unit_size = geometry().program_size_bytes;
+  programmed_at_ = offset;
   for (; !in.empty(); in = in.subspan(unit_size), offset += unit_size) {
     if (!powered_) return Status::kIo;
     Cells& sector = in_use(static_cast<std::uint32_t>(offset / geometry().sector_size_bytes));

@@ -86,6 +86,8 @@ class SimFlash final : public ports::Flash {
   void roll_back(const SimFlash& older);
 
   [[nodiscard]] const Counts& counts() const { return counts_; }
+  // Where the last call of program() began.
+  [[nodiscard]] std::uint64_t programmed_at() const { return programmed_at_; }
   [[nodiscard]] std::uint32_t erases(std::uint32_t sector) const { return sectors_[sector].erases; }
 
  private:
@@ -114,6 +116,7 @@ class SimFlash final : public ports::Flash {
   std::map<std::uint32_t, Wear> bad_sectors_;
   std::map<std::uint64_t, Wear> bad_units_;  // by offset
   std::optional<Fault> fault_;
+  std::uint64_t programmed_at_ = 0;
   std::uint64_t torn_offset_ = 0;
   std::vector<std::uint8_t> torn_bytes_;  // what the torn unit was to hold; empty if there is none
   Counts counts_;

@@ -33,9 +33,11 @@ std::string Judge::name(const Record& record) const {
 
 // --- What devices do ---
 
-std::size_t Judge::add_device(std::string_view id, std::uint64_t seed) {
-  devices_.push_back(
-      {.id = std::string(id), .seed = seed, .rows = {}, .path = {}, .streams = {}, .records = {}});
+std::size_t Judge::add_device(std::string_view id, std::uint64_t seed, std::size_t rows_max) {
+  devices_.emplace_back();
+  devices_.back().id = id;
+  devices_.back().seed = seed;
+  devices_.back().rows_max = rows_max;
   return devices_.size() - 1;
 }
 
@@ -51,7 +53,7 @@ void Judge::sampled(std::size_t device, UnixMillis true_time, bool clock_true) {
 
 RecordId Judge::appended(std::size_t index, Epoch epoch, Seq seq, Bytes batch) {
   Device& device = devices_[index];
-  const auto range = rows_of(device.seed, batch);
+  const auto range = rows_of(device.seed, device.rows_max, batch);
   if (!range) fail("wrong_rows", device, "appended as record " + text(seq.value) + " what was never sampled");
   if (range->first + range->count > device.rows.size())
     fail("wrong_rows", device, "appended a row before it was sampled");
@@ -136,7 +138,7 @@ RecordId Judge::record_at(const Device& device, Epoch epoch, Seq seq) const {
 
 // The record whose rows these are; one that append() had not confirmed is entered now.
 RecordId Judge::claim(Device& device, const Logged& event) {
-  const auto range = rows_of(device.seed, event.batch);
+  const auto range = rows_of(device.seed, device.rows_max, event.batch);
   if (!range)
     fail("wrong_content", device, "stored as record " + text(event.seq.value) + " what was never sampled");
   if (range->first + range->count > device.rows.size())
@@ -233,7 +235,7 @@ void Judge::log_replaced() {
 
 void Judge::told_time(std::size_t index, Bytes batch, const ToldTime& time) const {
   const Device& device = devices_[index];
-  const auto range = rows_of(device.seed, batch);
+  const auto range = rows_of(device.seed, device.rows_max, batch);
   if (!range || !time.synced) return;
   for (std::uint64_t i = 0; i < range->count; ++i) {
     const Row& row = device.rows[range->first + i];

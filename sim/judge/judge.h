@@ -83,7 +83,8 @@ class Judge {
   explicit Judge(const Witness& witness) : witness_(witness) {}
 
   // --- What devices do ---
-  std::size_t add_device(std::string_view id, std::uint64_t seed);
+  // `rows_max`: what its table announces.
+  std::size_t add_device(std::string_view id, std::uint64_t seed, std::size_t rows_max);
   [[nodiscard]] std::optional<std::size_t> find_device(std::string_view id) const;
   // Row n = 0, 1, ... of the device was sampled at that time; `clock_true`: its clock was set, and right.
   void sampled(std::size_t device, UnixMillis true_time, bool clock_true);
@@ -158,6 +159,7 @@ class Judge {
   struct Device {
     std::string id;
     std::uint64_t seed = 0;
+    std::size_t rows_max = 0;
     std::vector<Row> rows;
     Path path;  // by seq
     std::unordered_map<std::uint64_t, Stream> streams;

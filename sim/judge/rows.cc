@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sim/judge/rows.h"
 
+#include "proto/codec/batch.h"
 #include "proto/codec/samples.h"
 
 namespace godwit::sim {
@@ -22,15 +23,16 @@ void fill_row(std::uint64_t seed, std::uint64_t n, std::span<std::int64_t, kRowC
   out[2] = static_cast<std::int64_t>(n / 7 + seed % 1'000);
 }
 
-std::expected<RowRange, Status> rows_of(std::uint64_t seed, Bytes bytes) {
+std::expected<RowRange, Status> rows_of(std::uint64_t seed, std::size_t rows_max, Bytes bytes) {
   const auto batch = codec::decode_batch(bytes);
   if (!batch) return std::unexpected(Status::kMalformed);
   std::array<codec::ChannelModel, kRowChannels> models{};
-  codec::SampleDecoder decoder(models, batch->samples, batch->rows);
+  const std::size_t rows = batch->rows_of(rows_max);
+  codec::SampleDecoder decoder(models, batch->samples, rows);
   RowRange range;
   std::array<std::int64_t, kRowChannels> row{};
   std::array<std::int64_t, kRowChannels> right{};
-  for (; range.count < batch->rows; ++range.count) {
+  for (; range.count < rows; ++range.count) {
     if (decoder.next(row) != Status::kOk) return std::unexpected(Status::kMalformed);
     const auto n = static_cast<std::uint64_t>(row[0]);
     if (range.count == 0) range.first = n;

@@ -25,6 +25,7 @@ struct RowRange {
   std::uint64_t count = 0;
 };
 // kMalformed: no batch. kCorrupt: other rows than fill_row() makes, or not one after the other.
-std::expected<RowRange, Status> rows_of(std::uint64_t seed, Bytes batch);
+// `rows_max`: what its table announces.
+std::expected<RowRange, Status> rows_of(std::uint64_t seed, std::size_t rows_max, Bytes batch);
 
 }  // namespace godwit::sim

@@ -32,8 +32,8 @@ Board::Board(Scene& scene, Broker& broker, const DevicePlan& plan, std::size_t i
       entropy_(seed, 2),
       table_{.contract = {.name = "sim",
                           .period = Millis{static_cast<std::int64_t>(plan.period)},
-                          .channels = kRowTable},
-             .rows_max = static_cast<std::uint16_t>(plan.rows),
+                          .channels = kRowTable,
+                          .rows_max = static_cast<std::uint16_t>(plan.rows)},
              .age_max = Millis{static_cast<std::int64_t>(plan.age)}},
       flash_(
           scene,

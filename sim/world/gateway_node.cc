@@ -12,16 +12,11 @@
 namespace godwit::sim {
 namespace {
 
-constexpr Millis kGather{5};      // as Writer::Options
-constexpr Millis kCommit{3};      // what a commit takes
-constexpr Millis kTick{1'000};    // of Inbox::take()
-constexpr Millis kRetryMin{100};  // as Writer::Options
-constexpr Millis kRetryMax{5'000};
+constexpr Millis kCommit{3};  // what a commit takes
 constexpr Millis kReconnect{1'000};
 constexpr Millis kRestart{10'000};  // of a service that could not start
 constexpr std::uint64_t kLookAtAcks = 200;
 constexpr const char* kFolder = "/data";
-constexpr std::size_t kBatchMax = 2'000;
 constexpr std::size_t kPage = 500;
 
 }  // namespace
@@ -44,11 +39,6 @@ GatewayNode::GatewayNode(Scene& scene, Broker& broker, const Options& options)
       options_(options),
       disk_(options.seed),
       turn_timer_(scene.engine, [this] { turn(); }),
-      tick_timer_(scene.engine,
-                  [this] {
-                    tick_timer_.set(scene_.now() + kTick);
-                    plan_turn(Millis{0});
-                  }),
       connect_timer_(scene.engine, [this] { connect(); }),
       start_timer_(scene.engine, [this] { start(); }) {
   Disk::reset_sqlite(options.seed);
@@ -99,9 +89,9 @@ void GatewayNode::start() {
   const bool troubled = scene_.now() < trouble_until_;
   try {
     store_.emplace(kFolder, disk_);
-    inbox_.emplace(gateway::Inbox::Options{});
+    intake_.emplace(gateway::Intake::Limits{});
     writer_.emplace(
-        *store_, *inbox_, gateway::Writer::Options{},
+        *store_, *intake_, gateway::Writer::Options{},
         gateway::Writer::Callbacks{.acks = [this](std::span<const gateway::AckTo> acks) { take_acks(acks); },
                                    .feed = {}},
         [this](gateway::LogLevel, std::string_view line) {
@@ -115,7 +105,6 @@ void GatewayNode::start() {
   }
   scene_.say("gateway", [] { return "started"; });
   read_log();
-  tick_timer_.set(scene_.now() + kTick);
   connect();
 }
 
@@ -124,16 +113,14 @@ void GatewayNode::die(bool power) {
   disk_.kill();
   writer_.reset();
   store_.reset();
-  inbox_.reset();
-  messages_.clear();
+  intake_.reset();
   acks_.clear();
   if (connected_) broker_.unsubscribe();
   connected_ = false;
-  for (Timer* const timer : {&turn_timer_, &tick_timer_, &connect_timer_}) timer->set(std::nullopt);
+  for (Timer* const timer : {&turn_timer_, &connect_timer_}) timer->set(std::nullopt);
   kill_at_.reset();
   dies_in_.reset();
   dies_of_power_ = false;
-  retry_ = Millis{0};
   if (!power) return disk_.restart();
   scene_.hit(Probe::kGatewayLostPower);
   scene_.judge.before_fault(std::nullopt);
@@ -190,8 +177,8 @@ void GatewayNode::connect() {
   if (connected_ || !running()) return;
   if (!broker_.subscribe(this)) return connect_timer_.set(scene_.now() + kReconnect);
   connected_ = true;
-  inbox_->session_started();
-  plan_turn(Millis{0});
+  intake_->session_started();
+  plan_turn();
 }
 
 void GatewayNode::broker_lost() {
@@ -205,38 +192,30 @@ void GatewayNode::broker_message(std::string_view topic, std::string_view payloa
   const auto parsed = topics::parse(topic);
   if (!parsed) return;
   scene_.engine.digest.add(as_bytes(payload));
-  inbox_->push({parsed->device, parsed->leaf, received(), std::string(payload)});
-  plan_turn(kGather);
+  intake_->push({parsed->device, parsed->leaf, received(), std::string(payload)});
+  plan_turn();
 }
 
-void GatewayNode::plan_turn(Millis pause) {
-  if (retry_ > Millis{0}) return;  // the turn that failed comes first
-  const Time when = scene_.now() + pause;
-  if (!turn_timer_.when() || *turn_timer_.when() > when) turn_timer_.set(when);
+void GatewayNode::plan_turn() {
+  const gateway::Writer::Wait wait = writer_->wait();
+  const bool now = intake_->messages() >= wait.messages || (intake_->urgent() && wait.messages != SIZE_MAX);
+  turn_timer_.set(now ? scene_.now() : std::max(scene_.now(), Time(wait.until.time_since_epoch())));
 }
 
 void GatewayNode::turn() {
-  if (messages_.empty()) inbox_->take(messages_, {.idle = Millis{0}, .gather = Millis{0}, .max = kBatchMax});
   const auto die_here = [this](bool power) {
     die(power);
     start_timer_.set(scene_.now() + kill_down_);
   };
-  if (!messages_.empty() && kill_at_ == KillPoint::kBeforeCommit) {
+  writer_->take(*intake_, received());
+  if (kill_at_ == KillPoint::kBeforeCommit && !writer_->idle()) {
     scene_.hit(Probe::kGatewayKilledBeforeCommit);
     return die_here(false);
   }
-  const bool written = writer_->write(messages_, received());
-  if (written && !disk_.dead()) {
-    messages_.clear();
-    store_->checkpoint();
-  }
+  const std::uint64_t failed = writer_->stats().failed_commits;
+  writer_->turn(received());
   if (disk_.dead()) return die_here(dies_of_power_);
-  if (!written) {
-    scene_.hit(Probe::kCommitFailed);
-    retry_ = std::clamp(2 * retry_, kRetryMin, kRetryMax);
-    return turn_timer_.set(scene_.now() + retry_);
-  }
-  retry_ = Millis{0};
+  if (writer_->stats().failed_commits > failed) scene_.hit(Probe::kCommitFailed);
   read_log();
   if (!acks_.empty()) check_worst_crash();
   if (!acks_.empty() && kill_at_ == KillPoint::kBeforeAcks) {
@@ -247,6 +226,7 @@ void GatewayNode::turn() {
     if (life != life_) return;
     for (const gateway::AckTo& ack : acks) send_ack(ack);
   });
+  plan_turn();
 }
 
 // On the writer's stack: what is in the database now is what the acks cover.
@@ -452,9 +432,9 @@ void GatewayNode::hostile(std::uint64_t messages, std::uint64_t kind, std::uint6
                : kind == 1 ? Probe::kHostileRecords
                : kind == 2 ? Probe::kHostileEpochs
                            : Probe::kHostileMalformed);
-    inbox_->push({id, leaf, received(), std::string(as_text(Bytes(buffer).first(size)))});
+    intake_->push({id, leaf, received(), std::string(as_text(Bytes(buffer).first(size)))});
   }
-  plan_turn(kGather);
+  plan_turn();
 }
 
 }  // namespace godwit::sim

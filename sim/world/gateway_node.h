@@ -9,9 +9,9 @@
 #include <string>
 #include <vector>
 
-#include "gateway/domain/inbox.h"
+#include "gateway/domain/intake.h"
+#include "gateway/pipeline/writer.h"
 #include "gateway/store/store.h"
-#include "gateway/store/writer.h"
 #include "sim/disk/disk.h"
 #include "sim/engine/random.h"
 #include "sim/world/broker.h"
@@ -63,7 +63,6 @@ class GatewayNode final : private Broker::Subscriber {
   [[nodiscard]] std::uint64_t hash() const { return disk_.hash(); }
   // Shows the judge when each record of the log is said to have been sampled.
   void tell_times() const;
-  [[nodiscard]] bool idle() const { return inbox_ && !turn_timer_.when(); }
 
  private:
   void broker_message(std::string_view topic, std::string_view payload) override;
@@ -76,7 +75,7 @@ class GatewayNode final : private Broker::Subscriber {
   void check_worst_crash();
   void read_image();
   void connect();
-  void plan_turn(Millis pause);
+  void plan_turn();
   void turn();
   void take_acks(std::span<const gateway::AckTo> acks);
   void send_acks();
@@ -96,16 +95,14 @@ class GatewayNode final : private Broker::Subscriber {
   std::uint64_t restores_ = 0;
   std::uint64_t settled_acks_ = 0;
 
-  std::optional<gateway::Inbox> inbox_;
+  std::optional<gateway::Intake> intake_;
   std::optional<gateway::Store> store_;
   std::optional<gateway::Writer> writer_;
-  std::vector<gateway::Message> messages_;  // of the turn that is tried again
-  std::vector<gateway::AckTo> acks_;        // of the commit just made
+  std::vector<gateway::AckTo> acks_;  // of the commit just made
   gateway::LogOffset shown_;
   bool connected_ = false;
 
   Timer turn_timer_;
-  Timer tick_timer_;
   Timer connect_timer_;
   Timer start_timer_;
   std::optional<KillPoint> kill_at_;
@@ -118,7 +115,6 @@ class GatewayNode final : private Broker::Subscriber {
   Millis kill_down_{0};
   Millis clock_off_{0};
   Time ack_trouble_until_{0};
-  Millis retry_{0};  // of a commit that failed
   Millis ack_late_{0};
   Random ack_random_{0};
   std::uint64_t life_ = 0;

@@ -31,7 +31,7 @@ class World final : private Judge::Witness {
     for (std::size_t i = 0; i < plan.devices.size(); ++i) {
       const std::uint64_t seed = mix64(plan.seed * 64 + i);
       boards_.push_back(std::make_unique<Board>(scene_, broker_, plan.devices[i], i, seed));
-      judge_.add_device(boards_.back()->id(), seed);
+      judge_.add_device(boards_.back()->id(), seed, plan.devices[i].rows);
     }
     for (std::size_t i = 0; i < plan.followers; ++i)
       followers_.push_back(std::make_unique<Follower>(scene_, gateway_, i, plan.seed));

@@ -9,6 +9,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "proto/codec/batch.h"
 #include "proto/codec/messages.h"
 #include "proto/codec/samples.h"
 #include "proto/topics/topics.h"
@@ -47,7 +48,8 @@ std::string make_batch(const sim::SyntheticSensors& sensors, std::size_t number)
   const std::size_t samples_size = encoder.finish();
   std::array<std::uint8_t, 1024> out{};
   const auto size = codec::encode({.table = codec::hash(table_of(sensors)),
-                                   .unix_time = UnixMillis{1'700'000'000'000},
+                                   .quality = codec::TimeQuality::kSynced,
+                                   .time = Millis{1'700'000'000'000},
                                    .rows = kRows,
                                    .samples = Bytes(samples).first(samples_size)},
                                   out);

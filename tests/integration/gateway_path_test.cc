@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "proto/codec/batch.h"
 #include "proto/codec/messages.h"
 #include "proto/codec/samples.h"
 #include "proto/topics/topics.h"
@@ -65,7 +66,8 @@ std::vector<std::uint8_t> record(std::uint64_t seq) {
 
   codec::Batch batch;
   batch.table = codec::hash(kTable);
-  batch.unix_time = UnixMillis{1'790'000'000'000};
+  batch.quality = codec::TimeQuality::kSynced;
+  batch.time = Millis{1'790'000'000'000};
   batch.rows = 2;
   batch.samples = samples;
   std::vector<std::uint8_t> body(256);

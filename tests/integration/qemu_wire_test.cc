@@ -159,8 +159,8 @@ void run_twin(const HelloCopy& like, Instant start, boards::HostLink::Options op
   boards::SyntheticSensors synthetic;
   SystemTwin system(like.tables.at(1).channels);
   const std::array<telemetry::Table, 2> tables{
-      telemetry::Table{.contract = like.tables.at(0), .rows_max = kRows, .age_max = Millis{60'000}},
-      telemetry::Table{.contract = like.tables.at(1), .rows_max = 64, .age_max = Millis{600'000}}};
+      telemetry::Table{.contract = like.tables.at(0), .age_max = Millis{60'000}},
+      telemetry::Table{.contract = like.tables.at(1), .age_max = Millis{600'000}}};
   boards::TableSensors sensors(tables, {&synthetic, &system});
   const agent::Config config{.id = DeviceId::parse("board-1").value(),
                              .firmware = like.hello.firmware,
@@ -274,7 +274,7 @@ TEST_F(QemuWire, SaysTheSameAsTheHostsBuild) {
                                            .certificate = (credentials / "device.crt").string(),
                                            .key = (credentials / "device.key").string()})
                        .value();
-  run_twin(hello, Instant{batch.value().boot_time},
+  run_twin(hello, Instant{batch.value().time},
            {.host = "127.0.0.1",
             .port = of_host.port(),
             .tls = boards::HostLink::Tls{.context = tls->context(),

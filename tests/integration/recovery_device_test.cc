@@ -13,6 +13,7 @@
 
 #include "boards/host/file_flash.h"
 #include "firmware/outbox/outbox.h"
+#include "proto/codec/batch.h"
 #include "proto/codec/messages.h"
 #include "tests/integration/recovery.h"
 #include "tests/support/seeded_entropy.h"
@@ -25,6 +26,7 @@ using Json = std::unique_ptr<cJSON, decltype(&cJSON_Delete)>;
 
 constexpr std::chrono::seconds kTimeout{30};
 constexpr std::uint32_t kFlashKib = 512;
+constexpr std::size_t kRows = 2;  // of a record
 constexpr std::int64_t kPeriodMs = 50;
 
 struct Recorded {
@@ -65,7 +67,7 @@ class DeviceRecovery : public Recovery {
             "--period",
             std::to_string(static_cast<double>(kPeriodMs) / 1'000),
             "--rows",
-            "2"};
+            std::to_string(kRows)};
   }
   void start_device() {
     device_ = std::make_unique<Process>(command());
@@ -100,8 +102,8 @@ class DeviceRecovery : public Recovery {
       ASSERT_EQ(entry->kind, outbox::Entry::Kind::kRecord) << "record " << seq.value;
       const auto batch = codec::decode_batch(Bytes(payload).first(entry->size_bytes));
       ASSERT_TRUE(batch.has_value());
-      ASSERT_TRUE(batch->unix_time.has_value());
-      const Recorded recorded{batch->unix_time->value, batch->rows};
+      ASSERT_NE(batch->quality, codec::TimeQuality::kNone);
+      const Recorded recorded{batch->time.count(), batch->rows_of(kRows)};
       EXPECT_EQ(recorded_.try_emplace(seq.value, recorded).first->second, recorded) << "changed in flash";
     }
   }

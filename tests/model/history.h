@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The history of a device's log as a model to be explored state by state: the rules of
-// docs/adr/0011-every-mark-is-an-epoch.md and nothing else. Entries are atomic, a sector holds one entry, and
+// docs/adr/0012-every-mark-is-an-epoch.md and nothing else. Entries are atomic, a sector holds one entry, and
 // every row ever made has an id, so that a judge who sees both sides can tell a lost row from a repeated one.
 // Values without padding: a state is its bytes.
 #pragma once

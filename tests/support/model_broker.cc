@@ -251,6 +251,10 @@ void ModelBroker::handle_publish(std::uint8_t first, std::string_view body) {
     }
   }
   if (silent) return;
+  if (topic.ends_with("/up/gone")) {
+    ++goodbyes;
+    return;
+  }
   if (record_reason != 0 && topic.ends_with("/up/rec")) {
     output_ += packet(0x40, u16(id) + static_cast<char>(record_reason));
     return;

@@ -16,7 +16,7 @@
 
 namespace godwit::test {
 
-// A gateway by the rules of docs/adr/0011-every-mark-is-an-epoch.md, without a database.
+// A gateway by the rules of docs/adr/0012-every-mark-is-an-epoch.md, without a database.
 struct ModelGateway {
   // One entry of a device's log, or a part of a loss that lies within one epoch.
   struct Item {
@@ -83,6 +83,7 @@ class ModelBroker {
   bool wildcards = true;  // false: CONNACK says that subscriptions with wildcards are not supported
   std::vector<std::pair<std::string, std::string>> live;  // topic, payload of what was not for the log
   std::uint64_t connects = 0;
+  std::uint64_t goodbyes = 0;      // of the device itself, on up/gone
   std::uint64_t wills = 0;         // published: the link was lost, or DISCONNECT asked for it
   std::uint8_t record_reason = 0;  // PUBACK of a record says so and the broker forgets it
 

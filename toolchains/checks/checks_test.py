@@ -11,6 +11,7 @@ import unittest
 sys.dont_write_bytecode = True
 import banned_symbols
 import layering
+import purity
 import tree
 
 
@@ -27,6 +28,9 @@ class LayeringTest(unittest.TestCase):
             ("gateway/app/a.cc", "tests/support/process.h"),
             ("gateway/http/a.cc", "sqlite3.h"),
             ("gateway/domain/a.cc", "mqtt/async_client.h"),
+            ("gateway/store/a.cc", "gateway/pipeline/writer.h"),
+            ("gateway/pipeline/a.cc", "gateway/mqtt/consumer.h"),
+            ("sim/disk/a.cc", "gateway/store/store.h"),
             ("firmware/agent/a.cc", "mbedtls/ssl.h"),
             ("firmware/agent/a.cc", "vector"),
             ("proto/base/a.h", "sys/socket.h"),
@@ -57,6 +61,30 @@ class LayeringTest(unittest.TestCase):
             found = list(layering.problems(root, layering.sources(root)))
         self.assertEqual(len(found), 1)
         self.assertTrue(found[0].startswith('firmware/mqtt/a.cc:2: #include "gateway/domain/event.h"'), found[0])
+
+
+class PurityTest(unittest.TestCase):
+    def found(self, line, unordered=()):
+        return list(purity.problems_of("gateway/domain/a.cc", line, set(unordered)))
+
+    def test_refuses_clocks_threads_chance_and_waiting(self):
+        for line in ["const auto now = std::chrono::steady_clock::now();", "std::chrono::system_clock::time_point t;",
+                     "std::jthread thread_;", "std::this_thread::yield();", "changed_.wait_for(lock, pause);",
+                     "std::random_device device;", "const int x = rand();", "time(nullptr);"]:
+            with self.subTest(line=line):
+                self.assertEqual(len(self.found(line)), 1)
+
+    def test_refuses_a_walk_through_a_hash_table(self):
+        header = "  std::unordered_map<DeviceId, DeviceState, IdHash> devices_;"
+        self.assertEqual(purity.unordered_names(header), {"devices_"})
+        self.assertEqual(len(self.found("for (auto& [id, device] : devices_) {", {"devices_"})), 1)
+        self.assertEqual(self.found("for (auto& device : sorted_) {", {"devices_"}), [])
+
+    def test_allows_what_only_looks_alike(self):
+        for line in ["// the steady_clock is read elsewhere", 'log_("std::thread");', "const Millis time(0);",
+                     "Status operand(int x);", "std::chrono::milliseconds pause;"]:
+            with self.subTest(line=line):
+                self.assertEqual(self.found(line), [])
 
 
 class BannedSymbolsTest(unittest.TestCase):

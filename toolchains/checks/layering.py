@@ -31,6 +31,7 @@ MAY_INCLUDE = {
     "boards/pico": ["proto", "firmware", "boards/common"],
     "gateway/domain": ["proto"],
     "gateway/store": ["proto", "gateway/domain"],
+    "gateway/pipeline": ["proto", "gateway/domain", "gateway/store"],
     "gateway/mqtt": ["proto", "gateway/domain"],
     "gateway/http": ["proto", "gateway/domain"],
     "gateway/pki": ["proto", "gateway/domain"],
@@ -40,7 +41,7 @@ MAY_INCLUDE = {
     "sim/engine": ["proto/base"],
     "sim/judge": ["proto"],
     # The one place that sees both ends.
-    "sim/world": ["proto", "firmware", "gateway/domain", "gateway/log", "gateway/store", "sim"],
+    "sim/world": ["proto", "firmware", "gateway/domain", "gateway/log", "gateway/pipeline", "gateway/store", "sim"],
     "tests": ["proto", "firmware", "boards", "gateway", "sim", "tests"],
 }
 

@@ -230,14 +230,15 @@ Node::Trouble Node::start_device() {
   system_sensors_.emplace(*network_, *arena_);
   tables_[0] = {.contract = {.name = "sensors",
                              .period = settings_->sample_period,
-                             .channels = board_.sensors().channels()},
-                .rows_max = settings_->rows_per_record,
+                             .channels = board_.sensors().channels(),
+                             .rows_max = settings_->rows_per_record},
                 // A little longer than the rows take, so that their number closes a batch.
                 .age_max = std::min(settings_->sample_period * (settings_->rows_per_record + 1), kAgeMax)};
-  tables_[1] = {
-      .contract = {.name = "system", .period = kSystemPeriod, .channels = system_sensors_->channels()},
-      .rows_max = kSystemRows,
-      .age_max = kSystemPeriod * (kSystemRows + 1)};
+  tables_[1] = {.contract = {.name = "system",
+                             .period = kSystemPeriod,
+                             .channels = system_sensors_->channels(),
+                             .rows_max = kSystemRows},
+                .age_max = kSystemPeriod * (kSystemRows + 1)};
   sensors_.emplace(tables_, std::array<SensorDriver*, 2>{&board_.sensors(), &*system_sensors_});
   const agent::Config config{.id = settings_->device,
                              .firmware = kFirmware,
@@ -248,16 +249,8 @@ Node::Trouble Node::start_device() {
                              .tables = tables_};
   new (&device_) agent::Device(
       config, {.flash = *outbox_flash_, .entropy = board_.entropy(), .sensors = *sensors_, .log = log_});
-  switch (device_.start(board_.now())) {
-    case Status::kOk:
-      break;
-    case Status::kUnsupported:
-      return "the outbox was written by a newer firmware or with another size of storage";
-    case Status::kIo:
-      return "the storage fails: the outbox cannot be read";
-    default:
-      return "sample period, rows, channels or the storage's sectors are out of bounds";
-  }
+  if (device_.start(board_.now()) != Status::kOk)
+    return "sample period, rows, channels or the storage's sectors are out of bounds";
   if (const Trouble trouble = claim_outbox()) return trouble;
   connection_.emplace(device_, log_, *link_);
   running_ = true;
@@ -267,10 +260,11 @@ Node::Trouble Node::start_device() {
   return nullptr;
 }
 
-// Records of the name that the board had before must not become those of the new one.
+// Records of the name that the board had before must not become those of the new one: the gateway asks a
+// device that it has never heard of for all that its log holds, delivered or not.
 Node::Trouble Node::claim_outbox() {
   const std::uint32_t device = crc32(as_bytes(settings_->device.view()));
-  if (state_->device() == device) return nullptr;
+  if (state_->device() == device || device_.log_state() == codec::LogState::kNone) return nullptr;
   if (state_->device() != 0 && device_.outbox().oldest_seq() != device_.outbox().next_seq()) {
     return "the storage holds records of another device: provision the board as that one, or erase the "
            "storage";
@@ -292,7 +286,9 @@ void Node::turn(Instant now) {
   if (now >= health_due_) {
     health_due_ = now + kHealthInterval;
     if (now.time_since_epoch() >= kStableAfter) start_count().clear();
-    if (storage_watch_.has_failed(now, device_.stats().recorded, device_.outbox().stats().refused_records)) {
+    // A device that started without a log stays there to say so.
+    if (device_.log_state() != codec::LogState::kNone &&
+        storage_watch_.has_failed(now, device_.stats().recorded, device_.stats().refused)) {
       log_.write(ports::LogLevel::kError, "storage_fails", {});
       board_.reset();
     }

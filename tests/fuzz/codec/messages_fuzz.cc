@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "proto/base/assert.h"
+#include "proto/codec/batch.h"
 #include "proto/codec/messages.h"
 
 namespace {
@@ -31,8 +32,8 @@ void try_batch(Bytes in) {
   const auto batch = decode_batch(in);
   if (!batch || batch->samples.size() > encoded.size() - kBatchHeaderMax) return;
   const auto again = decode_batch(first(encode(*batch, encoded)));
-  GODWIT_ASSERT(again && again->table == batch->table && again->unix_time == batch->unix_time);
-  GODWIT_ASSERT(again->boot_time == batch->boot_time && again->rows == batch->rows);
+  GODWIT_ASSERT(again && again->table == batch->table && again->quality == batch->quality);
+  GODWIT_ASSERT(again->time == batch->time && again->boot == batch->boot && again->rows == batch->rows);
   GODWIT_ASSERT(std::ranges::equal(again->samples, batch->samples));
 }
 

@@ -56,10 +56,10 @@ void run(Bytes input) {
   while (input.size() >= 3) {
     const auto leaf = static_cast<topics::Leaf>(input[0] % kLeaves);
     const std::size_t size = std::min<std::size_t>(load_le<std::uint16_t>(&input[1]), input.size() - 3);
-    const Message message{device,
-                          leaf,
-                          {.at = {}, .unix_time = {1'767'225'600'000}},
-                          std::string(as_text(input.subspan(3, size)))};
+    const Message message{.device = device,
+                          .leaf = leaf,
+                          .received = {.at = {}, .unix_time = {1'767'225'600'000}},
+                          .payload = std::string(as_text(input.subspan(3, size)))};
     input = input.subspan(3 + size);
     ignore(ingest.handle(message));  // any answer is right, as long as what follows holds
     Changes changes = ingest.take();

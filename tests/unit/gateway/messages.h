@@ -10,8 +10,9 @@
 #include <string_view>
 #include <vector>
 
-#include "gateway/domain/inbox.h"
+#include "gateway/domain/message.h"
 #include "proto/base/assert.h"
+#include "proto/codec/batch.h"
 #include "proto/codec/messages.h"
 #include "proto/codec/samples.h"
 #include "proto/topics/topics.h"
@@ -20,6 +21,9 @@ namespace godwit::gateway::test {
 
 inline constexpr Epoch kEpoch{0x0123456789abcdefU};
 inline constexpr UnixMillis kNow{1'767'225'600'000};  // 2026-01-01T00:00:00Z
+
+// Both clocks stand at the same.
+inline Received received(UnixMillis at = kNow) { return {.at = Instant{Millis{at.value}}, .unix_time = at}; }
 
 inline DeviceId device(std::string_view name = "d1") { return *DeviceId::parse(name); }
 
@@ -39,6 +43,8 @@ std::string payload(const std::array<std::uint8_t, kSize>& buffer, std::expected
 struct BatchOptions {
   std::uint32_t table = codec::hash(kSystemTable);
   std::optional<UnixMillis> unix_time = kNow;
+  bool holdover = false;
+  bool full = false;
   std::uint32_t boot = 0;
   Millis boot_time{0};
 };
@@ -52,10 +58,14 @@ inline std::string batch(std::span<const std::array<std::int64_t, 2>> rows,
   for (const auto& row : rows) GODWIT_ASSERT(encoder.add(row) == Status::kOk);
   codec::Batch message;
   message.table = options.table;
-  message.unix_time = options.unix_time;
-  message.boot = options.boot;
-  message.boot_time = options.boot_time;
-  message.rows = static_cast<std::uint32_t>(rows.size());
+  if (options.unix_time) {
+    message.quality = options.holdover ? codec::TimeQuality::kHoldover : codec::TimeQuality::kSynced;
+    message.time = Millis{options.unix_time->value};
+  } else {
+    message.time = options.boot_time;
+    message.boot = options.boot;
+  }
+  if (!options.full) message.rows = static_cast<std::uint32_t>(rows.size());
   message.samples = Bytes(samples).first(encoder.finish());
   std::array<std::uint8_t, 4200> buffer{};
   return payload(buffer, codec::encode(message, buffer));
@@ -72,7 +82,7 @@ inline Received received(std::int64_t after_ms = 0) {
 
 inline Message message(topics::Leaf leaf, std::string payload, std::string_view from = "d1",
                        Received at = received()) {
-  return {device(from), leaf, at, std::move(payload)};
+  return {.device = device(from), .leaf = leaf, .received = at, .payload = std::move(payload)};
 }
 
 // The try under which the helpers below speak of an epoch, unless told otherwise.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A device whose flash is put back, damaged or overwritten, and a gateway whose database is restored: what
-// both keep of the history. The rules: docs/adr/0011-every-mark-is-an-epoch.md. Each row of the rig is unlike
+// both keep of the history. The rules: docs/adr/0012-every-mark-is-an-epoch.md. Each row of the rig is unlike
 // all others, so a ledger beside the two can tell a lost row from a repeated one.
 #include <gtest/gtest.h>
 

@@ -67,7 +67,7 @@ class DeviceRig {
   static constexpr std::array<codec::Channel, 2> kChannels{
       {{.name = "a", .unit = "Cel", .exponent = -2}, {.name = "b", .unit = "%"}}};
   std::vector<telemetry::Table> tables{
-      {.contract = {.name = "t", .period = Millis{1'000}, .channels = kChannels}, .rows_max = 4}};
+      {.contract = {.name = "t", .period = Millis{1'000}, .channels = kChannels, .rows_max = 4}}};
   std::string firmware = "1.0";
   std::optional<codec::Crash> last_crash;
   outbox::FullPolicy full_policy = outbox::FullPolicy::kDropOldest;
@@ -143,7 +143,7 @@ class DeviceRig {
         device->link_up(now);
         return true;
       case LinkRequest::kClose:
-        if (connected_ && device->transmit().empty()) {
+        if (connected_ && device->transmit().empty() && up_.empty()) {
           cut_link();
           return true;
         }

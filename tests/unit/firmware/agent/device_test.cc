@@ -155,7 +155,7 @@ TEST(Device, RecoversWhenAcksAreLost) {
 
 TEST(Device, ExplainsWhatAFullOutboxDropped) {
   DeviceRig rig({1024, 4, 8});
-  rig.tables[0].rows_max = 16;
+  rig.tables[0].contract.rows_max = 16;
   rig.link_allowed = false;
   ASSERT_EQ(rig.boot(), Status::kOk);
   rig.run_for(Millis{3'600'000});
@@ -189,7 +189,7 @@ TEST(Device, SaysHelloAgainWhenAskedAndWhenItLearnsTheTime) {
   expect_complete(rig);
   const auto last = codec::decode_batch(as_bytes(rig.gateway.database.log.back().batch));
   ASSERT_TRUE(last.has_value());
-  EXPECT_TRUE(last->unix_time.has_value());
+  EXPECT_EQ(last->quality, codec::TimeQuality::kSynced);
 }
 
 TEST(Device, SaysHelloAgainWhenItLearnsTheTimeBeforeTheFirstAnswer) {
@@ -301,8 +301,8 @@ TEST(Device, PublishesLiveTablesOnlyWhileOnlineAndNeverStoresThem) {
   rig.tables.push_back({.contract = {.name = "fast",
                                      .period = Millis{100},
                                      .channel_class = codec::ChannelClass::kLive,
-                                     .channels = DeviceRig::kChannels},
-                        .rows_max = 10});
+                                     .channels = DeviceRig::kChannels,
+                                     .rows_max = 10}});
   rig.link_allowed = false;
   ASSERT_EQ(rig.boot(), Status::kOk);
   rig.run_for(Millis{8'500});
@@ -323,7 +323,8 @@ TEST(Device, StopDeliversTheOpenBatchAndSaysGoodbye) {
   rig.settle();
   EXPECT_EQ(rig.device->outbox().next_seq(), before + 1);
   expect_complete(rig);
-  EXPECT_EQ(rig.broker.wills, 1U) << "the gateway is told that it is gone";
+  EXPECT_EQ(rig.broker.goodbyes, 1U) << "the gateway is told that it is gone";
+  EXPECT_EQ(rig.broker.wills, 0U) << "a goodbye is no death";
   EXPECT_TRUE(rig.broker.closed());
   const std::uint64_t attempts = rig.link_attempts;
   rig.run_for(Millis{60'000});
@@ -341,7 +342,7 @@ TEST(Device, StopDoesNotWaitForAGatewayThatIsNotThere) {
   EXPECT_FALSE(rig.broker.closed()) << "a moment for the ack";
   rig.run_for(Device::kGoodbyeMax);
   EXPECT_TRUE(rig.broker.closed());
-  EXPECT_EQ(rig.broker.wills, 1U);
+  EXPECT_EQ(rig.broker.goodbyes, 1U);
 }
 
 TEST(Device, StopIsDoneWhenTheLinkIsLostMeanwhile) {

@@ -27,6 +27,7 @@ class FakeContext : public BatchContext {
     table->hash = hash;
     table->name = "system";
     table->period_ms = 1000;
+    table->rows_max = 3;
     for (const codec::Channel& channel : test::kSystemChannels) {
       ChannelInfo& info = table->channels.emplace_back();
       info.name = channel.name;
@@ -68,6 +69,50 @@ TEST(EventJson, ShowsABatchAsColumnsOfDecimals) {
             std::string(kHead) +
                 R"("seq":5,"table":"system","time":"2026-01-01T00:00:00.000Z","time_quality":"synced",)"
                 R"("period_ms":1000,"rows":3,"channels":{"cpu":[1.25,-0.05,1],"mem":[4000,0,-3000]}})");
+}
+
+TEST(EventJson, ShowsACellWithoutAValueAsNull) {
+  const std::array<std::array<std::int64_t, 2>, 3> rows{
+      {{codec::kMissing, codec::kMissing}, {-5, codec::kMissing}, {codec::kMissing, -3}}};
+  EXPECT_NE(json(telemetry(test::batch(rows)))
+                .find(R"("channels":{"cpu":[null,-0.05,null],"mem":[null,null,-3000]})"),
+            std::string::npos);
+}
+
+TEST(EventJson, ShowsTheQualityThatTheSamplingHad) {
+  EXPECT_NE(json(telemetry(test::batch(1, {.holdover = true})))
+                .find(R"("time":"2026-01-01T00:00:00.000Z","time_quality":"holdover")"),
+            std::string::npos);
+}
+
+TEST(EventJson, TakesTheRowsOfAFullBatchFromItsTable) {
+  const std::array<std::array<std::int64_t, 2>, 3> rows{{{1, 1}, {2, 2}, {3, 3}}};
+  EXPECT_NE(json(telemetry(test::batch(rows, {.full = true}))).find(R"("rows":3,"channels":{"cpu":[0.01,)"),
+            std::string::npos);
+  const std::string unknown = json(telemetry(test::batch(rows, {.table = 1, .full = true})));
+  EXPECT_NE(unknown.find(R"("time_quality":"synced","channels":null,"samples":")"), std::string::npos)
+      << "nobody knows how many they are: " << unknown;
+}
+
+// The worst that a batch can be shown as: the bound holds, and is not far above.
+TEST(BatchJsonSize, IsBoundedWithoutLookingAtTheSamples) {
+  for (const int exponent : {-18, -17, -5, 0, 5, 18}) {
+    TableInfo table{.hash = 1, .name = std::string(24, 'n'), .period_ms = 86'400'000};
+    for (std::size_t c = 0; c < 16; ++c)
+      table.channels.push_back({.name = std::string(22, 'c') + std::to_string(10 + c), .exponent = exponent});
+    std::string out = "{";
+    for (const ChannelInfo& channel : table.channels) {
+      append_json_string(out, channel.name);
+      out += ":[";
+      for (int row = 0; row < 100; ++row) {
+        append_value(out, std::numeric_limits<std::int64_t>::min() + 1, channel.exponent);
+        out += ',';
+      }
+      out += "],";
+    }
+    EXPECT_LE(out.size(), channels_json_size_max(table, 100)) << exponent;
+    EXPECT_GE(out.size() * 5, channels_json_size_max(table, 100) * 4) << exponent;
+  }
 }
 
 TEST(EventJson, ShowsTheTimeSinceBootOfADeviceThatNeverKnewBetter) {
@@ -154,6 +199,23 @@ TEST(EventJson, ShowsLossWithItsReason) {
               R"("epoch":"0123456789abcdef","seq":5,"count":17,"reason":")" +
                   std::string(name) + "\"}");
   }
+}
+
+TEST(EventJson, ShowsHowMuchOfADeviceWasNotTakenInAndWhy) {
+  Event event = telemetry("");
+  event.type = EventType::kDeviceThrottled;
+  event.count = 17;
+  for (const auto& [reason, name] : {std::pair{ThrottleReason::kQueueFull, "queue_full"},
+                                     {ThrottleReason::kDayBudget, "day_budget"},
+                                     {ThrottleReason::kDiskLow, "disk_low"},
+                                     {ThrottleReason::kUnspecified, "unspecified"}}) {
+    event.throttle_reason = reason;
+    EXPECT_EQ(json(event),
+              R"({"offset":123,"type":"device.throttled","device":"d1",)"
+              R"("received_at":"2026-01-01T00:00:00.001Z","epoch":"0123456789abcdef","count":17,"reason":")" +
+                  std::string(name) + "\"}");
+  }
+  EXPECT_EQ(event_type("device.throttled"), EventType::kDeviceThrottled);
 }
 
 struct TypeCase {

@@ -54,6 +54,9 @@ std::string text(const std::vector<Event>& events) {
       case EventType::kTableConflict:
         out << "conflict";
         break;
+      case EventType::kDeviceThrottled:
+        out << "throttled" << event.count;
+        break;
     }
   }
   return out.str();

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "gateway/domain/reader.h"
+#include "proto/codec/batch.h"
 #include "proto/codec/messages.h"
 #include "proto/codec/samples.h"
 
@@ -168,8 +169,8 @@ class FakeLog : public gateway::LogReader {
     }
     const std::size_t size = encoder.finish();
     const codec::Batch batch{.table = 7,
-                             .unix_time = UnixMillis{1'767'225'600'000},
-                             .boot_time = Millis(0),
+                             .quality = codec::TimeQuality::kSynced,
+                             .time = Millis{1'767'225'600'000},
                              .boot = 0,
                              .rows = 2,
                              .samples = Bytes(samples.data(), size)};

@@ -11,6 +11,7 @@
 
 #include "gateway/domain/hello.h"
 #include "gateway/domain/ingest.h"
+#include "sim/disk/disk.h"
 #include "tests/support/process.h"
 #include "tests/unit/gateway/messages.h"
 
@@ -130,6 +131,51 @@ TEST(StoreOpening, LeavesWhatItRefusesUntouched) {
     EXPECT_NE(why.find(one.says), std::string::npos) << one.description << ": " << why;
     EXPECT_NE(why.find("left untouched"), std::string::npos) << one.description << ": " << why;
     EXPECT_EQ(read_file(database(dir)), before) << one.description;
+  }
+}
+
+// Power fails before any operation on the disk of the very first start: the next start works.
+TEST(StoreOpening, GoesOnWhereAPowerCutInterruptedItsCreation) {
+  bool died = true;
+  int cuts = 0;
+  for (int at = 0; died; ++at) {
+    for (std::uint64_t seed = 0; seed < 3; ++seed) {
+      SCOPED_TRACE("operation " + std::to_string(at) + " seed " + std::to_string(seed));
+      sim::Disk disk(seed);
+      disk.make_directory("/data");
+      int count = 0;
+      disk.set_hook([&](const sim::Disk::Operation& operation) {
+        if (!operation.changes()) return sim::Disk::Answer::kDo;
+        return count++ == at ? sim::Disk::Answer::kDie : sim::Disk::Answer::kDo;
+      });
+      try {
+        const Store store("/data", disk);
+        disk.kill();
+      } catch (const StoreError&) {
+        EXPECT_TRUE(disk.dead());
+      }
+      died = count > at;
+      disk.set_hook(nullptr);
+      disk.crash(seed == 0 ? std::optional<std::uint64_t>() : seed);
+      Store store("/data", disk);
+      Feeder(store).commit({test::hello(), test::record(kEpoch, 1)});
+      EXPECT_EQ(seqs(all_events(store)).size(), 1U);
+      ++cuts;
+    }
+  }
+  EXPECT_GT(cuts, 30);
+}
+
+// As some network mounts: SQLite then stays in another mode, in which readers hold up commits.
+TEST(StoreOpening, RefusesAFileSystemWithoutSharedMemory) {
+  sim::Disk disk(1);
+  disk.make_directory("/data");
+  disk.set_shared_memory(false);
+  try {
+    const Store store("/data", disk);
+    ADD_FAILURE() << "it was opened";
+  } catch (const StoreError& error) {
+    EXPECT_NE(std::string_view(error.what()).find("on a local disk"), std::string_view::npos) << error.what();
   }
 }
 
@@ -592,6 +638,43 @@ TEST(Store, TheWriteAheadLogDoesNotGrowForEver) {
   }
   EXPECT_LT(largest, 6U << 20U);
   EXPECT_GT(std::filesystem::file_size(database(dir)), 8U << 20U);
+}
+
+// Two readers whose reads overlap without end: one begins before the other is over. A checkpoint that never
+// waits for any of them never gets the log to start over.
+TEST(Store, TheWriteAheadLogIsBoundedThoughReadersOverlap) {
+  sim::Disk disk(1);
+  disk.make_directory("/data");
+  Store store("/data", disk);
+  Feeder feeder(store);
+  feeder.commit({test::hello()});
+  std::array<sqlite3*, 2> readers{};
+  for (sqlite3*& reader : readers) {
+    ASSERT_EQ(sqlite3_open_v2("/data/godwit.db", &reader, SQLITE_OPEN_READONLY, disk.vfs()), SQLITE_OK);
+  }
+  const auto run = [](sqlite3* reader, const char* sql) {
+    return sqlite3_exec(reader, sql, nullptr, nullptr, nullptr);
+  };
+  unsigned turn = 0;
+  const auto next_read = [&] {
+    sqlite3* const reader = readers[++turn % 2];
+    run(reader, "COMMIT");
+    EXPECT_EQ(run(reader, "BEGIN; SELECT count(*) FROM devices"), SQLITE_OK);
+  };
+  disk.set_sleep(next_read);  // they go on while a checkpoint waits
+  next_read();
+  const std::string large(1 << 20U, 'x');
+  std::uint64_t largest = 0;
+  for (std::uint64_t seq = 1; seq <= 80; ++seq) {
+    next_read();
+    feeder.commit({test::record(kEpoch, Seq{seq}, large)});
+    store.checkpoint();
+    largest = std::max(largest, disk.size("/data/godwit.db-wal").value());
+  }
+  disk.set_sleep(nullptr);
+  for (sqlite3* const reader : readers) sqlite3_close(reader);
+  EXPECT_GT(largest, Store::kWalSizeMax / 2) << "they do hold it up";
+  EXPECT_LT(largest, Store::kWalSizeMax + (6U << 20U));
 }
 
 }  // namespace

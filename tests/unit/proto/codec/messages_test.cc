@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "proto/codec/batch.h"
 #include "proto/codec/samples.h"
 #include "tests/unit/proto/codec/vectors.h"
 
@@ -133,10 +134,14 @@ Buffer encoded_record(const Record& record) {
 }
 
 Batch batch_unix(Bytes samples) {
-  return {.table = hash(kTank), .unix_time = UnixMillis{1'700'000'000'000}, .rows = 6, .samples = samples};
+  return {.table = 0x0CEE'D464,
+          .quality = TimeQuality::kSynced,
+          .time = Millis{1'700'000'000'000},
+          .rows = 6,
+          .samples = samples};
 }
 Batch batch_boot(Bytes samples) {
-  return {.table = 0xC0DEC0DE, .boot_time = Millis{61'000}, .boot = 3, .rows = 256, .samples = samples};
+  return {.table = 0xC0DEC0DE, .time = Millis{61'000}, .boot = 3, .rows = 256, .samples = samples};
 }
 
 void expect_same(const Hello& a, const Hello& b) {
@@ -164,8 +169,8 @@ void expect_same(const Hello& a, const Hello& b) {
 
 void expect_same(const Batch& a, const Batch& b) {
   EXPECT_EQ(a.table, b.table);
-  EXPECT_EQ(a.unix_time, b.unix_time);
-  EXPECT_EQ(a.boot_time, b.boot_time);
+  EXPECT_EQ(a.quality, b.quality);
+  EXPECT_EQ(a.time, b.time);
   EXPECT_EQ(a.boot, b.boot);
   EXPECT_EQ(a.rows, b.rows);
   EXPECT_TRUE(std::ranges::equal(a.samples, b.samples));
@@ -194,6 +199,9 @@ TEST(GoldenMessages, EncodeToTheBytesOfVersion1) {
   const Buffer constant = vector_of("v1/samples_constant");
   EXPECT_EQ(encoded([&](MutableBytes out) { return encode(batch_boot(constant), out); }),
             vector_of("v1/batch_boot"));
+  const Batch full{
+      .table = 0xC0DEC0DE, .quality = TimeQuality::kHoldover, .time = kBatchTimeMax, .samples = samples};
+  EXPECT_EQ(encoded([&](MutableBytes out) { return encode(full, out); }), vector_of("v1/batch_full"));
   Buffer record =
       encoded([&](MutableBytes out) { return encode_record_prefix(kTry, {42}, batch.size(), out); });
   record.insert(record.end(), batch.begin(), batch.end());
@@ -373,13 +381,17 @@ TEST(TableHash, ChangesWithEachProperty) {
   table = kTank;
   table.channels = std::span(kTankChannels).first(2);
   expect_new(table, "fewer channels");
+  table = kTank;
+  table.rows_max = 16;
+  expect_new(table, "rows of a full batch");
   const std::map<std::string, void (*)(Channel&)> changes{
       {"channel name", [](Channel& c) { c.name = "other"; }},
       {"unit", [](Channel& c) { c.unit = "K"; }},
       {"exponent", [](Channel& c) { c.exponent = -3; }},
       {"min", [](Channel& c) { c.min = -3999; }},
       {"max", [](Channel& c) { c.max = 12501; }},
-      {"deadband", [](Channel& c) { c.deadband = 4; }}};
+      {"deadband", [](Channel& c) { c.deadband = 4; }},
+      {"prior", [](Channel& c) { c.prior = 1; }}};
   for (const auto& [what, change] : changes) {
     auto channels = kTankChannels;
     change(channels[0]);
@@ -401,11 +413,6 @@ TEST(EncodedSizes, StayWithinWhatTheHeaderStates) {
   EXPECT_LE(encode(Record{.try_id = try_id, .seq = seq, .refused = refused}, out).value(), kNoticeSizeMax);
   const Epoch epoch{UINT64_MAX};
   EXPECT_LE(encode(Record{.try_id = try_id, .seq = seq, .mark = epoch}, out).value(), kNoticeSizeMax);
-  const Batch unix_batch{.table = UINT32_MAX, .unix_time = UnixMillis{kTimeMax.count()}, .rows = kRowsMax};
-  EXPECT_LE(encode_batch_header(unix_batch, 1U << 20, out).value(), kBatchHeaderMax);
-  const Batch boot_batch{.table = UINT32_MAX, .boot_time = kTimeMax, .boot = UINT32_MAX, .rows = kRowsMax};
-  EXPECT_LE(encode_batch_header(boot_batch, 1U << 20, out).value(), kBatchHeaderMax);
-
   const Hello least{.firmware = "0.1.0", .board = "host"};
   Hello most = least;
   most.try_id = try_id;
@@ -435,29 +442,42 @@ TEST(GoldenSamples, EncodeToTheBytesOfVersion1AndBack) {
   struct Case {
     const char* name;
     std::vector<std::vector<std::int64_t>> rows;
+    std::vector<std::uint64_t> priors{};
   };
-  const std::vector<Case> cases{{"v1/samples",
-                                 {{2150, 0, 101325},
-                                  {2151, 0, 101325},
-                                  {2151, 0, 101324},
-                                  {2149, 1, 101324},
-                                  {2149, 0, 101330},
-                                  {2149, 0, 101330}}},
-                                {"v1/samples_extreme",
-                                 {{INT64_MIN, INT64_MAX, 0, -1},
-                                  {INT64_MAX, INT64_MIN, 0, 1},
-                                  {0, 0, INT64_MIN, INT64_MAX},
-                                  {-1, 1, 0, 0}}},
-                                {"v1/samples_constant", {256, {5, 0}}}};
+  std::vector<std::vector<std::int64_t>> counter;
+  for (std::int64_t n = 0; n < 32; ++n) counter.push_back({1000 + 17 * n, -500 - n});
+  const std::vector<Case> cases{
+      {"v1/samples",
+       {{2150, 0, 101325},
+        {2151, 0, 101325},
+        {2151, 0, 101324},
+        {2149, 1, 101324},
+        {2149, 0, 101330},
+        {2149, 0, 101330}}},
+      {"v1/samples_extreme",
+       {{-INT64_MAX, INT64_MAX, 0, -1},
+        {INT64_MAX, -INT64_MAX, 0, 1},
+        {0, 0, -INT64_MAX, INT64_MAX},
+        {-1, 1, 0, 0}}},
+      {"v1/samples_constant", {256, {5, 0}}},
+      {"v1/samples_missing",
+       {{kMissing, 7, -3}, {5, kMissing, -3}, {5, kMissing, kMissing}, {5, kMissing, -2}, {kMissing, 8, -2}}},
+      {"v1/samples_counter", counter},
+      {"v1/samples_primed",
+       {{2150, 40}, {2151, 40}, {2153, 40}, {2150, 41}, {2150, 41}},
+       {0x8D00'0000'0000'018D, 0x8100'0000'0000'0001}}};
   for (const Case& golden : cases) {
     const Buffer bytes = vector_of(golden.name);
-    std::vector<ChannelModel> models(golden.rows[0].size());
+    std::vector<ChannelModel> fresh(golden.rows[0].size());
+    for (std::size_t i = 0; i < golden.priors.size(); ++i) fresh[i] = ChannelModel(golden.priors[i]);
+    std::vector<ChannelModel> models = fresh;
     Buffer out(1024);
     SampleEncoder encoder(models, out);
     for (const auto& row : golden.rows) ASSERT_EQ(encoder.add(row), Status::kOk);
     out.resize(encoder.finish());
     EXPECT_EQ(out, bytes) << golden.name;
 
+    models = fresh;
     SampleDecoder decoder(models, bytes, golden.rows.size());
     std::vector<std::int64_t> row(models.size());
     for (const auto& expected : golden.rows) {

@@ -7,7 +7,7 @@
 #include <array>
 #include <set>
 
-#include "proto/codec/messages.h"
+#include "proto/codec/batch.h"
 #include "proto/codec/samples.h"
 #include "sim/judge/rows.h"
 
@@ -30,7 +30,8 @@ std::string batch_of(std::uint64_t first, std::uint64_t count, std::uint64_t see
   const std::size_t size = encoder.finish();
   std::array<std::uint8_t, 2048> out{};
   const auto encoded = codec::encode(codec::Batch{.table = 1,
-                                                  .unix_time = UnixMillis{1'000'000},
+                                                  .quality = codec::TimeQuality::kSynced,
+                                                  .time = Millis{1'000'000},
                                                   .rows = static_cast<std::uint32_t>(count),
                                                   .samples = Bytes(samples).first(size)},
                                      out);
@@ -40,7 +41,7 @@ std::string batch_of(std::uint64_t first, std::uint64_t count, std::uint64_t see
 
 class JudgeTest : public testing::Test, private Judge::Witness {
  protected:
-  JudgeTest() { judge.add_device("d", kSeed); }
+  JudgeTest() { judge.add_device("d", kSeed, 0); }
 
   RecordId append(std::uint64_t seq, std::uint64_t first, std::uint64_t count = 1) {
     while (judge.rows(0) < first + count) judge.sampled(0, UnixMillis{1'000'000}, true);

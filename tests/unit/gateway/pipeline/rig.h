@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+// A gateway without its edges, on a disk in memory and in virtual time: what would leave it is kept.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "gateway/pipeline/writer.h"
+#include "sim/disk/disk.h"
+#include "tests/unit/gateway/messages.h"
+
+namespace godwit::gateway::test {
+
+inline constexpr const char* kDirectory = "/data";
+
+inline std::vector<std::uint64_t> seqs(const std::vector<Event>& events) {
+  std::vector<std::uint64_t> result;
+  for (const Event& event : events) {
+    if (event.type == EventType::kTelemetry) result.push_back(event.seq.value);
+  }
+  return result;
+}
+
+inline std::vector<std::uint64_t> up_to(std::uint64_t last) {
+  std::vector<std::uint64_t> result;
+  for (std::uint64_t seq = 1; seq <= last; ++seq) result.push_back(seq);
+  return result;
+}
+
+struct Rig {
+  explicit Rig(sim::Disk& its_disk, const Writer::Options& options = {}, const Intake::Limits& limits = {})
+      : disk(its_disk),
+        store((its_disk.make_directory(kDirectory), kDirectory), its_disk),
+        intake(limits),
+        writer(store, options,
+               {.acks =
+                    [this](std::span<const AckTo> sent) {
+                      if (!disk.dead()) acks.insert(acks.end(), sent.begin(), sent.end());
+                    },
+                .feed =
+                    [this](std::span<const Event> events) {
+                      if (disk.dead()) return;
+                      // Durable before visible: another connection sees what is fed.
+                      EXPECT_EQ(store.reader().last_offset(), events.back().offset);
+                      feed.insert(feed.end(), events.begin(), events.end());
+                    }},
+               [this](LogLevel, std::string_view line) { log.emplace_back(line); }) {}
+
+  // One turn, now.
+  void turn() {
+    writer.take(intake, now);
+    writer.turn(now);
+  }
+  void advance(Millis by) {
+    now.at += by;
+    now.unix_time.value += by.count();
+  }
+  // All that is due until the writer waits for messages, or to try again. True if it holds nothing.
+  bool settle() {
+    do turn();
+    while (!writer.idle() && writer.wait().until <= now.at);
+    return writer.idle();
+  }
+  bool write(const std::vector<Message>& messages) {
+    for (Message message : messages) {
+      message.received = now;
+      EXPECT_TRUE(intake.push(std::move(message)));
+    }
+    turn();
+    advance(Millis{5});
+    return settle();
+  }
+  // Waits for the next attempt.
+  bool retry() {
+    advance(writer.wait().until - now.at);
+    return settle();
+  }
+  [[nodiscard]] std::vector<Event> events() const { return store.reader().events_after({0}, 10'000, {}); }
+  [[nodiscard]] std::vector<std::uint64_t> stored() const { return seqs(events()); }
+
+  sim::Disk& disk;
+  Received now = received();
+  std::vector<AckTo> acks;
+  std::vector<Event> feed;
+  std::vector<std::string> log;
+  Store store;
+  Intake intake;
+  Writer writer;
+};
+
+// Does what `answer` says at operation number `step` from now that changes the disk, once.
+class FaultAt {
+ public:
+  FaultAt(sim::Disk& disk, int step, sim::Disk::Answer answer) : disk_(disk) {
+    disk_.set_hook([this, step, answer](const sim::Disk::Operation& operation) {
+      if (!operation.changes() || count_++ != step) return sim::Disk::Answer::kDo;
+      hit_ = true;
+      return answer;
+    });
+  }
+  ~FaultAt() { disk_.set_hook(nullptr); }
+  FaultAt(const FaultAt&) = delete;
+  FaultAt& operator=(const FaultAt&) = delete;
+
+  [[nodiscard]] bool hit() const { return hit_; }
+
+ private:
+  sim::Disk& disk_;
+  int count_ = 0;
+  bool hit_ = false;
+};
+
+}  // namespace godwit::gateway::test
