@@ -78,9 +78,6 @@ class Ingest {
   // A device was refused something: an event says so, if it was ever introduced.
   void throttled(const Throttled& throttled);
 
-  // Messages of a device were not taken in: an event says so, if the device is known.
-  void throttled(const Throttled& throttled);
-
   // The gateway's session with the broker (re)started, so wills may have been missed: every device that
   // counts as online is to be asked for a hello. The first time for this object the others are too, after
   // them: the database may be a restored copy, which lacks what they have had acknowledged.

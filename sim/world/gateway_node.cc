@@ -91,7 +91,7 @@ void GatewayNode::start() {
     store_.emplace(kFolder, disk_);
     intake_.emplace(gateway::Intake::Limits{});
     writer_.emplace(
-        *store_, *intake_, gateway::Writer::Options{},
+        *store_, gateway::Writer::Options{},
         gateway::Writer::Callbacks{.acks = [this](std::span<const gateway::AckTo> acks) { take_acks(acks); },
                                    .feed = {}},
         [this](gateway::LogLevel, std::string_view line) {
