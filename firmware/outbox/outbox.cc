@@ -47,7 +47,7 @@ namespace godwit::outbox {
 namespace {
 
 constexpr std::size_t kBlockSize = 512;    // programmed at once; a multiple of every program unit
-constexpr std::uint32_t kPlacesTried = 3;  // twice each,  // by one append, to open a sector
+constexpr std::uint32_t kPlacesTried = 3;  // by one append, to open a sector; twice each
 constexpr int kWritesTried = 3;            // by one append, for each entry
 
 void push(Marks& marks, const Found& entry) {
@@ -61,8 +61,8 @@ void push(Marks& marks, const Found& entry) {
 // know of it, and nothing stands under it.
 bool is_named(const Marks& marks, const Found& entry) {
   for (const Mark& mark : marks) {
-    if (mark.first_seq <= entry.seq)
-      return mark.first_seq == entry.seq && mark.epoch.value == entry.numbers[0];
+    if (mark.first_seq > entry.seq) continue;
+    return mark.first_seq == entry.seq && mark.epoch.value == entry.numbers[0];
   }
   return true;
 }
@@ -149,17 +149,17 @@ Status Outbox::open_place(std::uint32_t serial) {
   const Seq freed = std::max(freed_seq_, std::min(acked_seq_, held));
   const Seq kept_so_far = std::max(acked_seq_, held_seq_);
   const std::uint64_t dropped = held > kept_so_far ? held - kept_so_far : 0;
-  header = {.magic = kMagic,
-            .version = kVersion,
-            .version_check = static_cast<std::uint16_t>(~kVersion),
-            .geometry = crc32(bytes_of(flash_.geometry())),
-            .serial = serial,
-            .bad_sectors = std::max(stats_.bad_sectors, lap_bad_ + passed_),
-            .first_seq = next_seq_,
-            .before_seq = serial == serial_ + 1 ? first_seq_ : next_seq_,
-            .acked_seq = std::max(acked_seq_, freed),
-            .dropped_records = stats_.dropped_records + dropped,
-            .marks = marks_};
+  header.magic = kMagic;
+  header.version = kVersion;
+  header.version_check = static_cast<std::uint16_t>(~kVersion);
+  header.geometry = crc32(bytes_of(flash_.geometry()));
+  header.serial = serial;
+  header.bad_sectors = std::max(stats_.bad_sectors, lap_bad_ + passed_);
+  header.first_seq = next_seq_;
+  header.before_seq = serial == serial_ + 1 ? first_seq_ : next_seq_;
+  header.acked_seq = std::max(acked_seq_, freed);
+  header.dropped_records = stats_.dropped_records + dropped;
+  header.marks = marks_;
   header.crc = header.checksum();
   if (flash_.erase(index_of(serial)) != Status::kOk) return Status::kIo;
   const Status status = program(index_of(serial), 0, bytes_of(header), {});
@@ -248,8 +248,10 @@ Status Outbox::find_ring() {
   return Status::kOk;
 }
 
-// Takes in the sector `serial`, and goes on with `reader` from the one before. kNotFound: it is not in use.
-Status Outbox::scan_sector(SectorReader& reader, std::uint32_t serial, std::uint32_t newest) {
+// Takes in the sector `serial`, and goes on with the cursor's reader from the one before. kNotFound: it is
+// not in use.
+Status Outbox::scan_sector(std::uint32_t serial, std::uint32_t newest) {
+  SectorReader& reader = cursor_.reader;
   const std::uint32_t size = flash_.geometry().sector_size_bytes;
   const Seq end_before = reader.last_seq() + 1;
   SectorHeader header;
@@ -301,13 +303,12 @@ Status Outbox::mount() {
   if (record_size_max() == 0) return Status::kInvalidArgument;
   Status status = find_ring();
   const std::uint32_t newest = serial_;
-  SectorReader reader(flash_);
-  reader.enter(0, kFirstSeq, 0);
+  cursor_.reader.enter(0, kFirstSeq, 0);
   // From the one before the newest on, up to a place that is not in use: the newest may be void, and there
   // may be one behind it whose header is damaged.
   std::uint32_t serial = newest - (oldest_serial_ < newest ? 1 : 0) + (oldest_serial_ > newest ? 1 : 0);
   while (status == Status::kOk || (status == Status::kNotFound && serial <= newest)) {
-    status = scan_sector(reader, serial++, newest);
+    status = scan_sector(serial++, newest);
   }
   if (status != Status::kNotFound) return status;
   if (held_seq_ > first_seq_) {
@@ -423,8 +424,8 @@ Status Outbox::find_sector(Seq seq, SectorHeader& out, Seq& end) {
   return status;
 }
 
-// Sets the cursor to the begin of the sector that `seq` would be in.
-Status Outbox::enter_sector(Seq seq) {
+// Sets the cursor to the begin of the sector that `seq` would be in. `marks`: those below it.
+Status Outbox::enter_sector(Seq seq, Marks& marks) {
   SectorHeader header;
   const Status status = find_sector(seq, header, cursor_.end_seq);
   if (status == Status::kIo) return status;
@@ -432,7 +433,9 @@ Status Outbox::enter_sector(Seq seq) {
   cursor_.serial = header.serial;
   cursor_.seq = status == Status::kOk ? header.first_seq : held_seq_;
   cursor_.found.kind = cursor_.ahead.kind = Kind::kLoss;
-  cursor_.reader.enter(index_of(header.serial), cursor_.seq, key_below(header.marks, cursor_.seq));
+  cursor_.found.seq = cursor_.seq;
+  marks = header.marks;
+  cursor_.reader.enter(index_of(header.serial), cursor_.seq, key_below(marks, cursor_.seq));
   return Status::kOk;
 }
 
@@ -476,7 +479,8 @@ Status Outbox::look(Seq seq, Entry& out) {
   }
   if (cursor_.serial == serial_) cursor_.end_seq = next_seq_;
   const bool here = cursor_.valid && seq >= cursor_.seq && seq < cursor_.end_seq;
-  Status status = here ? Status::kOk : enter_sector(seq);
+  Marks unused;
+  Status status = here ? Status::kOk : enter_sector(seq, unused);
   const Found& found = cursor_.found;
   while (status == Status::kOk && (found.kind == Kind::kLoss || found.seq < seq)) {
     if (found.kind != Kind::kLoss) cursor_.seq = found.seq + 1;
@@ -535,18 +539,10 @@ std::expected<std::size_t, Status> Outbox::marks_before(Seq before, std::span<Ma
   before = std::min(before, next_seq_);
   Marks marks = marks_;
   if (held_seq_ < next_seq_) {
-    SectorHeader header;
-    Seq end;
-    Status status = find_sector(std::max(held_seq_, Seq{before.value - 1}), header, end);
-    if (status == Status::kIo) return std::unexpected(status);
-    marks = header.marks;
-    SectorReader reader(flash_);
-    reader.enter(index_of(header.serial), header.first_seq, key_below(marks, header.first_seq));
-    Found found;
-    while (status == Status::kOk && found.seq < before) {
-      push(marks, found);
-      status = reader.find(limit_of(header.serial), found);
-    }
+    Status status = enter_sector(std::max(held_seq_, Seq{before.value - 1}), marks);
+    const Found& found = cursor_.found;
+    for (; status == Status::kOk && found.seq < before; status = advance()) push(marks, found);
+    cursor_.valid = false;
     if (status == Status::kIo) return std::unexpected(status);
   }
   std::size_t count = 0;

@@ -128,7 +128,7 @@ class Outbox {
 
   Status read_sector(std::uint32_t serial, SectorHeader& out);
   Status find_ring();
-  Status scan_sector(SectorReader& reader, std::uint32_t serial, std::uint32_t newest);
+  Status scan_sector(std::uint32_t serial, std::uint32_t newest);
   Status program(std::uint32_t sector, std::uint32_t offset, Bytes head, Bytes payload);
   Status open_sector();
   Status open_place(std::uint32_t serial);
@@ -136,7 +136,7 @@ class Outbox {
   Status write_mark();
 
   Status find_sector(Seq seq, SectorHeader& out, Seq& end);
-  Status enter_sector(Seq seq);
+  Status enter_sector(Seq seq, Marks& marks);
   Status advance();
   Status look(Seq seq, Entry& out);
   Status read_payload(MutableBytes out, Entry& entry);

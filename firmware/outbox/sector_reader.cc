@@ -57,10 +57,8 @@ Status read_header(ports::Flash& flash, std::uint32_t index, SectorHeader& out) 
   if (out.version > kVersion) return Status::kUnsupported;
   if (out.version != kVersion || out.crc != out.checksum()) return Status::kCorrupt;
   if (out.geometry != crc32(bytes_of(geometry))) return Status::kUnsupported;
-  const bool sound = out.serial % geometry.sector_count == index && out.serial >= geometry.sector_count &&
-                     out.serial <= kSerialMax && out.before_seq <= out.first_seq &&
-                     out.acked_seq <= out.first_seq && out.before_seq >= kFirstSeq &&
-                     out.first_seq <= kSeqMax;
+  const bool sound = out.serial % geometry.sector_count == index && out.serial <= kSerialMax &&
+                     out.before_seq <= out.first_seq && out.first_seq <= kSeqMax;
   return sound ? Status::kOk : Status::kCorrupt;
 }
 

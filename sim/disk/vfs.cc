@@ -270,14 +270,20 @@ struct Disk::Vfs {
   static int last_error(sqlite3_vfs*, int, char*) { return 0; }
 };
 
+namespace {
+
+// Of a disk that is gone, if there is one: whoever keeps something for each name keeps little.
+std::string free_name() {
+  for (int number = 1;; ++number) {
+    std::string name = "godwit-sim-" + std::to_string(number);
+    if (sqlite3_vfs_find(name.c_str()) == nullptr) return name;
+  }
+}
+
+}  // namespace
+
 Disk::Disk(std::uint64_t seed, std::uint64_t capacity_bytes)
-    : name_([] {
-        static std::uint64_t count = 0;
-        return "godwit-sim-" + std::to_string(++count);
-      }()),
-      sqlite_(std::make_unique<sqlite3_vfs>()),
-      seed_(seed),
-      capacity_(capacity_bytes) {
+    : name_(free_name()), sqlite_(std::make_unique<sqlite3_vfs>()), seed_(seed), capacity_(capacity_bytes) {
   *sqlite_ = {};
   sqlite_->iVersion = 2;
   sqlite_->szOsFile = static_cast<int>(sizeof(Handle));

@@ -64,9 +64,9 @@ struct Life {
     std::array<std::uint8_t, NodeState::kSessionSizeMax> buffer{};
     const auto size = state->load_session(kOwner, buffer);
     const Session found(as_text(Bytes(buffer).first(size.value_or(0))));
+    if (forgets) return ever.contains(found) || broken("a session that was never saved");
     if (!sessions.contains(found)) return broken("neither the older nor the newer");
     sessions = {found};  // from now on there is no doubt
-    if (forgets) sessions.insert(Session{});
     return true;
   }
   // After kOk the session is what was saved; otherwise it may be that, or what it may have been before.
@@ -77,8 +77,8 @@ struct Life {
     const Status status =
         session.empty() ? state->clear_session() : state->save_session(kOwner, {}, as_bytes(session));
     if (status == Status::kOk) sessions.clear();
-    if (forgets) sessions.insert(Session{});
     sessions.insert(session);
+    ever.insert(session);
   }
   bool broken(const std::string& what) {
     failure = what;
@@ -88,9 +88,10 @@ struct Life {
   SimFlash flash;
   std::optional<NodeState> state;
   std::uint32_t boot = 0;
-  std::set<Session> sessions{Session()};
+  std::set<Session> sessions{Session()};  // that may stand
+  std::set<Session> ever{Session()};
   std::uint32_t number = 0;
-  bool forgets = false;    // damage may cost the session
+  bool forgets = false;    // damage may cost the session, or bring back an older one
   bool renumbers = false;  // and both copies
   std::string failure;
 };
@@ -157,7 +158,6 @@ void prove_wear(Prover& prover, std::uint32_t unit) {
       life.keep();
     }
     life.forgets = true;
-    life.sessions.insert(Session{});
     const auto before = life.save();
     const std::uint64_t units = 2 * geometry.sector_size_bytes / unit;
     for (std::uint64_t place = 0; place < units + 2; ++place) {

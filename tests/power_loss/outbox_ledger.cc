@@ -190,16 +190,22 @@ void OutboxLedger::check(outbox::Outbox& box, const sim::SimFlash& flash, Identi
   std::array<Mark, 1> mark{};
   if (box.next_seq().value > rows_.size()) fail("nobody told of it", box.next_seq());
   Epoch epoch;
-  if (box.marks_before(box.oldest_seq() + 1, mark) == 1U) epoch = mark[0].epoch;
+  bool epoch_is_known = false;
   for (Seq seq = box.oldest_seq(); seq < box.next_seq() && failure_.empty();) {
     const auto entry = box.read(seq, buffer);
     if (!entry) return fail("read() says " + std::string(to_string(entry.error())), seq);
     if (entry->seq != seq || entry->count == 0) return fail("entry of another place", seq);
     Row& row = rows_[seq.value];
     std::uint64_t content = 0;
+    if (!epoch_is_known && entry->kind != Kind::kLoss) {
+      // At the begin, and behind a loss, which a mark may be in.
+      if (box.marks_before(seq + 1, mark) == 1U) epoch = mark[0].epoch;
+      epoch_is_known = true;
+    }
     switch (entry->kind) {
       case Kind::kLoss:
         check_loss(*entry, flash);
+        epoch_is_known = false;
         break;
       case Kind::kData:
         check_data(seq, Bytes(buffer).first(entry->size_bytes));
@@ -216,7 +222,7 @@ void OutboxLedger::check(outbox::Outbox& box, const sim::SimFlash& flash, Identi
         break;
     }
     if (content != 0 && identities != nullptr && !identities->note(epoch, seq, content)) {
-      fail("(epoch, seq) names two records", seq);
+      fail("epoch " + std::to_string(epoch.value) + " and seq name two records", seq);
     }
     seq = seq + (entry->kind == Kind::kLoss ? entry->count : 1);
   }

@@ -334,7 +334,7 @@ bool walk(Prover& prover, std::uint64_t seed) {
   }
   // Entropy that failed at first must have come back.
   if (kept) kept = run.world.append(7) && run.world.mount();
-  if (!kept) prover.fail(run.world.failure(), "walk " + std::to_string(seed) + ":" + trace);
+  if (!kept) prover.fail(run.world.failure(), setting.name() + trace);
   return kept;
 }
 

@@ -94,6 +94,12 @@ class Campaign {
   }
 
   void work() {
+    if (options_.item.starts_with("walk:")) {
+      if (next_walk_++ > 0) return;
+      Prover prover(1, 0, after(1e6));
+      walk_(prover, std::strtoull(options_.item.c_str() + 5, nullptr, 10));
+      return note("walk", prover, options_.item);
+    }
     for (std::size_t i = next_item_++; i < items_.size(); i = next_item_++) {
       // In an order that mixes large and small, should the time not suffice.
       const Item& item = items_[(i * kStride + options_.seed) % items_.size()];
@@ -108,7 +114,7 @@ class Campaign {
       Prover prover(1, 0, after(1));
       prover.take();
       walk_(prover, seed);
-      note("random walks of faults", prover, "walk");
+      note("random walks of faults", prover, "walk:" + std::to_string(seed));
     }
   }
 

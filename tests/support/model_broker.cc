@@ -203,7 +203,6 @@ void ModelBroker::handle_packet(std::uint8_t first, std::string_view body) {
     case 1: {  // CONNECT
       ++connects;
       std::string properties = "\x22" + u16(topic_alias_maximum);
-      if (!wildcards) properties += std::string("\x28\0", 2);
       if (maximum_packet_size > 0) {
         properties += "\x27" + u16(maximum_packet_size >> 16) + u16(maximum_packet_size);
       }

@@ -80,7 +80,6 @@ class ModelBroker {
   std::uint32_t maximum_packet_size = 0;  // 0: none stated
   std::uint8_t connack_reason = 0;
   std::uint16_t topic_alias_maximum = 8;
-  bool wildcards = true;  // false: CONNACK says that subscriptions with wildcards are not supported
   std::vector<std::pair<std::string, std::string>> live;  // topic, payload of what was not for the log
   std::uint64_t connects = 0;
   std::uint64_t goodbyes = 0;      // of the device itself, on up/gone

@@ -125,8 +125,8 @@ std::expected<NodeState::Copy, Status> NodeState::read_copy(std::uint32_t index,
   for (std::uint32_t done = 0; done < header.session_size; done += piece.size()) {
     const MutableBytes part =
         MutableBytes(piece).first(std::min<std::size_t>(piece.size(), header.session_size - done));
-    const Status status = region_.read(start + sizeof(Header) + done, part);
-    if (status != Status::kOk) return std::unexpected(status);
+    // Its header was read, so this is damage.
+    if (region_.read(start + sizeof(Header) + done, part) != Status::kOk) return Copy::kWithoutSession;
     crc = crc32(part, crc);
   }
   const bool whole = header.session_size == 0 || crc == header.session_crc;

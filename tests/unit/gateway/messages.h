@@ -22,9 +22,6 @@ namespace godwit::gateway::test {
 inline constexpr Epoch kEpoch{0x0123456789abcdefU};
 inline constexpr UnixMillis kNow{1'767'225'600'000};  // 2026-01-01T00:00:00Z
 
-// Both clocks stand at the same.
-inline Received received(UnixMillis at = kNow) { return {.at = Instant{Millis{at.value}}, .unix_time = at}; }
-
 inline DeviceId device(std::string_view name = "d1") { return *DeviceId::parse(name); }
 
 inline constexpr std::array<codec::Channel, 2> kSystemChannels{

@@ -190,6 +190,12 @@ TEST(Device, SaysHelloAgainWhenAskedAndWhenItLearnsTheTime) {
   const auto last = codec::decode_batch(as_bytes(rig.gateway.database.log.back().batch));
   ASSERT_TRUE(last.has_value());
   EXPECT_EQ(last->quality, codec::TimeQuality::kSynced);
+
+  rig.device->set_health(rig.now, {.time_quality = codec::TimeQuality::kHoldover});
+  rig.run_for(Millis{10'000});
+  const auto unconfirmed = codec::decode_batch(as_bytes(rig.gateway.log.back().batch));
+  ASSERT_TRUE(unconfirmed.has_value());
+  EXPECT_EQ(unconfirmed->quality, codec::TimeQuality::kHoldover);
 }
 
 TEST(Device, SaysHelloAgainWhenItLearnsTheTimeBeforeTheFirstAnswer) {

@@ -290,6 +290,15 @@ TEST_F(IngestTest, KeepsARecordWhoseBatchItCannotRead) {
   EXPECT_EQ(commit({test::record(kEpoch, Seq{2}, "\xff\xff"), rec(3)}), (Result{"2 3", "4"}));
 }
 
+// Nobody would send it again had it been lost on the way.
+TEST_F(IngestTest, ARecordAtQos0IsMalformed) {
+  introduce();
+  Message unsure = rec(2);
+  unsure.qos = 0;
+  EXPECT_EQ(commit({unsure}), (Result{"", ""}));
+  EXPECT_EQ(statuses_.back(), Status::kMalformed);
+}
+
 TEST_F(IngestTest, DropsWhatDoesNotDecodeWithoutAnAnswer) {
   introduce();
   for (const char* garbage : {"", "\xff", "\x01\x02\x03", "\x0d\x00\x00\x00\x00\x10\x01"}) {

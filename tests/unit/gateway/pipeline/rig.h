@@ -4,10 +4,12 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "gateway/domain/hello.h"
 #include "gateway/pipeline/writer.h"
 #include "sim/disk/disk.h"
 #include "tests/unit/gateway/messages.h"
@@ -16,10 +18,18 @@ namespace godwit::gateway::test {
 
 inline constexpr const char* kDirectory = "/data";
 
+// Here records are numbered from 1; the seq of each is one more, as that of its device's mark is 1.
+inline Message nth(Epoch epoch, std::uint64_t n, std::string_view from = "d1") {
+  return record(epoch, Seq{n + 1}, batch(static_cast<std::int64_t>(n)), from);
+}
+inline Message nth(Epoch epoch, Seq n, std::string_view content, std::string_view from = "d1") {
+  return record(epoch, n + 1, content, from);
+}
+inline Seq next_number(const AckTo& entry) { return {entry.ack.next_seq.value - 1}; }
 inline std::vector<std::uint64_t> seqs(const std::vector<Event>& events) {
   std::vector<std::uint64_t> result;
   for (const Event& event : events) {
-    if (event.type == EventType::kTelemetry) result.push_back(event.seq.value);
+    if (event.type == EventType::kTelemetry) result.push_back(event.seq.value - 1);
   }
   return result;
 }
@@ -38,7 +48,11 @@ struct Rig {
         writer(store, options,
                {.acks =
                     [this](std::span<const AckTo> sent) {
-                      if (!disk.dead()) acks.insert(acks.end(), sent.begin(), sent.end());
+                      if (disk.dead()) return;
+                      acks.insert(acks.end(), sent.begin(), sent.end());
+                      for (const AckTo& entry : sent) {
+                        if (entry.ack.send_hello) introduced.erase(std::string(entry.device.view()));
+                      }
                     },
                 .feed =
                     [this](std::span<const Event> events) {
@@ -64,10 +78,21 @@ struct Rig {
     while (!writer.idle() && writer.wait().until <= now.at);
     return writer.idle();
   }
+  void push(Message message) {
+    message.received = now;
+    EXPECT_TRUE(intake.push(std::move(message)));
+  }
+  // A device that was not heard since the start, or that was asked, says hello and its mark first.
   bool write(const std::vector<Message>& messages) {
-    for (Message message : messages) {
-      message.received = now;
-      EXPECT_TRUE(intake.push(std::move(message)));
+    for (const Message& message : messages) {
+      const std::string device(message.device.view());
+      const bool hello = message.leaf == topics::Leaf::kHello;
+      const bool known = introduced.contains(device);
+      if (!known && message.leaf == topics::Leaf::kRecord) push(test::hello(kEpoch, device));
+      if (!known && message.leaf == topics::Leaf::kRecord) push(mark(kEpoch, 1, device));
+      push(message);
+      if (!known && hello) push(mark(unpack(message.payload)->epoch, 1, device));
+      introduced.insert(device);
     }
     turn();
     advance(Millis{5});
@@ -84,6 +109,7 @@ struct Rig {
   sim::Disk& disk;
   Received now = received();
   std::vector<AckTo> acks;
+  std::set<std::string> introduced;
   std::vector<Event> feed;
   std::vector<std::string> log;
   Store store;

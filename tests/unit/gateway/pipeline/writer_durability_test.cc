@@ -44,10 +44,11 @@ Acked run(Disk& disk, Checkpoints checkpoints) {
     for (int commit = 0; commit < 4 && !disk.dead(); ++commit) {
       const bool large = checkpoints == Checkpoints::kOwn && commit == 1;
       for (const char* const device : kDevices) {
-        if (commit == 0) rig.intake.push(test::hello(kEpoch, device));
+        if (commit == 0) rig.push(test::hello(kEpoch, device));
+        if (commit == 0) rig.push(test::mark(kEpoch, 1, device));
         for (std::uint64_t i = 0; i < 3; ++i) {
           const std::string batch = content(device, seq + i) + std::string(large ? 750'000 : 0, 'x');
-          rig.intake.push(test::record(kEpoch, Seq{seq + i}, batch, device));
+          rig.push(test::nth(kEpoch, Seq{seq + i}, batch, device));
         }
       }
       seq += 3;
@@ -57,7 +58,7 @@ Acked run(Disk& disk, Checkpoints checkpoints) {
       if (checkpoints == Checkpoints::kByAShell && !disk.dead()) checkpoint_by_a_shell(disk);
     }
     for (const AckTo& entry : rig.acks) {
-      acked[std::string(entry.device.view())] = entry.ack.next_seq.value - 1;
+      acked[std::string(entry.device.view())] = test::next_number(entry).value - 1;
     }
     disk.kill();  // no orderly close: it would sync
   } catch (const StoreError&) {
@@ -73,7 +74,7 @@ std::optional<std::string> missing(Disk& disk, const Acked& acked) try {
   for (const Event& event : rig.events()) {
     if (event.type != EventType::kTelemetry) continue;
     auto& batches = found[event.device];
-    if (event.seq.value != batches.size() + 1) {
+    if (event.seq.value - 1 != batches.size() + 1) {
       return event.device + ": seq " + std::to_string(event.seq.value) + " follows " +
              std::to_string(batches.size());
     }
@@ -165,11 +166,11 @@ TEST(WriterDurability, NothingIsBuiltOnWhatOnlyThePageCacheHas) {
     Disk disk(seed);
     {
       Rig rig(disk);
-      ASSERT_TRUE(rig.write({test::hello(kEpoch, "a"), test::record(kEpoch, Seq{1}, content("a", 1), "a")}));
+      ASSERT_TRUE(rig.write({test::hello(kEpoch, "a"), test::nth(kEpoch, Seq{1}, content("a", 1), "a")}));
       disk.set_hook([](const Disk::Operation& operation) {
         return operation.kind == Disk::Operation::Kind::kSync ? Disk::Answer::kFail : Disk::Answer::kDo;
       });
-      ASSERT_FALSE(rig.write({test::record(kEpoch, Seq{2}, content("a", 2), "a")}));
+      ASSERT_FALSE(rig.write({test::nth(kEpoch, Seq{2}, content("a", 2), "a")}));
       disk.kill();
     }
     disk.set_hook(nullptr);
@@ -178,9 +179,9 @@ TEST(WriterDurability, NothingIsBuiltOnWhatOnlyThePageCacheHas) {
     {
       Rig rig(disk);
       if (rig.stored().size() == 2) ++transactions_that_came_back;
-      ASSERT_TRUE(rig.write({test::record(kEpoch, Seq{2}, content("a", 2), "a"),
-                             test::record(kEpoch, Seq{3}, content("a", 3), "a")}));
-      acked = rig.acks.back().ack.next_seq.value - 1;
+      ASSERT_TRUE(rig.write({test::nth(kEpoch, Seq{2}, content("a", 2), "a"),
+                             test::nth(kEpoch, Seq{3}, content("a", 3), "a")}));
+      acked = test::next_number(rig.acks.back()).value - 1;
       disk.kill();
     }
     EXPECT_EQ(acked, 3U);
