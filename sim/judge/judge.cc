@@ -82,6 +82,7 @@ void Judge::acked(std::size_t index, Seq next) const {
   for (std::size_t seq = 1; seq < std::min<std::size_t>(device.path.size(), next.value); ++seq) {
     const Record& record = records_[device.path[seq]];
     if (device.path[seq] == 0 || record.stored || record.lost || record.destroyed) continue;
+    if (!witness_.holds(index, device.path[seq])) continue;  // given up before: finish() judges how
     fail("acked_not_stored", device,
          name(record) + " counts as acked up to " + text(next.value) + ", and no commit holds it");
   }
@@ -109,6 +110,11 @@ void Judge::after_fault(std::optional<std::size_t> of) {
       record.destroyed = !held && (record.destroyed || record.safe_before);
     }
   }
+}
+
+void Judge::mounted(std::size_t index, Seq next) {
+  Path& path = devices_[index].path;
+  path.resize(std::min<std::size_t>(path.size(), next.value));
 }
 
 // A record that the device gave up by its policy, and whose loss was not reported yet, is known from the path

@@ -92,11 +92,13 @@ class Judge {
   [[nodiscard]] std::uint64_t rows(std::size_t device) const { return devices_[device].rows.size(); }
   // append() confirmed it. Throws Violation if it is not what was sampled.
   RecordId appended(std::size_t device, Epoch epoch, Seq seq, Bytes batch);
-  // The device considers everything below `next` as committed.
+  // The device considers everything below `next` as committed, and may give it up.
   void acked(std::size_t device, Seq next) const;
 
   // --- What the world does to them ---
   [[nodiscard]] const Path& path(std::size_t device) const { return devices_[device].path; }
+  // The device has started and goes on with `next`: what it had at and behind it is on its path no more.
+  void mounted(std::size_t device, Seq next);
   // Another copy of the flash was put in. What only the one before knew of is destroyed: also a loss that was
   // not reported yet.
   void set_path(std::size_t device, Path path);

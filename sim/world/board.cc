@@ -90,6 +90,7 @@ void Board::power_on() {
   if (!has_log_) scene_.hit(Probe::kStartedWithoutLog);
   if (device_->outbox().stats().bad_sectors > 0) scene_.hit(Probe::kSectorLeftOut);
   seen_next_ = device_->outbox().next_seq();
+  if (has_log_) scene_.judge.mounted(index_, seen_next_);
   clock_set_ = clock_true_ = false;
   if (plan_.clock_after > 0)
     clock_timer_.set(scene_.now() + Millis{static_cast<std::int64_t>(plan_.clock_after)});

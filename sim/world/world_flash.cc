@@ -75,6 +75,7 @@ Status WorldFlash::do_erase(std::uint32_t sector) {
   if (!powered()) return Status::kIo;
   if (faults_[sector] != SectorFault::kNone) {
     scene_.hit(Probe::kEraseRefused);
+    if (!quiet_) harmed_[sector] = true;  // the device has given it up, and its bytes still stand
     return noted('e', sector, Status::kIo);
   }
   const Status status = inner_.erase(sector);
