@@ -123,7 +123,7 @@ class History {
       const auto entry = outbox.read(seq, buffer);
       if (!entry) break;
       if (entry->kind == outbox::Entry::Kind::kData)
-        append_rows(as_text(Bytes(buffer).first(entry->size_bytes)),
+        append_rows(as_text(Bytes(buffer).first(entry->size_bytes)), rig.tables[0].contract.rows_max,
                     [&](std::int64_t row) { rows.insert(row); });
       seq = entry->seq + (entry->kind == outbox::Entry::Kind::kLoss ? entry->count : 1);
     }
@@ -282,7 +282,7 @@ TEST(DeviceHistory, FillsADatabaseThatKnowsNothingOfIt) {
 // The gateway expects an entry that the fork has too, while the one before it is held no more.
 TEST(DeviceHistory, OfAForkThatOverwroteWhatBothHadIsStoredOrReported) {
   History history({1024, 4, 8});
-  history.rig.tables[0].rows_max = kRowsPerRecord;
+  history.rig.tables[0].contract.rows_max = kRowsPerRecord;
   history.online(Millis{20'000});
   const auto copy = history.copy();
   history.online(Millis{60'000});

@@ -74,7 +74,7 @@ TEST(DeviceLink, OfTwelveSecondsAndOneHundredBytesASecondCarriesWhatIsRecorded) 
   DeviceRig rig;
   rig.latency = Millis{6'000};
   rig.bytes_per_s = 100;
-  rig.tables[0].rows_max = 16;
+  rig.tables[0].contract.rows_max = 16;
   ASSERT_EQ(rig.boot(), Status::kOk);
   rig.run_for(Millis{3'600'000});
   EXPECT_LE(rig.connected_at.size(), 4U);

@@ -37,17 +37,18 @@ inline void expect_complete(const DeviceRig& rig) {
 // The time of each row of an encoded batch. CountingSensors make them: a row that is not what was sampled
 // fails the test.
 template <typename Take>
-void append_rows(std::string_view encoded, Take take) {
+void append_rows(std::string_view encoded, std::uint32_t rows_max, Take take) {
   const auto batch = codec::decode_batch(as_bytes(encoded));
   ASSERT_TRUE(batch.has_value());
   std::array<codec::ChannelModel, 2> models;
-  codec::SampleDecoder decoder(models, batch->samples, batch->rows);
-  for (std::uint32_t i = 0; i < batch->rows; ++i) {
+  const std::size_t rows = batch->rows_of(rows_max);
+  codec::SampleDecoder decoder(models, batch->samples, rows);
+  for (std::size_t i = 0; i < rows; ++i) {
     std::array<std::int64_t, 2> row{};
     EXPECT_EQ(decoder.next(row), Status::kOk);
     EXPECT_EQ(row[1], 2 * row[0]);
-    if (!batch->unix_time) {
-      EXPECT_NEAR(static_cast<double>(batch->boot_time.count() + 1'000 * static_cast<std::int64_t>(i)),
+    if (batch->quality == codec::TimeQuality::kNone) {
+      EXPECT_NEAR(static_cast<double>(batch->time.count() + 1'000 * static_cast<std::int64_t>(i)),
                   static_cast<double>(row[0]), 500);
     }
     take(row[0]);
@@ -58,7 +59,8 @@ void append_rows(std::string_view encoded, Take take) {
 inline std::vector<std::int64_t> rows_of(const DeviceRig& rig) {
   std::vector<std::int64_t> times;
   for (const ModelItem& item : rig.gateway.database.log) {
-    if (is_record(item)) append_rows(item.batch, [&](std::int64_t row) { times.push_back(row); });
+    if (!is_record(item)) continue;
+    append_rows(item.batch, rig.tables[0].contract.rows_max, [&](std::int64_t row) { times.push_back(row); });
   }
   return times;
 }

@@ -193,7 +193,7 @@ TEST(Device, SaysHelloAgainWhenAskedAndWhenItLearnsTheTime) {
 
   rig.device->set_health(rig.now, {.time_quality = codec::TimeQuality::kHoldover});
   rig.run_for(Millis{10'000});
-  const auto unconfirmed = codec::decode_batch(as_bytes(rig.gateway.log.back().batch));
+  const auto unconfirmed = codec::decode_batch(as_bytes(rig.gateway.database.log.back().batch));
   ASSERT_TRUE(unconfirmed.has_value());
   EXPECT_EQ(unconfirmed->quality, codec::TimeQuality::kHoldover);
 }
