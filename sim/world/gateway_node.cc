@@ -295,15 +295,10 @@ void GatewayNode::read_image() {
 // is looked at all the same.
 void GatewayNode::check_worst_crash() {
   if (lied_) return;
-  const Disk::Image image = disk_.image();
-  const bool settled = std::ranges::all_of(image, [](const auto& name) {
-    return name.second.states.size() == 1 &&
-           (name.second.states[0] == nullptr || name.second.states[0]->unsynced.empty());
-  });
-  if (settled && ++settled_acks_ % kLookAtAcks != 0) return;
+  if (disk_.settled() && ++settled_acks_ % kLookAtAcks != 0) return;
   Disk worst(options_.seed);
   worst.make_directory(kFolder);
-  worst.restore(image);
+  worst.restore(disk_.image());
   worst.crash(std::nullopt);
   scene_.hit(Probe::kWorstCrashChecked);
   const gateway::Store store(kFolder, worst);
