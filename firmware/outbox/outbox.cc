@@ -434,7 +434,7 @@ Status Outbox::enter_sector(Seq seq, Marks& marks) {
   cursor_.seq = status == Status::kOk ? header.first_seq : held_seq_;
   cursor_.found.kind = cursor_.ahead.kind = Kind::kLoss;
   cursor_.found.seq = cursor_.seq;
-  marks = header.marks;
+  marks = status == Status::kOk ? header.marks : Marks{};
   cursor_.reader.enter(index_of(header.serial), cursor_.seq, key_below(marks, cursor_.seq));
   return Status::kOk;
 }
@@ -493,7 +493,15 @@ Status Outbox::look(Seq seq, Entry& out) {
   Seq next = status == Status::kOk ? std::min(found.seq, cursor_.end_seq) : cursor_.end_seq;
   if (next == seq && found.kind == Kind::kMark && !is_named(marks_, found)) next = seq + 1;
   if (seq < next) {
+    // A mark that cannot be read is served if it is known.
+    Epoch epoch;
+    for (const Mark& mark : marks_) {
+      if (mark.first_seq < seq || mark.first_seq >= next) continue;
+      next = mark.first_seq;
+      epoch = mark.epoch;
+    }
     lose(seq, next, LossReason::kCorrupt, out);
+    if (seq == next) out = {.kind = Kind::kMark, .seq = seq, .epoch = epoch};
     return Status::kOk;
   }
   out = {.kind = found.kind, .seq = seq, .size_bytes = found.size_bytes};
@@ -539,7 +547,8 @@ std::expected<std::size_t, Status> Outbox::marks_before(Seq before, std::span<Ma
   before = std::min(before, next_seq_);
   Marks marks = marks_;
   if (held_seq_ < next_seq_) {
-    Status status = enter_sector(std::max(held_seq_, Seq{before.value - 1}), marks);
+    // The sector that `before` is in: its header names what is unreadable at the end of the one in front.
+    Status status = enter_sector(std::max(held_seq_, before), marks);
     const Found& found = cursor_.found;
     for (; status == Status::kOk && found.seq < before; status = advance()) push(marks, found);
     cursor_.valid = false;
