@@ -12,6 +12,7 @@ namespace {
 constexpr std::size_t kDurable = 0;
 constexpr std::size_t kLive = 1;
 constexpr Millis kDurablePeriod{1'000};
+constexpr std::uint16_t kDurableRows = 64;
 constexpr Millis kLivePeriod{200};
 constexpr std::size_t kNameSizeMax = 24;
 
@@ -113,7 +114,17 @@ HostSensors::HostSensors(const std::filesystem::path& root, ports::Log& log) : r
                                     .channel_class = i == kLive ? codec::ChannelClass::kLive
                                                                 : codec::ChannelClass::kDurable,
                                     .channels = states_[i].channels,
-                                    .rows_max = static_cast<std::uint16_t>(i == kLive ? 1 : 64)}});
+                                    .rows_max = 1}});
+  }
+  set_recording(kDurablePeriod, kDurableRows);
+}
+
+void HostSensors::set_recording(Millis period, std::uint16_t rows) {
+  for (telemetry::Table& table : tables_) {
+    if (table.contract.channel_class == codec::ChannelClass::kLive) continue;
+    table.contract.period = period;
+    table.contract.rows_max = rows;
+    table.age_max = telemetry::age_for(period, rows);
   }
 }
 
@@ -211,9 +222,11 @@ Status HostSensors::sample(std::size_t table, Instant now, std::span<std::int64_
   for (std::size_t i = 0; i < row.size(); ++i) {
     Measured& measured = state.measured[i];
     const auto value = measure(measured, current, state.before);
-    if (!value && !first && !measured.failed)  // in the first row a rate has none yet
+    // In the first row a rate has none yet, nor has the processor's use between two ticks of the kernel.
+    const bool has_none = first || (measured.source == Source::kCpu && current.cpu);
+    if (!value && !has_none && !measured.failed)
       log_.write(ports::LogLevel::kWarning, "sensor_failed", {{.key = "channel", .text = measured.name}});
-    measured.failed = !value && !first;
+    measured.failed = !value && !has_none;
     row[i] = value.value_or(codec::kMissing);
   }
   state.before = current;

@@ -52,6 +52,10 @@ class HostSensors final : public ports::Sensors {
   // For the device's configuration; valid as long as the sensors are.
   [[nodiscard]] std::span<const telemetry::Table> tables() const { return tables_; }
 
+  // How often what is stored is sampled, and how many rows make a record; live channels stay as they are.
+  // Before the device is configured with the tables.
+  void set_recording(Millis period, std::uint16_t rows);
+
   Status sample(std::size_t table, Instant now, std::span<std::int64_t> row) override;
 
  private:

@@ -544,7 +544,9 @@ std::expected<std::size_t, Status> Outbox::marks_before(Seq before, std::span<Ma
   }
   std::size_t count = 0;
   for (const Mark& mark : header.marks) {
-    if (mark.epoch.value != 0 && mark.first_seq < before && count < out.size()) out[count++] = mark;
+    if (mark.epoch.value == 0 || mark.first_seq >= before || count == out.size()) continue;
+    out[count++] = mark;
+    before = mark.first_seq;  // descending, also where damage of a header passes its check
   }
   return count;
 }

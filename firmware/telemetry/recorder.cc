@@ -8,8 +8,6 @@
 namespace godwit::telemetry {
 namespace {
 
-constexpr Millis kAgeMax = std::chrono::hours{24};
-
 // Modulo 2^64, so that the distance of any two values fits.
 std::uint64_t distance(std::int64_t a, std::int64_t b) {
   const std::uint64_t difference = static_cast<std::uint64_t>(a) - static_cast<std::uint64_t>(b);

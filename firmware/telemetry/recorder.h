@@ -5,7 +5,9 @@
 // Main loop only.
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -19,6 +21,13 @@
 #include "proto/codec/samples.h"
 
 namespace godwit::telemetry {
+
+constexpr Millis kAgeMax = std::chrono::hours{24};
+// The age_max with which the number of its rows closes a batch: a little longer than they take, at most a
+// day.
+constexpr Millis age_for(Millis period, std::uint16_t rows) {
+  return std::min<Millis>(period * (rows + 1), kAgeMax);
+}
 
 // Channels that are sampled together, and when a batch of their rows is closed.
 struct Table {

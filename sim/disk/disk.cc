@@ -138,6 +138,13 @@ void Disk::crash(std::optional<std::uint64_t> seed) {
   restart();
 }
 
+bool Disk::settled() const {
+  return std::ranges::all_of(names_, [](const auto& name) {
+    const auto& states = name.second.states;
+    return states.size() == 1 && (states[0] == nullptr || states[0]->unsynced.empty());
+  });
+}
+
 Disk::Image Disk::image() const {
   Image copy;
   for (const auto& [file, name] : names_) {

@@ -103,6 +103,8 @@ class Disk final : public gateway::Files {
   };
   using Image = std::map<std::string, Name, std::less<>>;
   [[nodiscard]] Image image() const;
+  // Nothing is unsynced: no crash can take anything.
+  [[nodiscard]] bool settled() const;
   // Replaces all files. What is open keeps the old ones, as after a rename.
   void restore(const Image& image);
 

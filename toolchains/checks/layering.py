@@ -38,6 +38,10 @@ MAY_INCLUDE = {
     "gateway/app": ["proto", "gateway"],
     "sim": ["proto", "firmware", "sim", "boards/common", "boards/host"],
     "sim/disk": ["proto", "gateway/store/files.h"],
+    "sim/engine": ["proto/base"],
+    "sim/judge": ["proto"],
+    # The one place that sees both ends.
+    "sim/world": ["proto", "firmware", "gateway/domain", "gateway/log", "gateway/pipeline", "gateway/store", "sim"],
     "tests": ["proto", "firmware", "boards", "gateway", "sim", "tests"],
 }
 

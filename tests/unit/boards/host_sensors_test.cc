@@ -130,6 +130,24 @@ TEST_F(HostSensorsTest, MeasureWhatTheMachineHas) {
   EXPECT_EQ(values["disk.write"], 26);
 }
 
+TEST_F(HostSensorsTest, MakeRecordsOfAsManyRowsAsAskedFor) {
+  put_machine();
+  HostSensors sensors(root_.path(), log_);
+  EXPECT_EQ(sensors.tables()[0].contract.rows_max, 64);
+  EXPECT_GT(sensors.tables()[0].age_max, 64 * sensors.tables()[0].contract.period);
+  const telemetry::Table live = sensors.tables()[1];
+  for (const Millis period : {Millis{1}, Millis{1'000}, Millis{60'000}}) {
+    sensors.set_recording(period, 30);
+    EXPECT_EQ(sensors.tables()[0].contract.period, period);
+    EXPECT_EQ(sensors.tables()[0].contract.rows_max, 30);
+    EXPECT_EQ(sensors.tables()[0].age_max, 31 * period);
+  }
+  sensors.set_recording(std::chrono::hours{24}, 64);
+  EXPECT_EQ(telemetry::Recorder::check(sensors.tables()[0]), Status::kOk);
+  EXPECT_EQ(sensors.tables()[1].contract.period, live.contract.period);
+  EXPECT_EQ(sensors.tables()[1].contract.rows_max, live.contract.rows_max);
+}
+
 TEST_F(HostSensorsTest, KeepAnIntervalForEachTable) {
   put_machine();
   HostSensors sensors(root_.path(), log_);

@@ -272,9 +272,9 @@ TEST_F(IngestTest, AQuarantinedRecordIsALossAndTheStreamGoesOn) {
   for (std::uint64_t seq = 2; seq <= 4; ++seq) ASSERT_EQ(ingest_.handle(rec(seq)), Status::kOk);
   ASSERT_EQ(ingest_.handle(test::message(topics::Leaf::kLive, test::batch())), Status::kOk);
   Changes changes = ingest_.take();
-  EXPECT_TRUE(ingest_.quarantine(changes, 1));
-  EXPECT_TRUE(ingest_.quarantine(changes, 3)) << "live samples";
-  EXPECT_FALSE(ingest_.quarantine(changes, 3)) << "nothing is left of it";
+  EXPECT_TRUE(ingest_.quarantine(changes, 1, "too big"));
+  EXPECT_TRUE(ingest_.quarantine(changes, 3, "too big")) << "live samples";
+  EXPECT_FALSE(ingest_.quarantine(changes, 3, "too big")) << "nothing is left of it";
   EXPECT_TRUE(changes.latest.empty()) << "it would have been the newest of its table";
   store_.commit(changes);
   EXPECT_EQ(text(changes.events), "2 loss3+1 4 0");

@@ -14,11 +14,14 @@ using topics::Leaf;
 
 constexpr UnixMillis kStart{0};
 
+// Both clocks began at once.
+Received at_both(UnixMillis at) { return {.at = Instant(Millis{at.value}), .unix_time = at}; }
+
 Message numbered(std::string_view device, int number, UnixMillis at = kStart) {
-  return test::message(Leaf::kRecord, std::to_string(number), device, at);
+  return test::message(Leaf::kRecord, std::to_string(number), device, at_both(at));
 }
 Message sized(std::string_view device, std::size_t bytes, UnixMillis at = kStart, Leaf leaf = Leaf::kRecord) {
-  return test::message(leaf, std::string(bytes, 'x'), device, at);
+  return test::message(leaf, std::string(bytes, 'x'), device, at_both(at));
 }
 
 std::vector<Message> take(Intake& intake, std::size_t messages = SIZE_MAX, std::size_t bytes = SIZE_MAX) {
@@ -193,7 +196,7 @@ TEST(Intake, ADeviceHasABudgetOfBytesForADay) {
   ASSERT_EQ(events.size(), 1U);
   EXPECT_EQ(events[0].reason, ThrottleReason::kDayBudget);
   EXPECT_TRUE(intake.push(sized("other", 872, noon)));
-  EXPECT_TRUE(intake.push(test::message(Leaf::kGone, "", "greedy", noon))) << "its will is news";
+  EXPECT_TRUE(intake.push(test::message(Leaf::kGone, "", "greedy", at_both(noon)))) << "its will is news";
   EXPECT_FALSE(intake.push(sized("greedy", 872, {24 * 3'600'000 - 1})));
   EXPECT_TRUE(intake.push(sized("greedy", 872, {24 * 3'600'000}))) << "another day";
 }
