@@ -10,7 +10,6 @@
 
 #include "firmware/ports/flash.h"
 #include "proto/base/bytes.h"
-#include "proto/base/crc32.h"
 #include "proto/base/ids.h"
 #include "proto/base/status.h"
 
@@ -41,7 +40,7 @@ struct SectorHeader {
   std::uint64_t dropped_records = 0;
   Marks marks{};  // the newest below first_seq
 
-  [[nodiscard]] std::uint32_t checksum() const { return crc32(bytes_of(*this).subspan(8)); }
+  [[nodiscard]] std::uint32_t checksum() const;
 };
 static_assert(sizeof(SectorHeader) == 184 && std::endian::native == std::endian::little);
 inline constexpr std::uint32_t kMagic = 0x4C4F5747;  // "GWOL"
@@ -60,11 +59,12 @@ using Numbers = std::array<std::uint64_t, 2>;
 // CRC after the first two. So neither payload nor an older log can be taken for entries of this one. What
 // precedes kind and size is called the key. A mark is its own proof: its key is 0, as its payload names the
 // epoch, and the seq.
-inline std::uint32_t key_of(Epoch epoch) { return crc32(bytes_of(epoch)); }
-inline std::uint32_t crc_of_size(std::uint32_t key, std::uint16_t kind_and_size) {
-  return crc32(bytes_of(kind_and_size), key);
-}
+std::uint32_t key_of(Epoch epoch);
+std::uint32_t crc_of_size(std::uint32_t key, std::uint16_t kind_and_size);
+std::uint32_t crc_with_seq(std::uint32_t crc, Seq seq);
 constexpr std::uint16_t check_of(std::uint32_t crc) { return static_cast<std::uint16_t>(crc ^ (crc >> 16)); }
+
+std::uint32_t geometry_check(const ports::FlashGeometry& geometry);
 
 inline std::uint32_t padded(const ports::FlashGeometry& geometry, std::size_t size) {
   return (static_cast<std::uint32_t>(size) + geometry.program_size_bytes - 1) &

@@ -42,6 +42,7 @@
 #include <cstring>
 
 #include "proto/base/assert.h"
+#include "proto/base/crc32.h"
 
 namespace godwit::outbox {
 namespace {
@@ -67,14 +68,6 @@ bool is_named(const Marks& marks, const Found& entry) {
   return true;
 }
 
-// Under which a sector that begins with `first` begins.
-std::uint32_t key_below(const Marks& marks, Seq first) {
-  for (const Mark& mark : marks) {
-    if (mark.first_seq < first) return key_of(mark.epoch);
-  }
-  return 0;
-}
-
 }  // namespace
 
 Outbox::Outbox(ports::Flash& flash, ports::Entropy& entropy, FullPolicy policy)
@@ -86,9 +79,9 @@ std::size_t Outbox::record_size_max() const {
   return size < used + sizeof(Numbers) ? 0 : std::min(size - used, kPayloadSizeMax);
 }
 
-bool Outbox::seqs_are_sound() const {
-  return freed_seq_ <= held_seq_ && held_seq_ <= first_seq_ && first_seq_ <= next_seq_ &&
-         acked_seq_ <= next_seq_;
+void Outbox::assert_sound() const {
+  GODWIT_ASSERT(freed_seq_ <= held_seq_ && held_seq_ <= first_seq_ && first_seq_ <= next_seq_ &&
+                acked_seq_ <= next_seq_ && end_ <= flash_.geometry().sector_size_bytes);
 }
 
 // --- Sectors ---
@@ -114,19 +107,18 @@ Status Outbox::read_sector(std::uint32_t serial, SectorHeader& out) {
 // makes sure that they can be read. kIo: something failed.
 Status Outbox::program(std::uint32_t sector, std::uint32_t offset, Bytes head, Bytes payload) {
   const std::uint64_t start = std::uint64_t{sector} * flash_.geometry().sector_size_bytes;
-  std::array<std::uint8_t, kBlockSize> block{};
-  std::memcpy(block.data(), head.data(), head.size());
-  std::size_t used = head.size();
+  std::array<std::uint8_t, kBlockSize> block;
   do {
-    const Bytes part = payload.first(std::min(payload.size(), block.size() - used));
-    std::memset(&block[used], 0xFF, block.size() - used);
-    if (!part.empty()) std::memcpy(&block[used], part.data(), part.size());
-    const Bytes whole = Bytes(block).first(padded(flash_.geometry(), used + part.size()));
+    const Bytes part = payload.first(std::min(payload.size(), block.size() - head.size()));
+    block.fill(0xFF);
+    std::ranges::copy(head, block.begin());
+    std::ranges::copy(part, &block[head.size()]);
+    const Bytes whole = Bytes(block).first(padded(flash_.geometry(), head.size() + part.size()));
     if (flash_.program(start + offset, whole) != Status::kOk) return Status::kIo;
     if (!stands_there(flash_, sector, offset, whole)) return Status::kIo;
     offset += static_cast<std::uint32_t>(whole.size());
     payload = payload.subspan(part.size());
-    used = 0;
+    head = {};
   } while (!payload.empty());
   return flash_.flush() == Status::kOk ? Status::kOk : Status::kIo;
 }
@@ -146,18 +138,17 @@ Status Outbox::open_place(std::uint32_t serial) {
     held = oldest <= serial_ ? std::clamp(header.first_seq, held, next_seq_) : next_seq_;
     if (held > acked_seq_ && policy_ == FullPolicy::kRefuse) return Status::kFull;
   }
-  const Seq freed = std::max(freed_seq_, std::min(acked_seq_, held));
   const Seq kept_so_far = std::max(acked_seq_, held_seq_);
   const std::uint64_t dropped = held > kept_so_far ? held - kept_so_far : 0;
   header.magic = kMagic;
   header.version = kVersion;
   header.version_check = static_cast<std::uint16_t>(~kVersion);
-  header.geometry = crc32(bytes_of(flash_.geometry()));
+  header.geometry = geometry_check(flash_.geometry());
   header.serial = serial;
   header.bad_sectors = std::max(stats_.bad_sectors, lap_bad_ + passed_);
   header.first_seq = next_seq_;
   header.before_seq = serial == serial_ + 1 ? first_seq_ : next_seq_;
-  header.acked_seq = std::max(acked_seq_, freed);
+  header.acked_seq = std::max(acked_seq_, freed_seq_);
   header.dropped_records = stats_.dropped_records + dropped;
   header.marks = marks_;
   header.crc = header.checksum();
@@ -165,7 +156,7 @@ Status Outbox::open_place(std::uint32_t serial) {
   const Status status = program(index_of(serial), 0, bytes_of(header), {});
   if (status != Status::kOk) return status;
 
-  freed_seq_ = freed;
+  freed_seq_ = std::max(freed_seq_, std::min(acked_seq_, held));
   held_seq_ = held;
   stats_.dropped_records += dropped;
   oldest_serial_ = oldest;
@@ -173,7 +164,7 @@ Status Outbox::open_place(std::uint32_t serial) {
   serial_ = serial;
   end_ = entries_begin(flash_.geometry());
   cursor_.valid = false;
-  GODWIT_ASSERT(seqs_are_sound());
+  assert_sound();
   return Status::kOk;
 }
 
@@ -261,7 +252,7 @@ Status Outbox::scan_sector(std::uint32_t serial, std::uint32_t newest) {
   // One of the way around before, or damaged, but of known extent.
   if (known ? header.serial != serial : serial < newest) return Status::kNotFound;
   if (known) {
-    reader.enter(index_of(serial), header.first_seq, key_below(header.marks, header.first_seq));
+    reader.enter(index_of(serial), header.first_seq, header.marks);
   } else {
     reader.go_on(index_of(serial));
   }
@@ -303,7 +294,7 @@ Status Outbox::mount() {
   if (record_size_max() == 0) return Status::kInvalidArgument;
   Status status = find_ring();
   const std::uint32_t newest = serial_;
-  cursor_.reader.enter(0, kFirstSeq, 0);
+  cursor_.reader.enter(0, kFirstSeq, marks_);
   // From the one before the newest on, up to a place that is not in use: the newest may be void, and there
   // may be one behind it whose header is damaged.
   std::uint32_t serial = newest - (oldest_serial_ < newest ? 1 : 0) + (oldest_serial_ > newest ? 1 : 0);
@@ -317,7 +308,7 @@ Status Outbox::mount() {
   }
   freed_seq_ = std::min(acked_seq_, held_seq_);
   acked_seq_ = std::min(acked_seq_, next_seq_);
-  GODWIT_ASSERT(seqs_are_sound() && end_ <= flash_.geometry().sector_size_bytes);
+  assert_sound();
   mounted_ = true;
   return Status::kOk;
 }
@@ -330,7 +321,7 @@ Status Outbox::write(Kind kind, Bytes payload, Seq seq) {
   const std::uint32_t size_crc = crc_of_size(kind == Kind::kMark ? 0 : key_of(epoch_), kind_and_size);
   const EntryHeader header{.kind_and_size = kind_and_size,
                            .check = check_of(size_crc),
-                           .crc = crc32(bytes_of(seq), crc32(payload, size_crc))};
+                           .crc = crc_with_seq(crc32(payload, size_crc), seq)};
   for (int tries = 0; tries < kWritesTried; ++tries) {
     // The first time more behind the place that failed: a run of power cuts may have hit more units than the
     // one that mount() leaves out without a trace. Then in a new sector.
@@ -424,18 +415,20 @@ Status Outbox::find_sector(Seq seq, SectorHeader& out, Seq& end) {
   return status;
 }
 
-// Sets the cursor to the begin of the sector that `seq` would be in. `marks`: those below it.
-Status Outbox::enter_sector(Seq seq, Marks& marks) {
-  SectorHeader header;
+// Sets the cursor to the begin of the sector that `seq` would be in.
+Status Outbox::enter_sector(Seq seq, SectorHeader& header) {
   const Status status = find_sector(seq, header, cursor_.end_seq);
   if (status == Status::kIo) return status;
+  if (status != Status::kOk) {
+    header.first_seq = held_seq_;
+    header.marks = {};
+  }
   cursor_.valid = true;
   cursor_.serial = header.serial;
-  cursor_.seq = status == Status::kOk ? header.first_seq : held_seq_;
+  cursor_.seq = header.first_seq;
   cursor_.found.kind = cursor_.ahead.kind = Kind::kLoss;
   cursor_.found.seq = cursor_.seq;
-  marks = header.marks;
-  cursor_.reader.enter(index_of(header.serial), cursor_.seq, key_below(marks, cursor_.seq));
+  cursor_.reader.enter(index_of(header.serial), header.first_seq, header.marks);
   return Status::kOk;
 }
 
@@ -458,29 +451,30 @@ Status Outbox::advance() {
   }
 }
 
-void Outbox::lose(Seq first, Seq end, LossReason reason, Entry& out) {
+Status Outbox::lose(Seq first, Seq end, LossReason reason, Entry& out) {
   if (reason == LossReason::kCorrupt && end > counted_seq_) {
     stats_.corrupt_records += end - std::max(first, counted_seq_);
     counted_seq_ = end;
   }
-  out = {.kind = Kind::kLoss, .seq = first, .count = end - first, .reason = reason};
+  out.kind = Kind::kLoss;
+  out.seq = first;
+  out.count = end - first;
+  out.reason = reason;
+  return Status::kOk;
 }
 
 // What stands at `seq`; the cursor is there unless it is a loss.
 Status Outbox::look(Seq seq, Entry& out) {
   if (seq >= next_seq_) return Status::kNotFound;
-  if (seq < freed_seq_) {
-    lose(seq, freed_seq_, LossReason::kNotHeld, out);
-    return Status::kOk;
-  }
   if (seq < held_seq_) {
-    lose(seq, held_seq_, LossReason::kDroppedFull, out);
-    return Status::kOk;
+    const bool is_freed = seq < freed_seq_;
+    return lose(seq, is_freed ? freed_seq_ : held_seq_,
+                is_freed ? LossReason::kNotHeld : LossReason::kDroppedFull, out);
   }
   if (cursor_.serial == serial_) cursor_.end_seq = next_seq_;
   const bool here = cursor_.valid && seq >= cursor_.seq && seq < cursor_.end_seq;
-  Marks unused;
-  Status status = here ? Status::kOk : enter_sector(seq, unused);
+  SectorHeader header;
+  Status status = here ? Status::kOk : enter_sector(seq, header);
   const Found& found = cursor_.found;
   while (status == Status::kOk && (found.kind == Kind::kLoss || found.seq < seq)) {
     if (found.kind != Kind::kLoss) cursor_.seq = found.seq + 1;
@@ -493,10 +487,18 @@ Status Outbox::look(Seq seq, Entry& out) {
   Seq next = status == Status::kOk ? std::min(found.seq, cursor_.end_seq) : cursor_.end_seq;
   if (next == seq && found.kind == Kind::kMark && !is_named(marks_, found)) next = seq + 1;
   if (seq < next) {
-    lose(seq, next, LossReason::kCorrupt, out);
+    // A mark that cannot be read is served if it is known.
+    for (const Mark& mark : marks_) {
+      if (mark.first_seq < seq || mark.first_seq >= next) continue;
+      next = mark.first_seq;
+      out.epoch = mark.epoch;
+    }
+    if (seq < next) return lose(seq, next, LossReason::kCorrupt, out);
+    out.kind = Kind::kMark;
     return Status::kOk;
   }
-  out = {.kind = found.kind, .seq = seq, .size_bytes = found.size_bytes};
+  out.kind = found.kind;
+  out.size_bytes = found.size_bytes;
   if (found.kind == Kind::kMark) out.epoch = {found.numbers[0]};
   if (found.kind == Kind::kRefused) {
     out.count = found.numbers[0];
@@ -505,17 +507,13 @@ Status Outbox::look(Seq seq, Entry& out) {
   return Status::kOk;
 }
 
-std::expected<Entry, Status> Outbox::peek(Seq seq) {
+std::expected<Entry, Status> Outbox::serve(Seq seq, MutableBytes* out) {
   std::expected<Entry, Status> entry;
-  const Status status = look(seq, *entry);
-  if (status != Status::kOk) entry = std::unexpected(status);
-  return entry;
-}
-
-std::expected<Entry, Status> Outbox::read(Seq seq, MutableBytes out) {
-  std::expected<Entry, Status> entry;
+  entry->seq = seq;
   Status status = look(seq, *entry);
-  if (status == Status::kOk && entry->kind == Kind::kData) status = read_payload(out, *entry);
+  if (status == Status::kOk && entry->kind == Kind::kData && out != nullptr) {
+    status = read_payload(*out, *entry);
+  }
   if (status != Status::kOk) entry = std::unexpected(status);
   return entry;
 }
@@ -529,27 +527,26 @@ Status Outbox::read_payload(MutableBytes out, Entry& entry) {
   const Status status = read_flash(flash_, index_of(cursor_.serial),
                                    found.offset + static_cast<std::uint32_t>(sizeof(EntryHeader)), payload);
   if (status != Status::kOk) return status;
-  if (crc32(bytes_of(found.seq), crc32(payload, found.size_crc)) != found.crc) {
-    lose(found.seq, found.seq + 1, LossReason::kCorrupt, entry);
-  }
-  return Status::kOk;
+  if (crc_with_seq(crc32(payload, found.size_crc), found.seq) == found.crc) return Status::kOk;
+  return lose(found.seq, found.seq + 1, LossReason::kCorrupt, entry);
 }
 
 std::expected<std::size_t, Status> Outbox::marks_before(Seq before, std::span<Mark> out) {
   before = std::min(before, next_seq_);
-  Marks marks = marks_;
+  SectorHeader header{.marks = marks_};
   if (held_seq_ < next_seq_) {
-    Status status = enter_sector(std::max(held_seq_, Seq{before.value - 1}), marks);
+    // The sector that `before` is in: its header names what is unreadable at the end of the one in front.
+    Status status = enter_sector(std::max(held_seq_, before), header);
     const Found& found = cursor_.found;
-    for (; status == Status::kOk && found.seq < before; status = advance()) push(marks, found);
+    for (; status == Status::kOk && found.seq < before; status = advance()) push(header.marks, found);
     cursor_.valid = false;
     if (status == Status::kIo) return std::unexpected(status);
   }
   std::size_t count = 0;
-  for (const Mark& mark : marks) {
+  for (const Mark& mark : header.marks) {
     if (mark.epoch.value == 0 || mark.first_seq >= before || count == out.size()) continue;
     out[count++] = mark;
-    before = mark.first_seq;  // a header that is damaged where its check does not see it names no order of its own
+    before = mark.first_seq;  // descending, also where damage of a header passes its check
   }
   return count;
 }

@@ -81,10 +81,10 @@ class Outbox {
   // What stands at `seq`, without its bytes. Cheap in ascending order. kNotFound: seq >= next_seq(), nothing
   // there yet. A loss ends where something else begins, and may begin below oldest_seq(). kIo: the flash does
   // not answer.
-  std::expected<Entry, Status> peek(Seq seq);
+  std::expected<Entry, Status> peek(Seq seq) { return serve(seq, nullptr); }
   // Like peek(), and for data copies the payload to the front of `out` once its CRC has been checked; a
   // record that fails comes as kLoss. kInvalidArgument: `out` is smaller than the record; nothing is lost.
-  std::expected<Entry, Status> read(Seq seq, MutableBytes out);
+  std::expected<Entry, Status> read(Seq seq, MutableBytes out) { return serve(seq, &out); }
 
   // Everything below `next` is safe elsewhere and may be reclaimed; also less than what was said before.
   // What the ring holds is served on all the same. kInvalidArgument: above next_seq().
@@ -124,7 +124,7 @@ class Outbox {
   [[nodiscard]] bool fits(std::size_t payload_size) const {
     return end_ + extent(flash_.geometry(), payload_size) <= flash_.geometry().sector_size_bytes;
   }
-  [[nodiscard]] bool seqs_are_sound() const;
+  void assert_sound() const;
 
   Status read_sector(std::uint32_t serial, SectorHeader& out);
   Status find_ring();
@@ -136,35 +136,37 @@ class Outbox {
   Status write_mark();
 
   Status find_sector(Seq seq, SectorHeader& out, Seq& end);
-  Status enter_sector(Seq seq, Marks& marks);
+  Status enter_sector(Seq seq, SectorHeader& header);
   Status advance();
   Status look(Seq seq, Entry& out);
+  std::expected<Entry, Status> serve(Seq seq, MutableBytes* out);
   Status read_payload(MutableBytes out, Entry& entry);
-  void lose(Seq first, Seq end, LossReason reason, Entry& out);
+  Status lose(Seq first, Seq end, LossReason reason, Entry& out);
 
+  // Small ones first: the nearer, the shorter the code. mount() sets all.
   ports::Flash& flash_;
+  std::uint32_t serial_ = 0;  // of the active sector
+  std::uint32_t oldest_serial_ = 0;
+  std::uint32_t end_ = 0;      // where the next entry goes in the active sector
+  std::uint32_t passed_ = 0;   // places behind the active sector that failed to open
+  std::uint32_t lap_bad_ = 0;  // sectors left out on the present way around the ring
+  std::uint32_t refused_ = 0;  // since the last success
   ports::Entropy& entropy_;
   FullPolicy policy_;
   bool mounted_ = false;
   bool marked_ = false;        // this mount's mark is written
   bool lap_is_whole_ = false;  // the present way around the ring began since mount()
   RefusedReason refused_reason_ = RefusedReason::kFull;
-  std::uint32_t refused_ = 0;  // since the last success
+  // freed <= held <= first <= next, and acked <= next.
+  Seq freed_seq_;  // below it is what was acked when it was given up
+  Seq held_seq_;   // the first one of the oldest sector
+  Seq acked_seq_;  // the reclaim mark
+  Seq first_seq_;  // the first one of the active sector
+  Seq next_seq_;
+  Seq counted_seq_;  // damage below it is in stats_
   Stats stats_;
   Epoch epoch_;  // of this mount; 0: not drawn yet
   Marks marks_;  // of the whole log
-  // freed <= held <= first <= next, and acked <= next.
-  Seq freed_seq_ = kFirstSeq;  // below it is what was acked when it was given up
-  Seq held_seq_ = kFirstSeq;   // the first one of the oldest sector
-  Seq acked_seq_ = kFirstSeq;  // the reclaim mark
-  Seq first_seq_ = kFirstSeq;  // the first one of the active sector
-  Seq next_seq_ = kFirstSeq;
-  Seq counted_seq_ = kFirstSeq;  // damage below it is in stats_
-  std::uint32_t serial_ = 0;     // of the active sector
-  std::uint32_t oldest_serial_ = 0;
-  std::uint32_t end_ = 0;      // where the next entry goes in the active sector
-  std::uint32_t passed_ = 0;   // places behind the active sector that failed to open
-  std::uint32_t lap_bad_ = 0;  // sectors left out on the present way around the ring
   Cursor cursor_;
 };
 static_assert(sizeof(Outbox) <= 512);

@@ -4,35 +4,49 @@
 #include <algorithm>
 #include <cstring>
 
+#include "proto/base/crc32.h"
+
 namespace godwit::outbox {
 namespace {
 
 constexpr std::size_t kChunkSize = 64;  // read at once
 
+Status read_once(ports::Flash& flash, std::uint32_t sector, std::uint32_t offset, MutableBytes out) {
+  return flash.read(std::uint64_t{sector} * flash.geometry().sector_size_bytes + offset, out);
+}
+
 }  // namespace
 
+std::uint32_t key_of(Epoch epoch) { return crc32(bytes_of(epoch)); }
+
+std::uint32_t crc_of_size(std::uint32_t key, std::uint16_t kind_and_size) {
+  return crc32(bytes_of(kind_and_size), key);
+}
+
+std::uint32_t crc_with_seq(std::uint32_t crc, Seq seq) { return crc32(bytes_of(seq), crc); }
+
+std::uint32_t geometry_check(const ports::FlashGeometry& geometry) { return crc32(bytes_of(geometry)); }
+
+std::uint32_t SectorHeader::checksum() const { return crc32(bytes_of(*this).subspan(8)); }
+
 Status read_flash(ports::Flash& flash, std::uint32_t sector, std::uint32_t offset, MutableBytes out) {
-  const ports::FlashGeometry& geometry = flash.geometry();
-  std::uint64_t at = std::uint64_t{sector} * geometry.sector_size_bytes + offset;
-  if (flash.read(at, out) == Status::kOk) return Status::kOk;
+  if (read_once(flash, sector, offset, out) == Status::kOk) return Status::kOk;
   // Once more, unit by unit: what is damaged must not cost its neighbours.
+  const std::uint32_t unit = flash.geometry().program_size_bytes;
   bool answers = false;
   while (!out.empty()) {
-    const std::uint32_t in_unit = static_cast<std::uint32_t>(at) & (geometry.program_size_bytes - 1);
-    const auto part = out.first(std::min<std::size_t>(out.size(), geometry.program_size_bytes - in_unit));
-    const Status status = flash.read(at, part);
-    if (status != Status::kOk) std::ranges::fill(part, std::uint8_t{0});
-    if (status != Status::kIo) answers = true;
-    at += part.size();
+    const auto part = out.first(std::min<std::size_t>(out.size(), unit - (offset & (unit - 1))));
+    const Status status = read_once(flash, sector, offset, part);
+    if (status != Status::kOk) std::memset(part.data(), 0, part.size());
+    answers |= status != Status::kIo;
+    offset += static_cast<std::uint32_t>(part.size());
     out = out.subspan(part.size());
   }
-  // No answer is damage only if others answer.
-  const std::uint32_t count = geometry.sector_count;
-  for (const std::uint32_t other : {sector + 1, sector + (count + 1) / 2}) {
-    if (answers) break;
+  // No answer is damage only if others answer: the next sector, or the one halfway around.
+  const std::uint32_t count = flash.geometry().sector_count;
+  for (std::uint32_t step = 1; !answers && step < count; step += count / 2) {
     std::uint8_t byte = 0;
-    answers =
-        flash.read(std::uint64_t{other % count} * geometry.sector_size_bytes, {&byte, 1}) != Status::kIo;
+    answers = read_once(flash, (sector + step) % count, 0, {&byte, 1}) != Status::kIo;
   }
   return answers ? Status::kOk : Status::kIo;
 }
@@ -42,7 +56,7 @@ bool stands_there(ports::Flash& flash, std::uint32_t sector, std::uint32_t offse
   while (!bytes.empty()) {
     const auto part = MutableBytes(chunk).first(std::min(bytes.size(), chunk.size()));
     const Status status = read_flash(flash, sector, offset, part);
-    if (status != Status::kOk || !std::ranges::equal(part, bytes.first(part.size()))) return false;
+    if (status != Status::kOk || std::memcmp(part.data(), bytes.data(), part.size()) != 0) return false;
     offset += static_cast<std::uint32_t>(part.size());
     bytes = bytes.subspan(part.size());
   }
@@ -56,14 +70,16 @@ Status read_header(ports::Flash& flash, std::uint32_t index, SectorHeader& out) 
   // Magic and version stay where they are in every version to come; the checksum may not.
   if (out.version > kVersion) return Status::kUnsupported;
   if (out.version != kVersion || out.crc != out.checksum()) return Status::kCorrupt;
-  if (out.geometry != crc32(bytes_of(geometry))) return Status::kUnsupported;
+  if (out.geometry != geometry_check(geometry)) return Status::kUnsupported;
   const bool sound = out.serial % geometry.sector_count == index && out.serial <= kSerialMax &&
                      out.before_seq <= out.first_seq && out.first_seq <= kSeqMax;
   return sound ? Status::kOk : Status::kCorrupt;
 }
 
-void SectorReader::enter(std::uint32_t index, Seq first, std::uint32_t key) {
-  key_ = key;
+void SectorReader::enter(std::uint32_t index, Seq first, const Marks& marks) {
+  const Mark* mark = marks.begin();
+  while (mark != marks.end() && mark->first_seq >= first) ++mark;
+  key_ = mark == marks.end() ? 0 : key_of(mark->epoch);
   last_seq_ = {first.value - 1};
   skipped_ = 0;
   go_on(index);
@@ -123,7 +139,7 @@ Status SectorReader::verify(const EntryHeader& header, Found& out) {
     tries = 1;
   }
   for (; tries > 0; --tries, seq = seq + 1) {
-    if (crc32(bytes_of(seq), crc) != header.crc) continue;
+    if (crc_with_seq(crc, seq) != header.crc) continue;
     out.kind = kind;
     out.seq = seq;
     out.offset = offset_;

@@ -34,8 +34,9 @@ class SectorReader {
  public:
   explicit SectorReader(ports::Flash& flash) : flash_(&flash) {}
 
-  // Begins at the first entry of sector `index`, which is `first` if it is whole, and under `key`.
-  void enter(std::uint32_t index, Seq first, std::uint32_t key);
+  // Begins at the first entry of sector `index`, which is `first` if it is whole, and under the newest of
+  // `marks` below that.
+  void enter(std::uint32_t index, Seq first, const Marks& marks);
   // Goes on in sector `index`, whose header says nothing, as the one behind the last.
   void go_on(std::uint32_t index);
 
