@@ -135,8 +135,7 @@ Status TlsClient::init() {
   mbedtls_ssl_conf_min_tls_version(&config_, protocol_version(options_.version_min));
   mbedtls_ssl_conf_max_tls_version(&config_, protocol_version(offered_));
   if (offered_ == Version::kTls12) {
-    const MaxRecord size = std::min(options_.max_record, max_record_for(MBEDTLS_SSL_IN_CONTENT_LEN));
-    if (mbedtls_ssl_conf_max_frag_len(&config_, max_fragment_code(size)) != 0) {
+    if (mbedtls_ssl_conf_max_frag_len(&config_, max_fragment_code(options_.max_record)) != 0) {
       return Status::kInvalidArgument;
     }
   }

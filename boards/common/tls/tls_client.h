@@ -48,17 +48,10 @@ class TlsClient {
     // under which the server remembers them: 600 bytes less in each resumed handshake and 1 KB less RAM, but
     // the server must not have forgotten. (TLS 1.3 knows tickets only.)
     bool tls12_tickets = true;
-    // When TLS 1.2 is the newest that is offered: the server is asked to send no larger records, nor larger
-    // ones than the buffers of this build hold. (In TLS 1.3 mbedTLS cannot be made to ask.)
+    // When TLS 1.2 is the newest that is offered: the server is asked to send no larger records. For boards
+    // with buffers smaller than what servers may send. (In TLS 1.3 mbedTLS cannot be made to ask.)
     MaxRecord max_record = MaxRecord::kAny;
   };
-  // What to ask for with a buffer of so many bytes. kAny: it holds whatever servers may send.
-  static constexpr MaxRecord max_record_for(std::size_t buffer_size) {
-    if (buffer_size >= 16'384) return MaxRecord::kAny;
-    if (buffer_size >= 4'096) return MaxRecord::k4096;
-    if (buffer_size >= 2'048) return MaxRecord::k2048;
-    return buffer_size >= 1'024 ? MaxRecord::k1024 : MaxRecord::k512;
-  }
 
   // Everything must outlive the client. `identity` may be null: then the client stays anonymous.
   TlsClient(TlsContext& context, const TrustAnchors& trust, const ClientIdentity* identity,

@@ -202,17 +202,6 @@ TEST_F(TlsClientTest, MakesATls12ServerKeepToSmallRecords) {
   EXPECT_EQ(read(client, buffer), 1024U);
 }
 
-TEST(TlsMaxRecord, IsTheLargestThatTheBufferHolds) {
-  using enum TlsClient::MaxRecord;
-  EXPECT_EQ(TlsClient::max_record_for(16'384), kAny);
-  EXPECT_EQ(TlsClient::max_record_for(16'383), k4096);
-  EXPECT_EQ(TlsClient::max_record_for(4'096), k4096);
-  EXPECT_EQ(TlsClient::max_record_for(4'095), k2048);
-  EXPECT_EQ(TlsClient::max_record_for(2'048), k2048);
-  EXPECT_EQ(TlsClient::max_record_for(1'500), k1024);
-  EXPECT_EQ(TlsClient::max_record_for(1'023), k512);
-}
-
 TEST_F(TlsClientTest, CheckDatesByTheClockItIsGiven) {
   const TlsServerContext context(ca_.server(), ca_.certificate(), {});
   const auto outcome = [&] {
