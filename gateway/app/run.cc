@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/app/run.h"
 
+#include <unistd.h>
+
 #include <chrono>
 #include <csignal>
+#include <cstdint>
 #include <ostream>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -87,12 +91,21 @@ std::string url(const std::string& address, std::uint16_t port) {
   return "https://" + host + ":" + std::to_string(port);
 }
 
+gateway::Term draw_term() {
+  std::uint32_t value = 0;
+  do {
+    if (::getentropy(&value, sizeof value) != 0)
+      throw std::runtime_error("the system gives no random numbers");
+  } while (value == 0);
+  return {value};
+}
+
 // The parts and what they call of each other. Nothing calls anything before start() or after stop().
 class Gateway {
  public:
   // Throws if the database or a file cannot be used.
   explicit Gateway(const Config& config)
-      : store_(config.store_directory),
+      : store_(config.store_directory, draw_term()),
         inbox_({}),
         consumer_(consumer_options(config), inbox_, stderr_log(config.log_level, "mqtt")),
         writer_(store_, inbox_, writer_options(config),
@@ -101,6 +114,7 @@ class Gateway {
                 stderr_log(config.log_level, "store")),
         server_(server_config(config), http::ApiKeys::load(config.http_api_keys),
                 {.log = &store_.reader(),
+                 .interrupt_reads = [this] { store_.interrupt_reads(); },
                  .readiness = [this] { return readiness(); },
                  .metrics = [this] { return metrics(consumer_.stats(), inbox_.dropped(), writer_.stats()); },
                  .log_sink = stderr_log(config.log_level, "http")}) {}

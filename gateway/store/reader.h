@@ -3,6 +3,7 @@
 // writer nor hold it up. Internal to gateway/store; others see LogReader through Store::reader().
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstddef>
 #include <filesystem>
@@ -24,14 +25,16 @@ class Reader : public LogReader {
   explicit Reader(std::filesystem::path file);
   ~Reader() override;
 
+  // Reads under way end with a StoreError, and so do all later ones. From any thread.
+  void interrupt();
+
   [[nodiscard]] std::shared_ptr<const TableInfo> table(std::string_view device,
                                                        std::uint32_t hash) const override;
   [[nodiscard]] std::optional<UnixMillis> boot_time(std::string_view device, Epoch epoch,
                                                     std::uint32_t boot) const override;
-  [[nodiscard]] std::vector<Event> events_after(LogOffset after, std::size_t limit,
-                                                const Filter& filter) const override;
-  [[nodiscard]] LogOffset last_offset() const override;
-  [[nodiscard]] LogOffset first_offset() const override;
+  [[nodiscard]] LogPage read(LogOffset after, const Filter& filter, const PageBounds& bounds) const override;
+  [[nodiscard]] LogEnds ends() const override;
+  [[nodiscard]] Resumption resume(LogId id) const override;
   [[nodiscard]] std::vector<DeviceInfo> devices_after(std::string_view after,
                                                       std::size_t limit) const override;
   [[nodiscard]] std::optional<DeviceInfo> device(std::string_view id) const override;
@@ -42,12 +45,14 @@ class Reader : public LogReader {
   static constexpr std::size_t kCachedTablesMax = 10'000;
   struct Session;  // a connection and its statements
   class Lease;
+  class PageRead;
 
   const std::filesystem::path file_;
   mutable std::mutex mutex_;
   mutable std::condition_variable returned_;
   mutable std::vector<std::unique_ptr<Session>> idle_;
   mutable std::size_t sessions_ = 0;
+  std::atomic<bool> interrupted_ = false;
   // A table never changes: its hash is that of its content.
   mutable std::map<std::pair<std::string, std::uint32_t>, std::shared_ptr<const TableInfo>> tables_;
 };

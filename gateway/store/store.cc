@@ -21,10 +21,11 @@ constexpr int kCheckpointPages = 1000;
 }  // namespace
 
 struct Store::Impl {
-  explicit Impl(const std::filesystem::path& directory)
+  Impl(const std::filesystem::path& directory, Term drawn)
       : lock(directory),
         connection(open_for_writing(directory / "godwit.db")),
-        reader(directory / "godwit.db") {
+        reader(directory / "godwit.db"),
+        term(unused_term(drawn)) {
     sqlite3_wal_hook(connection.get(), &Impl::on_commit, this);
   }
 
@@ -33,6 +34,7 @@ struct Store::Impl {
     return SQLITE_OK;
   }
 
+  Term unused_term(Term drawn);
   std::int64_t key_of(std::string_view device);
   void write(Changes& changes);
   void write_device(const DeviceState& device, const Changes& changes);
@@ -45,6 +47,8 @@ struct Store::Impl {
   std::unordered_map<std::string, std::int64_t> keys;  // devices.key by devices.id
   int wal_pages = 0;
   int checkpoint_at_pages = kCheckpointPages;
+  const Term term;
+  bool term_stored = false;  // with its first event
 
   Statement begin{connection, "BEGIN IMMEDIATE"};
   Statement commit{connection, "COMMIT"};
@@ -63,6 +67,7 @@ struct Store::Impl {
       connection,
       "INSERT INTO log (type, device, received_at, epoch, seq, count, loss_reason, batch, hello)"
       " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"};
+  Statement put_term{connection, "INSERT INTO terms (first_offset, term) VALUES (?1, ?2)"};
   Statement put_stream{
       connection,
       "INSERT INTO streams (device, epoch, next_seq, records, lost) VALUES (?1, ?2, ?3, ?4, ?5)"
@@ -80,6 +85,16 @@ struct Store::Impl {
   Statement put_boot{connection,
                      "INSERT OR REPLACE INTO boots (device, epoch, boot, unix_time) VALUES (?1, ?2, ?3, ?4)"};
 };
+
+Term Store::Impl::unused_term(Term drawn) {
+  if (drawn.value == 0) {
+    drawn.value = static_cast<std::uint32_t>(
+        connection.integer("SELECT term FROM terms ORDER BY first_offset DESC LIMIT 1"));
+  }
+  const Statement known(connection, "SELECT 1 FROM terms WHERE term = ?1");
+  while (drawn.value == 0 || Query(known, drawn.value).next()) ++drawn.value;
+  return drawn;
+}
 
 std::int64_t Store::Impl::key_of(std::string_view device) {
   const auto known = keys.find(std::string(device));
@@ -100,6 +115,7 @@ void Store::Impl::write_event(Event& event) {
   run(put_event, static_cast<int>(event.type), key_of(event.device), event.received_at.value,
       event.epoch.value, event.seq.value, count, loss_reason, as_bytes(event.batch), as_bytes(event.hello));
   event.offset = {sqlite3_last_insert_rowid(connection.get())};
+  event.term = term;
 }
 
 void Store::Impl::write_table(const Changes::Table& entry) {
@@ -137,6 +153,9 @@ void Store::Impl::write(Changes& changes) {
         as_bytes(device->last_crash.hello), device->last_crash.received_at.value);
   }
   for (Event& event : changes.events) write_event(event);
+  if (!term_stored && !changes.events.empty()) {
+    run(put_term, changes.events.front().offset.value, term.value);
+  }
   for (const Changes::Forgotten& stream : changes.forgotten) {
     run(drop_stream, key_of(stream.device.view()), stream.epoch.value);
   }
@@ -147,7 +166,8 @@ void Store::Impl::write(Changes& changes) {
   }
 }
 
-Store::Store(const std::filesystem::path& directory) : impl_(std::make_unique<Impl>(directory)) {}
+Store::Store(const std::filesystem::path& directory, Term term)
+    : impl_(std::make_unique<Impl>(directory, term)) {}
 Store::~Store() = default;
 
 std::vector<DeviceState> Store::load() {
@@ -209,6 +229,7 @@ void Store::commit(Changes& changes) {
     run(impl_->begin);
     impl_->write(changes);
     run(impl_->commit);
+    impl_->term_stored = impl_->term_stored || !changes.events.empty();
   } catch (const SqliteError&) {
     // Some errors end the transaction by themselves.
     if (sqlite3_get_autocommit(impl_->connection.get()) == 0) impl_->connection.execute("ROLLBACK");
@@ -229,5 +250,6 @@ void Store::checkpoint() {
 }
 
 const LogReader& Store::reader() const { return impl_->reader; }
+void Store::interrupt_reads() { impl_->reader.interrupt(); }
 
 }  // namespace godwit::gateway

@@ -158,7 +158,7 @@ TEST_F(GatewayPath, ARecordIsStoredAcknowledgedShownAndFed) {
   ASSERT_TRUE(event.has_value());
   EXPECT_EQ(event->event, "telemetry");
   EXPECT_THAT(event->data, HasSubstr(R"("temperature":[1,1.5])"));
-  EXPECT_THAT(event->data, HasSubstr("\"offset\":" + event->id + ","));
+  EXPECT_THAT(event->data, HasSubstr("{\"id\":\"" + event->id + "\","));
 }
 
 TEST_F(GatewayPath, TakesARecordFromMosquittoPub) {

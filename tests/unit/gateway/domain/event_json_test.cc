@@ -38,6 +38,7 @@ class FakeContext : public BatchContext {
 Event telemetry(std::string batch) {
   Event event;
   event.offset = {123};
+  event.term = {0x89abcdef};
   event.device = "d1";
   event.received_at = {kNow.value + 1};
   event.epoch = kEpoch;
@@ -53,7 +54,7 @@ std::string json(const Event& event) {
 }
 
 constexpr std::string_view kHead =
-    R"({"offset":123,"type":"telemetry","device":"d1","received_at":"2026-01-01T00:00:00.001Z",)"
+    R"({"id":"123-89abcdef","offset":123,"type":"telemetry","device":"d1","received_at":"2026-01-01T00:00:00.001Z",)"
     R"("epoch":"0123456789abcdef",)";
 
 TEST(EventJson, ShowsABatchAsColumnsOfDecimals) {
@@ -116,10 +117,11 @@ TEST(EventJson, ShowsLossWithItsReason) {
                                      {codec::LossReason::kNotHeld, "not_held"},
                                      {codec::LossReason::kUnspecified, "unspecified"}}) {
     event.loss_reason = reason;
-    EXPECT_EQ(json(event),
-              R"({"offset":123,"type":"loss","device":"d1","received_at":"2026-01-01T00:00:00.001Z",)"
-              R"("epoch":"0123456789abcdef","seq":5,"count":17,"reason":")" +
-                  std::string(name) + "\"}");
+    EXPECT_EQ(
+        json(event),
+        R"({"id":"123-89abcdef","offset":123,"type":"loss","device":"d1","received_at":"2026-01-01T00:00:00.001Z",)"
+        R"("epoch":"0123456789abcdef","seq":5,"count":17,"reason":")" +
+            std::string(name) + "\"}");
   }
 }
 
@@ -127,7 +129,7 @@ TEST(EventJson, ShowsComingAndGoing) {
   Event event = telemetry("");
   for (const EventType type : {EventType::kEpoch, EventType::kDeviceOnline, EventType::kDeviceOffline}) {
     event.type = type;
-    EXPECT_EQ(json(event), R"({"offset":123,"type":")" + std::string(type_name(type)) +
+    EXPECT_EQ(json(event), R"({"id":"123-89abcdef","offset":123,"type":")" + std::string(type_name(type)) +
                                R"(","device":"d1","received_at":"2026-01-01T00:00:00.001Z",)"
                                R"("epoch":"0123456789abcdef"})");
     EXPECT_EQ(event_type(type_name(type)), type);
@@ -146,7 +148,7 @@ TEST(EventJson, ShowsWhatADeviceSaidWhenItCame) {
   event.type = EventType::kDeviceOnline;
   event.hello = pack(hello);
   const std::string head =
-      R"({"offset":123,"type":"device.online","device":"d1","received_at":"2026-01-01T00:00:00.001Z",)"
+      R"({"id":"123-89abcdef","offset":123,"type":"device.online","device":"d1","received_at":"2026-01-01T00:00:00.001Z",)"
       R"("epoch":"0123456789abcdef","firmware":"1.0","board":"a \"board\"","boot":3,"reset_reason":"fault",)"
       R"("health":{"stack_used":3120,"stack_size":8192})";
   EXPECT_EQ(json(event), head + "}");

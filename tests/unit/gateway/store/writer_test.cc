@@ -30,7 +30,7 @@ struct Gateway {
              .feed =
                  [this](std::span<const Event> events) {
                    // Durable before visible: another connection sees what is fed.
-                   EXPECT_EQ(store.reader().last_offset(), events.back().offset);
+                   EXPECT_EQ(store.reader().ends().last.offset, events.back().offset);
                    feed.insert(feed.end(), events.begin(), events.end());
                  }},
             [this](LogLevel, std::string_view line) { log.emplace_back(line); }) {}
@@ -54,7 +54,7 @@ std::vector<std::uint64_t> seqs(const std::vector<Event>& events) {
 }
 
 std::vector<std::uint64_t> stored(const Gateway& gateway) {
-  return seqs(gateway.store.reader().events_after({0}, 10'000, {}));
+  return seqs(gateway.store.reader().read({0}, {}, {.events = 10'000}).events);
 }
 
 std::vector<std::uint64_t> up_to(std::uint64_t last) {
