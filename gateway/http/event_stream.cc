@@ -86,7 +86,7 @@ awaitable<Status> run_event_stream(FeedLanes& lanes, const Limits& limits, Subsc
         co_await boost::asio::post(boost::asio::use_awaitable);
         continue;
       case Kind::kFailed:
-        co_return Status::kIo;
+        co_return Status::kOk;  // in order: the client comes back in a moment
       case Kind::kRead:
         lanes.start_reads();
         [[fallthrough]];

@@ -22,8 +22,8 @@ class BodyWriter {
   virtual boost::asio::awaitable<Status> write(std::string_view text) = 0;
 };
 
-// Until the writer fails, the log cannot be read, or `stopping`, after whose change the signal is notified.
-// kOk: it ended in order.
+// Until the writer fails, or in order (kOk) when the log cannot be read or at `stopping`, after whose change
+// the signal is notified.
 boost::asio::awaitable<Status> run_event_stream(FeedLanes& lanes, const Limits& limits,
                                                 Subscription subscription, Signal& signal,
                                                 const bool& stopping, BodyWriter& writer);

@@ -11,6 +11,8 @@
 #include <new>
 #include <span>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 namespace godwit::gateway {
@@ -26,8 +28,16 @@ using Page = std::span<const std::uint8_t>;
 
 bool is_page(Page bytes) { return bytes.size() >= kPageMin && std::has_single_bit(bytes.size()); }
 
-// Two sums of 32-bit words, each of which feeds the other. All zeros give zeros: a page that was never
-// written.
+std::pair<Page, Page> split(Page page) {
+  const std::size_t content = page.size() - kChecksumBytes;
+  return {page.first(content), page.subspan(content)};
+}
+
+bool is_zero(Page bytes) {
+  return std::ranges::all_of(bytes, [](std::uint8_t byte) { return byte == 0; });
+}
+
+// Two sums of 32-bit words, each of which feeds the other.
 std::array<std::uint8_t, kChecksumBytes> checksum_of(Page content) {
   std::uint32_t first = 0;
   std::uint32_t second = 0;
@@ -69,15 +79,28 @@ void note_header(sqlite3_file* file, Page bytes, sqlite3_int64 offset) {
   }
 }
 
+// The first page has a checksum, but not where it says so: that byte is what has changed.
+bool has_lost_its_mark(Page bytes, sqlite3_int64 offset) try {
+  if (offset != 0 || !is_page(bytes) || is_zero(split(bytes).second)) return false;
+  std::vector<std::uint8_t> page(bytes.begin(), bytes.end());
+  page[kReservedAt] = kChecksumBytes;
+  return std::ranges::equal(checksum_of(split(page).first), split(bytes).second);
+} catch (const std::bad_alloc&) {
+  return false;
+}
+
 int read(sqlite3_file* file, void* out, int size, sqlite3_int64 offset) {
   const int code = real(file)->pMethods->xRead(real(file), out, size, offset);
   if (code != SQLITE_OK) return code;
   const Page bytes(static_cast<const std::uint8_t*>(out), static_cast<std::size_t>(size));
   note_header(file, bytes, offset);
-  if (!file_of(file).checked || !is_page(bytes)) return SQLITE_OK;
-  const std::size_t content = bytes.size() - kChecksumBytes;
-  return std::ranges::equal(checksum_of(bytes.first(content)), bytes.subspan(content)) ? SQLITE_OK
-                                                                                       : SQLITE_IOERR_DATA;
+  if (!is_page(bytes)) return SQLITE_OK;
+  if (!file_of(file).checked) return has_lost_its_mark(bytes, offset) ? SQLITE_IOERR_DATA : SQLITE_OK;
+  const auto [content, sum] = split(bytes);
+  const bool none = is_zero(sum);  // see the header
+  if (none ? is_zero(content) : !std::ranges::equal(checksum_of(content), sum)) return SQLITE_IOERR_DATA;
+  std::memset(static_cast<std::uint8_t*>(out) + content.size(), 0, sum.size());
+  return SQLITE_OK;
 }
 
 int write(sqlite3_file* file, const void* data, int size, sqlite3_int64 offset) {
@@ -87,9 +110,7 @@ int write(sqlite3_file* file, const void* data, int size, sqlite3_int64 offset) 
   if (!file_of(file).checked || !is_page(bytes)) return methods.xWrite(real(file), data, size, offset);
   try {
     std::vector<std::uint8_t> page(bytes.begin(), bytes.end());  // SQLite's own may be in use
-    const std::size_t content = page.size() - kChecksumBytes;
-    std::ranges::copy(checksum_of(Page(page).first(content)),
-                      page.begin() + static_cast<std::ptrdiff_t>(content));
+    std::ranges::copy(checksum_of(split(page).first), page.end() - kChecksumBytes);
     return methods.xWrite(real(file), page.data(), size, offset);
   } catch (const std::bad_alloc&) {
     return SQLITE_IOERR_NOMEM;

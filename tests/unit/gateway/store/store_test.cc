@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "gateway/domain/hello.h"
+#include "gateway/store/checksum_vfs.h"
 #include "tests/support/process.h"
 #include "tests/unit/gateway/messages.h"
 
@@ -30,7 +31,9 @@ std::filesystem::path database(const TempDir& dir) { return dir.path() / "godwit
 
 void execute(const std::filesystem::path& file, const char* sql) {
   sqlite3* connection = nullptr;
-  ASSERT_EQ(sqlite3_open(file.c_str(), &connection), SQLITE_OK);
+  ASSERT_EQ(sqlite3_open_v2(file.c_str(), &connection, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
+                            with_checksums(nullptr)),
+            SQLITE_OK);
   ASSERT_EQ(sqlite3_exec(connection, sql, nullptr, nullptr, nullptr), SQLITE_OK)
       << sqlite3_errmsg(connection);
   sqlite3_close(connection);
