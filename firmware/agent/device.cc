@@ -13,7 +13,7 @@ using ports::LogLevel;
 // A clock that is set again within this is a correction, not news for the gateway.
 constexpr std::int64_t kBootTimeTolerance_ms = 1'000;
 
-mqtt::Options session_options(const Config& config, const mqtt::Will& will) {
+mqtt::Options session_options(const Config& config, const mqtt::Message& will) {
   // No session on the broker: what counts is in the outbox, and the gateway says where to go on.
   return {.client_id = config.id.view(),
           .clean_start = true,
@@ -34,7 +34,7 @@ Device::Device(const Config& config, const Ports& ports)
       ack_topic_(topics::make(config.id, topics::Leaf::kAck)),
       live_topic_(topics::make(config.id, topics::Leaf::kLive)),
       gone_topic_(topics::make(config.id, topics::Leaf::kGone)),
-      will_{.message = {.topic = gone_topic_.view(), .payload = {}, .qos = mqtt::Qos::kAtLeastOnce}},
+      will_{.topic = gone_topic_.view(), .payload = {}, .qos = mqtt::Qos::kAtLeastOnce},
       outbox_(ports.flash, ports.entropy, config.full_policy),
       session_({.receive = receive_, .transmit = transmit_, .retransmit = {}},
                session_options(config_, will_)),
@@ -282,7 +282,7 @@ void Device::close_batch(std::size_t table, Instant now) {
 }
 
 void Device::drain(Instant now) {
-  while (auto event = session_.poll_event()) handle_event(now, *event);
+  while (const mqtt::Event* const event = session_.poll_event()) handle_event(now, *event);
   uplink_.pump(now);
   if (uplink_.link_is_dead()) {
     ports_.log.write(LogLevel::kWarning, "broker_silent", {});
@@ -307,7 +307,8 @@ void Device::handle_event(Instant now, const mqtt::Event& event) {
       return;
     case mqtt::EventType::kRefused:
       ports_.log.write(LogLevel::kError, "connect_refused",
-                       {{.key = "reason", .number = number(event.reason)}});
+                       {{.key = "reason", .number = number(event.reason)},
+                        {.key = "use_instead", .text = event.server_reference}});
       return;
     case mqtt::EventType::kMessage:
       return handle_message(now, event.message);

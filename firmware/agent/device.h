@@ -138,7 +138,7 @@ class Device final : private Uplink::Owner {
   topics::Topic ack_topic_;
   topics::Topic live_topic_;
   topics::Topic gone_topic_;
-  mqtt::Will will_;
+  mqtt::Message will_;
   std::array<std::uint8_t, 512> receive_{};
   std::array<std::uint8_t, 2048> transmit_{};
   std::array<std::array<std::uint8_t, kBatchSizeMax>, kTablesMax> batches_{};

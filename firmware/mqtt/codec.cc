@@ -72,19 +72,26 @@ constexpr std::uint8_t scope_of(PacketType type) {
   }
 }
 
+// The place of a property in the table; behind its end: it is not in there.
+std::size_t index_of(std::uint32_t id) {
+  std::size_t index = 0;
+  while (index < std::size(kRules) && static_cast<std::uint32_t>(kRules[index].id) != id) ++index;
+  return index;
+}
+std::size_t index_of(PropertyId id) { return index_of(static_cast<std::uint32_t>(id)); }
+
 struct Property {
-  std::uint32_t number = 0;
-  Bytes bytes;  // the name of a user property
-  Bytes value;  // of a user property
+  std::uint32_t number = 0;  // of bytes, of text or binary
+  Bytes bytes;               // the name of a user property
+  Bytes value;               // of a user property
 };
 
 // Takes one property, its text unchecked. nullptr: the identifier is unknown. The reader fails if it is cut
 // short.
 const PropertyRule* read_property(Reader& reader, Property& out) {
-  const std::uint32_t id = reader.varint();
-  const auto* const rule = std::ranges::find_if(
-      kRules, [id](const PropertyRule& r) { return static_cast<std::uint32_t>(r.id) == id; });
-  if (rule == std::end(kRules)) return nullptr;
+  const std::size_t index = index_of(reader.varint());
+  if (index == std::size(kRules)) return nullptr;
+  const PropertyRule* const rule = &kRules[index];
   out = {};
   switch (rule->type) {
     case Type::kFlag:
@@ -99,6 +106,7 @@ const PropertyRule* read_property(Reader& reader, Property& out) {
     case Type::kBinary:
     case Type::kString:
       out.bytes = reader.binary();
+      out.number = static_cast<std::uint32_t>(out.bytes.size());
       if (rule->type == Type::kPair) out.value = reader.binary();
       break;
   }
@@ -160,20 +168,20 @@ constexpr std::array<std::uint8_t, 0xA3 - 0x80> kErrorCarriers{
     kR,                      // 0x92 packet identifier not found
     kD,                      // 0x93 receive maximum exceeded
     kD,                      // 0x94 topic alias invalid
-    kC | kD,                 // 0x95 packet too large
-    kD,                      // 0x96 message rate too high
-    kC | kP | kS | kD,       // 0x97 quota exceeded
-    kD,                      // 0x98 administrative action
-    kC | kP | kD,            // 0x99 payload format invalid
-    kC | kD,                 // 0x9A retain not supported
-    kC | kD,                 // 0x9B QoS not supported
-    kC | kD,                 // 0x9C use another server
-    kC | kD,                 // 0x9D server moved
-    kS | kD,                 // 0x9E shared subscriptions not supported
-    kC | kD,                 // 0x9F connection rate exceeded
-    kD,                      // 0xA0 maximum connect time
-    kS | kD,                 // 0xA1 subscription identifiers not supported
-    kS | kD,                 // 0xA2 wildcard subscriptions not supported
+    kC | kP | kD,       // 0x95 packet too large; in PUBACK it is Mosquitto's, above its message_size_limit
+    kD,                 // 0x96 message rate too high
+    kC | kP | kS | kD,  // 0x97 quota exceeded
+    kD,                 // 0x98 administrative action
+    kC | kP | kD,       // 0x99 payload format invalid
+    kC | kD,            // 0x9A retain not supported
+    kC | kD,            // 0x9B QoS not supported
+    kC | kD,            // 0x9C use another server
+    kC | kD,            // 0x9D server moved
+    kS | kD,            // 0x9E shared subscriptions not supported
+    kC | kD,            // 0x9F connection rate exceeded
+    kD,                 // 0xA0 maximum connect time
+    kS | kD,            // 0xA1 subscription identifiers not supported
+    kS | kD,            // 0xA2 wildcard subscriptions not supported
 };
 
 constexpr std::uint8_t carrier_of(PacketType type) {
@@ -313,8 +321,8 @@ void Writer::binary(Bytes data) {
 }
 
 void Properties::read(Reader& reader, PacketType type) {
+  static_assert(std::size(kRules) == kCount);
   const Bytes all = reader.bytes(reader.varint());
-  std::uint32_t seen = 0;
   Reader rest(all);
   while (!rest.done()) {
     Property property;
@@ -324,101 +332,106 @@ void Properties::read(Reader& reader, PacketType type) {
          !(is_mqtt_string(property.bytes) && is_mqtt_string(property.value)))) {
       return reader.fail(ReasonCode::kMalformedPacket);
     }
-    const std::uint32_t bit = 1U << (rule - kRules);
+    const auto index = static_cast<std::size_t>(rule - kRules);
+    const std::uint32_t bit = 1U << index;
     const bool repeats = rule->id == PropertyId::kUserProperty || rule->id == PropertyId::kSubscriptionId;
-    if (((seen & bit) != 0 && !repeats) || (rule->type == Type::kFlag && property.number > 1) ||
+    if (((seen_ & bit) != 0 && !repeats) || (rule->type == Type::kFlag && property.number > 1) ||
         ((rule->scope & kNotZero) != 0 && property.number == 0)) {
       return reader.fail(ReasonCode::kProtocolError);
     }
-    seen |= bit;
+    seen_ |= bit;
+    values_[index] = {property.bytes.data(), property.number};
   }
-  bytes_ = all;
+  raw_ = all;
 }
 
-// Takes properties up to and including the first one with this id. False: there is none.
-static bool find_property(Reader& reader, PropertyId id, Property& out) {
+bool Properties::has(PropertyId id) const { return (seen_ & (1U << index_of(id))) != 0; }
+
+std::uint32_t Properties::number(PropertyId id, std::uint32_t otherwise) const {
+  return has(id) ? values_[index_of(id)].number : otherwise;
+}
+
+Bytes Properties::bytes(PropertyId id) const {
+  const Value& value = values_[index_of(id)];
+  return {value.data, value.number};
+}
+
+MessageProperties decode(Bytes properties) {
+  MessageProperties out;
+  Reader reader(properties);
   while (!reader.rest().empty()) {
-    if (read_property(reader, out)->id == id) return true;
+    Property property;
+    switch (read_property(reader, property)->id) {
+      case PropertyId::kPayloadFormat:
+        out.text_payload = property.number != 0;
+        break;
+      case PropertyId::kMessageExpiry:
+        out.expiry_s = property.number;
+        break;
+      case PropertyId::kContentType:
+        out.content_type = as_text(property.bytes);
+        break;
+      case PropertyId::kResponseTopic:
+        out.response_topic = as_text(property.bytes);
+        break;
+      case PropertyId::kCorrelationData:
+        out.correlation_data = property.bytes;
+        break;
+      default:
+        break;
+    }
   }
-  return false;
+  return out;
 }
 
-bool Properties::get(PropertyId id, std::uint32_t& out) const {
-  Reader reader(bytes_);
-  Property property;
-  if (!find_property(reader, id, property)) return false;
-  out = property.number;
-  return true;
-}
-
-bool Properties::get(PropertyId id, Bytes& out) const {
-  Reader reader(bytes_);
-  Property property;
-  if (!find_property(reader, id, property)) return false;
-  out = property.bytes;
-  return true;
-}
-
-bool Properties::get(PropertyId id, std::string_view& out) const {
-  Bytes bytes;
-  if (!get(id, bytes)) return false;
-  out = as_text(bytes);
-  return true;
-}
-
-bool Properties::has(PropertyId id) const {
-  std::uint32_t ignored = 0;
-  return get(id, ignored);
-}
-
-std::optional<UserProperty> Properties::user(std::size_t index) const {
-  Reader reader(bytes_);
-  Property property;
-  do {
-    if (!find_property(reader, PropertyId::kUserProperty, property)) return std::nullopt;
-  } while (index-- > 0);
-  return UserProperty{as_text(property.bytes), as_text(property.value)};
-}
-
-void write_user_properties(Writer& writer, std::span<const UserProperty> properties) {
-  for (const UserProperty& property : properties) {
-    writer.u8(static_cast<std::uint8_t>(PropertyId::kUserProperty));
-    writer.string(property.name);
-    writer.string(property.value);
+std::optional<UserProperty> user_property(Bytes properties, std::size_t index) {
+  Reader reader(properties);
+  while (!reader.rest().empty()) {
+    Property property;
+    if (read_property(reader, property)->id != PropertyId::kUserProperty || index-- > 0) continue;
+    return UserProperty{as_text(property.bytes), as_text(property.value)};
   }
+  return std::nullopt;
 }
 
-void write_message_properties(Writer& writer, const Message& message) {
-  if (message.text_payload) {
-    writer.u8(static_cast<std::uint8_t>(PropertyId::kPayloadFormat));
+std::expected<Bytes, Status> encode(const MessageProperties& properties, MutableBytes out) {
+  const auto is_string = [](std::string_view text) { return is_mqtt_string(as_bytes(text)); };
+  if (!is_string(properties.content_type) || properties.correlation_data.size() > 0xFFFF ||
+      !(properties.response_topic.empty() || is_topic_name(properties.response_topic)) ||
+      !std::ranges::all_of(properties.user, [&](const UserProperty& user) {
+        return is_string(user.name) && is_string(user.value);
+      })) {
+    return std::unexpected(Status::kInvalidArgument);
+  }
+  Writer writer(out);
+  const auto id = [&writer](PropertyId property) { writer.u8(static_cast<std::uint8_t>(property)); };
+  const auto bytes = [&](PropertyId property, Bytes value) {
+    if (value.empty()) return;
+    id(property);
+    writer.binary(value);
+  };
+  if (properties.will_delay_s != 0) {
+    id(PropertyId::kWillDelay);
+    writer.u32(properties.will_delay_s);
+  }
+  if (properties.text_payload) {
+    id(PropertyId::kPayloadFormat);
     writer.u8(1);
   }
-  if (message.expiry_s) {
-    writer.u8(static_cast<std::uint8_t>(PropertyId::kMessageExpiry));
-    writer.u32(*message.expiry_s);
+  if (properties.expiry_s) {
+    id(PropertyId::kMessageExpiry);
+    writer.u32(*properties.expiry_s);
   }
-  const auto text = [&writer](PropertyId id, Bytes bytes) {
-    if (bytes.empty()) return;
-    writer.u8(static_cast<std::uint8_t>(id));
-    writer.binary(bytes);
-  };
-  text(PropertyId::kContentType, as_bytes(message.content_type));
-  text(PropertyId::kResponseTopic, as_bytes(message.response_topic));
-  text(PropertyId::kCorrelationData, message.correlation_data);
-  write_user_properties(writer, message.user_properties);
-}
-
-bool is_valid(std::span<const UserProperty> properties) {
-  return std::ranges::all_of(properties, [](const UserProperty& property) {
-    return is_mqtt_string(as_bytes(property.name)) && is_mqtt_string(as_bytes(property.value));
-  });
-}
-
-bool is_valid(const Message& message) {
-  return message.qos <= Qos::kExactlyOnce && is_topic_name(message.topic) &&
-         (message.response_topic.empty() || is_topic_name(message.response_topic)) &&
-         is_mqtt_string(as_bytes(message.content_type)) && message.correlation_data.size() <= 0xFFFF &&
-         is_valid(message.user_properties);
+  bytes(PropertyId::kContentType, as_bytes(properties.content_type));
+  bytes(PropertyId::kResponseTopic, as_bytes(properties.response_topic));
+  bytes(PropertyId::kCorrelationData, properties.correlation_data);
+  for (const UserProperty& user : properties.user) {
+    id(PropertyId::kUserProperty);
+    writer.string(user.name);
+    writer.string(user.value);
+  }
+  if (!writer.ok()) return std::unexpected(Status::kFull);
+  return out.first(writer.size());
 }
 
 }  // namespace godwit::mqtt

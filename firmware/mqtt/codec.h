@@ -4,13 +4,16 @@
 // input.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <expected>
 #include <optional>
 #include <string_view>
 
 #include "firmware/mqtt/types.h"
 #include "proto/base/bytes.h"
+#include "proto/base/status.h"
 
 namespace godwit::mqtt {
 
@@ -119,29 +122,39 @@ class Writer {
   std::size_t size_ = 0;
 };
 
-// The properties of a packet from the server.
+// The properties of a packet from the server: one pass checks them and keeps their values. On the stack.
 class Properties {
  public:
   // Takes a property length and the properties of a packet of this type. The reader fails unless ids, types,
   // values and repetition are as 2.2.2 and the section of the packet have it.
   void read(Reader& reader, PacketType type);
 
-  // Sets `out` to the value of a property. False, and nothing is set: there is none.
-  bool get(PropertyId id, std::uint32_t& out) const;
-  bool get(PropertyId id, std::string_view& out) const;
-  bool get(PropertyId id, Bytes& out) const;
   [[nodiscard]] bool has(PropertyId id) const;
-  [[nodiscard]] std::optional<UserProperty> user(std::size_t index) const;
+  // The value of a property, and what holds without it. Precondition: the type is that of table 2-4.
+  [[nodiscard]] std::uint32_t number(PropertyId id, std::uint32_t otherwise) const;
+  [[nodiscard]] Bytes bytes(PropertyId id) const;
+  [[nodiscard]] std::string_view text(PropertyId id) const { return as_text(bytes(id)); }
+  // As they came.
+  [[nodiscard]] Bytes raw() const { return raw_; }
 
  private:
-  Bytes bytes_;
+  static constexpr std::size_t kCount = 24;  // of table 2-4, as far as a server may send it
+  struct Value {
+    const std::uint8_t* data;
+    std::uint32_t number;  // of bytes, where it has data
+  };
+  Bytes raw_;
+  std::uint32_t seen_ = 0;
+  std::array<Value, kCount> values_{};
 };
 
-void write_user_properties(Writer& writer, std::span<const UserProperty> properties);
-// All properties of a message, without their length.
-void write_message_properties(Writer& writer, const Message& message);
-// Whether what the caller wants to send keeps to 1.5.4 and 4.7.
-[[nodiscard]] bool is_valid(const Message& message);
-[[nodiscard]] bool is_valid(std::span<const UserProperty> properties);
+// Of Message::properties that came from a server: what they say, and the i-th user property; nullopt past the
+// end.
+[[nodiscard]] MessageProperties decode(Bytes properties);
+[[nodiscard]] std::optional<UserProperty> user_property(Bytes properties, std::size_t index);
+
+// Writes `properties` to the front of `out`, without their length, and yields them. kInvalidArgument: text
+// that breaks 1.5.4 or 4.7, or bytes beyond 65,535. kFull: `out` is too small.
+std::expected<Bytes, Status> encode(const MessageProperties& properties, MutableBytes out);
 
 }  // namespace godwit::mqtt

@@ -33,7 +33,7 @@ std::size_t Session::handle_bytes(Instant now, Bytes bytes) {
   if (phase_ == Phase::kDown || phase_ == Phase::kClosing) return bytes.size();
   consume_event();
   std::size_t taken = 0;
-  while (taken < bytes.size() && event_state_ == EventState::kNone && !ended_) {
+  while (taken < bytes.size() && event_state_ == EventState::kNone && !end_due_) {
     // The header comes byte by byte: its own bytes tell where it ends.
     const std::size_t wanted = packet_size_ == 0 ? 1 : packet_size_ - receive_size_;
     const std::size_t size = std::min(wanted, bytes.size() - taken);
@@ -46,7 +46,6 @@ std::size_t Session::handle_bytes(Instant now, Bytes bytes) {
       wrong = receive_packet(now);
       if (event_state_ == EventState::kNone) {
         receive_size_ = 0;
-        properties_ = {};
       }
       packet_size_ = 0;
     }
@@ -100,34 +99,33 @@ ReasonCode Session::check_first_byte(std::uint8_t first) const {
 ReasonCode Session::receive_packet(Instant now) {
   const std::uint8_t first = memory_.receive[0];
   const auto type = static_cast<PacketType>(first >> 4);
-  if (const ReasonCode wrong = read_packet(first); wrong != kOk) return wrong;
+  Properties properties;
+  if (const ReasonCode wrong = read_packet(first, properties); wrong != kOk) return wrong;
   switch (type) {
     case PacketType::kConnack:
-      return receive_connack(now);
+      return receive_connack(now, properties);
     case PacketType::kPublish:
-      return receive_publish();
+      return receive_publish(properties);
     case PacketType::kPubrel:
       return receive_pubrel();
     case PacketType::kPingresp:
       answer_deadline_ = Instant::max();
       return kOk;
     case PacketType::kDisconnect:
-      drop_transmit();
-      close({EventType::kDisconnected, event_.reason, true, event_.reason_string});
-      return kOk;
+      event_.by_server = true;
+      return receive_end(EventType::kDisconnected);
     default:
       return receive_ack(now, type);
   }
 }
 
-// Takes the packet in the receive memory apart, into event_ and properties_: all that can be checked without
+// Takes the packet in the receive memory apart, into event_ and `properties`: all that can be checked without
 // knowing what is under way.
-ReasonCode Session::read_packet(std::uint8_t first) {
+ReasonCode Session::read_packet(std::uint8_t first, Properties& properties) {
   const auto type = static_cast<PacketType>(first >> 4);
   Reader body(memory_.receive.first(packet_size_).subspan(1));
   body.varint();
-  event_ = {};
-  properties_ = {};
+  set_event({}, 0, kOk);
   std::uint8_t code = 0;
   switch (type) {
     case PacketType::kConnack: {
@@ -135,16 +133,16 @@ ReasonCode Session::read_packet(std::uint8_t first) {
       if (flags > 1) body.fail(kMalformed);
       event_.session_present = flags != 0;
       code = body.u8();
-      properties_.read(body, type);
+      properties.read(body, type);
       break;
     }
     case PacketType::kPublish:
-      read_publish(first, body);
+      read_publish(first, body, properties);
       break;
     case PacketType::kSuback:
     case PacketType::kUnsuback:
       event_.id = read_id(body);
-      properties_.read(body, type);
+      properties.read(body, type);
       // One filter was asked for, so there is one answer (3.8.4-6, 3.10.4-5).
       if (body.rest().size() != 1) body.fail(kProtocol);
       code = body.u8();
@@ -157,70 +155,67 @@ ReasonCode Session::read_packet(std::uint8_t first) {
     case PacketType::kDisconnect:
       // The reason code may be left out, and the properties (3.4.2.1, 3.14.2.1).
       if (!body.rest().empty()) code = body.u8();
-      if (!body.rest().empty()) properties_.read(body, type);
-      if (type == PacketType::kDisconnect && properties_.has(PropertyId::kSessionExpiry)) {
+      if (!body.rest().empty()) properties.read(body, type);
+      if (type == PacketType::kDisconnect && properties.has(PropertyId::kSessionExpiry)) {
         body.fail(kProtocol);  // 3.14.2-2
       }
   }
   if (!body.rest().empty()) body.fail(kMalformed);
   if (!is_reason_of(type, code)) body.fail(kProtocol);
   event_.reason = static_cast<ReasonCode>(code);
-  properties_.get(PropertyId::kReasonString, event_.reason_string);
+  event_.reason_string = properties.text(PropertyId::kReasonString);
+  event_.server_reference = properties.text(PropertyId::kServerReference);
   return body.wrong();
 }
 
-void Session::read_publish(std::uint8_t first, Reader& body) {
+void Session::read_publish(std::uint8_t first, Reader& body, Properties& properties) {
   Message& message = event_.message;
   message.topic = as_text(body.string());
   message.qos = static_cast<Qos>((first >> 1) & 3);
   if (message.qos != Qos::kAtMostOnce) event_.id = read_id(body);
-  properties_.read(body, PacketType::kPublish);
+  properties.read(body, PacketType::kPublish);
   message.payload = body.bytes(body.rest().size());
   message.retain = (first & 0x01) != 0;
   message.duplicate = (first & 0x08) != 0;
-  std::uint32_t number = 0;
-  if (properties_.get(PropertyId::kMessageExpiry, number)) message.expiry_s = number;
-  if (properties_.get(PropertyId::kPayloadFormat, number)) message.text_payload = number != 0;
-  properties_.get(PropertyId::kContentType, message.content_type);
-  properties_.get(PropertyId::kCorrelationData, message.correlation_data);
-  if (properties_.get(PropertyId::kResponseTopic, message.response_topic) &&
-      !is_topic_name(message.response_topic)) {
+  message.properties = properties.raw();
+  if (properties.has(PropertyId::kResponseTopic) &&
+      !is_topic_name(properties.text(PropertyId::kResponseTopic))) {
     body.fail(kProtocol);
   }
-  if (properties_.has(PropertyId::kTopicAlias))
-    body.fail(ReasonCode::kTopicAliasInvalid);  // our maximum is 0
+  if (properties.has(PropertyId::kTopicAlias)) body.fail(ReasonCode::kTopicAliasInvalid);  // our maximum is 0
   if (!is_topic_name(message.topic)) body.fail(message.topic.empty() ? kProtocol : kMalformed);  // 3.3.2-2
 }
 
-ReasonCode Session::receive_connack(Instant now) {
+// The server ends the connection.
+ReasonCode Session::receive_end(EventType type) {
+  drop_transmit();
+  close();
+  event_.type = type;
+  event_state_ = EventState::kWaiting;
+  return kOk;
+}
+
+ReasonCode Session::receive_connack(Instant now, const Properties& properties) {
   const bool accepted = event_.reason == kOk;
   // A session where we asked for none, or beside an error (3.2.2-2, 3.2.2-4, 3.2.2-6).
   if (event_.session_present && !(resumable_ && accepted)) return kProtocol;
-  if (!accepted) {
-    drop_transmit();
-    close({EventType::kRefused, event_.reason, false, event_.reason_string});
-    return kOk;
-  }
+  if (!accepted) return receive_end(EventType::kRefused);
   // 3.2.2.3.7: only to a client without one.
-  if (properties_.has(PropertyId::kAssignedClientId) && !options_.client_id.empty()) return kProtocol;
-  properties_.get(PropertyId::kMaximumPacketSize, server_.maximum_packet_size);
-  properties_.get(PropertyId::kReceiveMaximum, server_.receive_maximum);
-  properties_.get(PropertyId::kTopicAliasMaximum, server_.topic_alias_maximum);
-  properties_.get(PropertyId::kMaximumQos, server_.maximum_qos);
-  properties_.get(PropertyId::kRetainAvailable, server_.retain);
-  properties_.get(PropertyId::kWildcardAvailable, server_.wildcard);
-  properties_.get(PropertyId::kSharedAvailable, server_.shared);
-  std::uint32_t keep_alive_s = options_.keep_alive_s;
-  std::uint32_t session_expiry_s = options_.session_expiry_s;
-  properties_.get(PropertyId::kServerKeepAlive, keep_alive_s);
-  properties_.get(PropertyId::kSessionExpiry, session_expiry_s);
+  if (properties.has(PropertyId::kAssignedClientId) && !options_.client_id.empty()) return kProtocol;
+  server_ = {
+      .maximum_packet_size = properties.number(PropertyId::kMaximumPacketSize, kPacketSizeMax),
+      .receive_maximum = static_cast<std::uint16_t>(properties.number(PropertyId::kReceiveMaximum, 0xFFFF)),
+      .topic_alias_maximum = static_cast<std::uint16_t>(properties.number(PropertyId::kTopicAliasMaximum, 0)),
+      .maximum_qos = static_cast<std::uint8_t>(properties.number(PropertyId::kMaximumQos, 2)),
+      .retain = properties.number(PropertyId::kRetainAvailable, 1) != 0};
+  const std::uint32_t keep_alive_s = properties.number(PropertyId::kServerKeepAlive, options_.keep_alive_s);
   silence_max_ = Millis{keep_alive_s * 875};  // the last eighth is for the PINGREQ to reach the server
-  resumable_ = session_expiry_s != 0;
+  resumable_ = properties.number(PropertyId::kSessionExpiry, options_.session_expiry_s) != 0;
 
   phase_ = Phase::kConnected;
   answer_deadline_ = Instant::max();
   last_received_ = now;
-  quota_ = static_cast<std::uint16_t>(server_.receive_maximum);
+  quota_ = server_.receive_maximum;
   resume_requests(event_.session_present);
   pump();
   event_.type = EventType::kConnected;
@@ -229,7 +224,7 @@ ReasonCode Session::receive_connack(Instant now) {
 }
 
 // The PUBLISH in event_ becomes an event, or is answered at once.
-ReasonCode Session::receive_publish() {
+ReasonCode Session::receive_publish(const Properties& properties) {
   const Message& message = event_.message;
   const Qos qos = message.qos;
   const std::uint16_t id = event_.id;
@@ -240,7 +235,7 @@ ReasonCode Session::receive_publish() {
     // A repetition of what was delivered already (4.3.3). As QoS 1 it means that the server has lost track.
     return answer(ack, qos == Qos::kExactlyOnce ? kOk : ReasonCode::kPacketIdentifierInUse);
   }
-  if (message.text_payload && !is_utf8(message.payload)) {
+  if (properties.number(PropertyId::kPayloadFormat, 0) != 0 && !is_utf8(message.payload)) {
     // 3.3.2.3.2. A negative acknowledgement makes the server forget it; ending the connection would bring it
     // again.
     if (ack == 0) return ReasonCode::kPayloadFormatInvalid;

@@ -22,6 +22,7 @@ namespace godwit::mqtt {
 namespace {
 
 constexpr std::size_t kAckSizeMax = 5;         // with a reason code
+constexpr std::size_t kAliasSizeMax = 4;       // and a longer length of properties, or of the packet
 constexpr std::size_t kPingAndDisconnect = 5;  // PINGREQ has 2 bytes, DISCONNECT 3
 constexpr std::uint8_t kDupFlag = 0x08;
 constexpr std::uint8_t kQosBits = 0x06;
@@ -31,107 +32,109 @@ constexpr std::uint8_t first_byte(PacketType type, unsigned flags) {
   return static_cast<std::uint8_t>(static_cast<unsigned>(type) << 4 | flags);
 }
 
-// A PUBLISH without what stands behind the topic alias, which counts as the first of its properties.
-struct PublishHead {
-  std::uint8_t first_byte;
-  std::string_view topic;
-  std::uint16_t id;
-  std::size_t properties_size;  // without the alias
-  std::size_t payload_size;
-  std::uint16_t alias = 0;  // 0: none
-  bool alias_is_known = false;
-};
+// Where a packet whose length is not known yet is written: this far behind the place of the longest fixed
+// header.
+constexpr std::size_t kFixedHeaderMax = 5;
 
-void write_head(Writer& writer, const PublishHead& head) {
-  const std::string_view topic = head.alias_is_known ? std::string_view{} : head.topic;
-  const std::size_t properties_size = head.properties_size + (head.alias != 0 ? 3 : 0);
-  writer.u8(head.first_byte);
-  writer.varint(2 + topic.size() + (head.id != 0 ? 2 : 0) + varint_size(properties_size) + properties_size +
-                head.payload_size);
-  writer.string(topic);
-  if (head.id != 0) writer.u16(head.id);
-  writer.varint(properties_size);
-  if (head.alias == 0) return;
-  writer.u8(static_cast<std::uint8_t>(PropertyId::kTopicAlias));
-  writer.u16(head.alias);
-}
-
-std::size_t publish_size(const PublishHead& head) {
-  Writer counter;
-  write_head(counter, head);
-  return counter.size() + head.properties_size + head.payload_size;
-}
-
-void write_connect_properties(Writer& writer, const Options& options, std::size_t receive_size) {
-  if (options.session_expiry_s != 0) {
-    writer.u8(static_cast<std::uint8_t>(PropertyId::kSessionExpiry));
-    writer.u32(options.session_expiry_s);
-  }
-  writer.u8(static_cast<std::uint8_t>(PropertyId::kReceiveMaximum));
-  writer.u16(options.receive_maximum);
-  writer.u8(static_cast<std::uint8_t>(PropertyId::kMaximumPacketSize));
-  writer.u32(static_cast<std::uint32_t>(std::min<std::size_t>(receive_size, kPacketSizeMax)));
-  write_user_properties(writer, options.user_properties);
-}
-
-void write_will_properties(Writer& writer, const Will& will) {
-  if (will.delay_s != 0) {
-    writer.u8(static_cast<std::uint8_t>(PropertyId::kWillDelay));
-    writer.u32(will.delay_s);
-  }
-  write_message_properties(writer, will.message);
-}
-
-void write_will(Writer& writer, const Will& will) {
-  Writer properties;
-  write_will_properties(properties, will);
+void write_properties(Writer& writer, Bytes properties) {
   writer.varint(properties.size());
-  write_will_properties(writer, will);
-  writer.string(will.message.topic);
-  writer.binary(will.message.payload);
+  writer.bytes(properties);
+}
+
+void write_u32(Writer& writer, PropertyId id, std::uint32_t value) {
+  writer.u8(static_cast<std::uint8_t>(id));
+  writer.u32(value);
 }
 
 void write_connect_body(Writer& writer, const Options& options, std::size_t receive_size, bool clean_start) {
-  writer.string("MQTT");
-  writer.u8(5);
+  const Message* const will = options.will;
+  static constexpr std::uint8_t kProtocol[] = {0, 4, 'M', 'Q', 'T', 'T', 5};  // 3.1.2.1, 3.1.2.2
+  writer.bytes(kProtocol);
   unsigned flags = clean_start ? 0x02U : 0U;
-  if (const Will* const will = options.will; will != nullptr) {
-    flags |= 0x04U | static_cast<unsigned>(will->message.qos) << 3 | (will->message.retain ? 0x20U : 0U);
-  }
+  if (will != nullptr) flags |= 0x04U | static_cast<unsigned>(will->qos) << 3 | (will->retain ? 0x20U : 0U);
   if (!options.password.empty()) flags |= 0x40U;
   if (!options.user_name.empty()) flags |= 0x80U;
   writer.u8(static_cast<std::uint8_t>(flags));
   writer.u16(options.keep_alive_s);
-  Writer properties;
-  write_connect_properties(properties, options, receive_size);
-  writer.varint(properties.size());
-  write_connect_properties(writer, options, receive_size);
+  writer.varint(5 + 3 + 5 + options.properties.size());
+  write_u32(writer, PropertyId::kSessionExpiry, options.session_expiry_s);
+  writer.u8(static_cast<std::uint8_t>(PropertyId::kReceiveMaximum));
+  writer.u16(options.receive_maximum);
+  write_u32(writer, PropertyId::kMaximumPacketSize,
+            static_cast<std::uint32_t>(std::min<std::size_t>(receive_size, kPacketSizeMax)));
+  writer.bytes(options.properties);
   writer.string(options.client_id);
-  if (options.will != nullptr) write_will(writer, *options.will);
+  if (will != nullptr) {
+    write_properties(writer, will->properties);
+    writer.string(will->topic);
+    writer.binary(will->payload);
+  }
   if (!options.user_name.empty()) writer.string(options.user_name);
   if (!options.password.empty()) writer.binary(options.password);
 }
 
 }  // namespace
 
+// What stands in front of the payload of a PUBLISH. A topic alias counts as the first of its properties.
+struct Session::PublishHead {
+  std::uint8_t first_byte;
+  std::string_view topic;
+  std::uint16_t id = 0;     // 0: none
+  Bytes properties;         // without the alias
+  std::uint16_t alias = 0;  // 0: none
+  bool alias_is_known = false;
+
+  [[nodiscard]] std::size_t write(Writer& writer, std::size_t payload_size) const;
+  [[nodiscard]] std::size_t size(std::size_t payload_size) const {
+    Writer counter;
+    return write(counter, payload_size);
+  }
+};
+
+// Yields the size of the whole packet.
+std::size_t Session::PublishHead::write(Writer& writer, std::size_t payload_size) const {
+  const std::string_view name = alias_is_known ? std::string_view{} : topic;
+  const std::size_t properties_size = properties.size() + (alias != 0 ? 3 : 0);
+  writer.u8(first_byte);
+  writer.varint(2 + name.size() + (id != 0 ? 2 : 0) + varint_size(properties_size) + properties_size +
+                payload_size);
+  writer.string(name);
+  if (id != 0) writer.u16(id);
+  writer.varint(properties_size);
+  if (alias != 0) {
+    writer.u8(static_cast<std::uint8_t>(PropertyId::kTopicAlias));
+    writer.u16(alias);
+  }
+  writer.bytes(properties);
+  return writer.size() + payload_size;
+}
+
 bool Session::options_are_valid() const {
   const bool resumes = !options_.clean_start || options_.session_expiry_s != 0;
   // An identifier that the server assigns is not kept, so its session could not be resumed.
   if (resumes && (memory_.retransmit.empty() || options_.client_id.empty())) return false;
   if (options_.receive_maximum == 0) return false;
-  const Will* const will = options_.will;
-  if (will != nullptr && (!is_valid(will->message) || will->message.payload.size() > 0xFFFF)) return false;
+  // The fixed header of a packet is read there before its size is known.
+  if (memory_.receive.size() < kFixedHeaderMax) return false;
+  const Message* const will = options_.will;
+  if (will != nullptr && (!is_topic_name(will->topic) || will->payload.size() > 0xFFFF)) return false;
   return is_mqtt_string(as_bytes(options_.client_id)) && is_mqtt_string(as_bytes(options_.user_name)) &&
-         options_.password.size() <= 0xFFFF && is_valid(options_.user_properties);
+         options_.password.size() <= 0xFFFF;
 }
 
-void Session::write_connect(Writer& writer) const {
-  const bool clean_start = !resumable_;
-  Writer body;
-  write_connect_body(body, options_, memory_.receive.size(), clean_start);
-  writer.u8(first_byte(PacketType::kConnect, 0));
-  writer.varint(body.size());
-  write_connect_body(writer, options_, memory_.receive.size(), clean_start);
+// The first packet of a connection, in the empty transmit memory.
+Status Session::put_connect() {
+  if (memory_.transmit.size() < kFixedHeaderMax) return Status::kInvalidArgument;
+  Writer body(memory_.transmit.subspan(kFixedHeaderMax));
+  write_connect_body(body, options_, memory_.receive.size(), !resumable_);
+  const std::size_t header_size = 1 + varint_size(body.size());
+  if (!can_hold(header_size + body.size())) return Status::kInvalidArgument;
+  transmit_start_ = kFixedHeaderMax - header_size;
+  transmit_end_ = kFixedHeaderMax + body.size();
+  Writer header(memory_.transmit.subspan(transmit_start_));
+  header.u8(first_byte(PacketType::kConnect, 0));
+  header.varint(body.size());
+  return Status::kOk;
 }
 
 std::size_t Session::reserve() const {
@@ -140,7 +143,8 @@ std::size_t Session::reserve() const {
 
 std::size_t Session::transmit_room() const { return memory_.transmit.size() - transmit().size(); }
 
-// For a request of the application.
+// Whether a request of the application can ever be written, and whether it can now.
+bool Session::can_hold(std::size_t size) const { return size + reserve() <= memory_.transmit.size(); }
 bool Session::has_room(std::size_t size) const { return transmit_room() >= reserve() + size; }
 
 bool Session::has_reply_room() const { return transmit_room() >= kAckSizeMax + kPingAndDisconnect; }
@@ -201,7 +205,7 @@ void Session::pump() {
     } else {
       if (quota_ == 0) return;
       const Bytes packet = memory_.retransmit.subspan(stored_offset(&request), request.stored_size);
-      const ReasonCode refused = send_publish(packet, request.sent);
+      const ReasonCode refused = send_stored(packet, request.sent);
       if (refused == ReasonCode::kQuotaExceeded) return;
       if (refused != ReasonCode::kSuccess) {
         give_up(request, RequestState::kRejected, refused);
@@ -213,47 +217,60 @@ void Session::pump() {
   }
 }
 
-// Puts a PUBLISH as it was drafted, with its whole topic, into the transmit memory, with a topic alias if
-// there is one. kQuotaExceeded: there is no room now; or why the server can never take it. The draft may
-// stand there already, as far behind the end as what is written in front of its payload can grow.
-ReasonCode Session::send_publish(Bytes packet, bool again) {
-  Reader reader(packet);
+// Sends a PUBLISH that stands in the retransmit memory. kQuotaExceeded: there is no room now; or why the
+// server can never take it.
+ReasonCode Session::send_stored(Bytes stored, bool again) {
+  Reader reader(stored);
   PublishHead head{.first_byte = reader.u8()};
   reader.varint();
   head.topic = as_text(reader.binary());
-  if ((head.first_byte & kQosBits) != 0) head.id = reader.u16();
-  head.properties_size = reader.varint();
-  head.payload_size = reader.rest().size() - head.properties_size;
+  head.id = reader.u16();
+  head.properties = reader.bytes(reader.varint());
+  if (again) head.first_byte |= kDupFlag;
+  MutableBytes packet;
+  const ReasonCode refused = put_publish(head, reader.rest().size(), packet);
+  if (refused != ReasonCode::kSuccess) return refused;
+  Writer(packet.last(reader.rest().size())).bytes(reader.rest());
+  sent_publish(packet.size(), true, head.alias != 0 && !head.alias_is_known);
+  return ReasonCode::kSuccess;
+}
+
+// Writes the head of a PUBLISH behind the last packet, with a topic alias if there is one; the payload and
+// sent_publish() are the caller's. Results as of send_stored().
+ReasonCode Session::put_publish(PublishHead& head, std::size_t payload_size, MutableBytes& packet) {
   head.alias = alias_of(head.topic);
   head.alias_is_known = head.alias != 0 && head.alias <= alias_count_;
-  if (again) head.first_byte |= kDupFlag;
-  std::size_t size = publish_size(head);
+  std::size_t size = head.size(payload_size);
   if (size > server_.maximum_packet_size) {  // an alias that is new, or of a short topic, adds to it
     head.alias = 0;
     head.alias_is_known = false;
-    size = publish_size(head);
+    size = head.size(payload_size);
   }
   if (const ReasonCode verdict = server_verdict(head.first_byte, size); verdict != ReasonCode::kSuccess) {
     return verdict;
   }
   if (!has_room(size)) return ReasonCode::kQuotaExceeded;
-  if (head.alias > alias_count_) {
-    AliasTopic& entry = aliases_[alias_count_++];
+  packet = transmit_tail(size);
+  Writer writer(packet);
+  (void)head.write(writer, payload_size);
+  if (head.alias > alias_count_) {  // counts once the packet is sent
+    AliasTopic& entry = aliases_[alias_count_];
     entry.size = static_cast<std::uint8_t>(head.topic.copy(entry.text.data(), entry.text.size()));
   }
-  Writer writer(transmit_tail(size));
-  write_head(writer, head);
-  writer.bytes(reader.rest());
-  transmit_end_ += size;
-  if (head.id != 0) --quota_;
   return ReasonCode::kSuccess;
+}
+
+void Session::sent_publish(std::size_t size, bool acknowledged, bool new_alias) {
+  transmit_end_ += size;
+  if (acknowledged) --quota_;
+  if (new_alias) ++alias_count_;
 }
 
 // Whether this server takes such a PUBLISH (3.2.2.3.4 to 3.2.2.3.6).
 ReasonCode Session::server_verdict(std::uint8_t first, std::size_t size) const {
   if (size > server_.maximum_packet_size) return ReasonCode::kPacketTooLarge;
   if (((first >> 1) & 3U) > server_.maximum_qos) return ReasonCode::kQosNotSupported;
-  if ((first & kRetainFlag) != 0 && server_.retain == 0) return ReasonCode::kRetainNotSupported;
+  if ((first & kRetainFlag) != 0 && !server_.retain) return ReasonCode::kRetainNotSupported;
   return ReasonCode::kSuccess;
 }
 
@@ -270,10 +287,10 @@ std::uint16_t Session::alias_of(std::string_view topic) const {
              : std::uint16_t{0};
 }
 
-std::expected<std::uint16_t, Status> Session::publish(Instant, const Message& message) {
-  const Status status = draft_publish(message, message.payload.size());
-  if (status != Status::kOk) return std::unexpected(status);
-  std::ranges::copy(message.payload, draft_.packet.last(message.payload.size()).begin());
+std::expected<std::uint16_t, Status> Session::publish(Instant now, const Message& message) {
+  const auto payload = begin_publish(now, message, message.payload.size());
+  if (!payload) return std::unexpected(payload.error());
+  Writer(*payload).bytes(message.payload);
   return commit_publish();
 }
 
@@ -288,45 +305,40 @@ Status Session::draft_publish(const Message& message, std::size_t payload_size) 
   cancel_publish();
   const bool acknowledged = message.qos != Qos::kAtMostOnce;
   const bool store = acknowledged && !memory_.retransmit.empty();
-  if (!is_valid(message) || payload_size > kVarintMax) return Status::kInvalidArgument;
+  if (message.qos > Qos::kExactlyOnce || !is_topic_name(message.topic) ||
+      payload_size > memory_.transmit.size())
+    return Status::kInvalidArgument;
   if (!connected() && !store) return Status::kState;
 
-  Writer properties;
-  write_message_properties(properties, message);
   const unsigned flags = static_cast<unsigned>(message.qos) << 1 | (message.retain ? kRetainFlag : 0U);
   PublishHead head{.first_byte = first_byte(PacketType::kPublish, flags),
                    .topic = message.topic,
                    .id = acknowledged ? next_id() : std::uint16_t{0},
-                   .properties_size = properties.size(),
-                   .payload_size = payload_size,
-                   .alias = 0xFFFF};
-  const std::size_t size_max = publish_size(head);
-  head.alias = 0;
-  const std::size_t size = publish_size(head);
-  if (size_max > kPacketSizeMax || size_max + reserve() > memory_.transmit.size() ||
-      (store && size > memory_.retransmit.size()) ||
+                   .properties = message.properties};
+  const std::size_t size = head.size(payload_size);
+  if (!can_hold(size + kAliasSizeMax) || (store && size > memory_.retransmit.size()) ||
       (connected() && server_verdict(head.first_byte, size) != ReasonCode::kSuccess)) {
     return Status::kInvalidArgument;
   }
-  const std::size_t stored = stored_offset(nullptr);
-  if ((acknowledged && send_quota() == 0) ||
-      (store ? size > memory_.retransmit.size() - stored : !has_room(size_max))) {
-    return Status::kBusy;
+  if (acknowledged && send_quota() == 0) return Status::kBusy;
+  draft_ = {.packet = {}, .id = head.id, .qos = message.qos, .stored = store};
+  if (!store) {
+    if (put_publish(head, payload_size, draft_.packet) != ReasonCode::kSuccess) return Status::kBusy;
+    draft_.new_alias = head.alias != 0 && !head.alias_is_known;
+    return Status::kOk;
   }
-
-  const MutableBytes packet =
-      store ? memory_.retransmit.subspan(stored, size) : transmit_tail(size_max).last(size);
-  Writer writer(packet);
-  write_head(writer, head);
-  write_message_properties(writer, message);
-  draft_ = {.packet = packet, .id = head.id, .qos = message.qos, .stored = store};
+  const std::size_t stored = stored_offset(nullptr);
+  if (size > memory_.retransmit.size() - stored) return Status::kBusy;
+  draft_.packet = memory_.retransmit.subspan(stored, size);
+  Writer writer(draft_.packet);
+  (void)head.write(writer, payload_size);
   return Status::kOk;
 }
 
 std::expected<std::uint16_t, Status> Session::commit_publish() {
   if (draft_.packet.empty()) return std::unexpected(Status::kState);
   const Draft draft = draft_;
-  draft_ = {};
+  cancel_publish();
   if (draft.id != 0) {
     Request& request =
         add_request(draft.id, draft.qos == Qos::kAtLeastOnce ? RequestState::kPuback : RequestState::kPubrec);
@@ -337,61 +349,37 @@ std::expected<std::uint16_t, Status> Session::commit_publish() {
   if (draft.stored) {
     pump();
   } else {
-    send_publish(draft.packet, false);
+    sent_publish(draft.packet.size(), draft.id != 0, draft.new_alias);
   }
   return draft.id;
 }
 
-void Session::cancel_publish() { draft_ = {}; }
-
-std::expected<std::uint16_t, Status> Session::subscribe(Instant now, std::string_view filter,
-                                                        const SubscribeOptions& options) {
-  const bool shared = is_shared_filter(filter);
-  const bool wildcard = filter.find_first_of("+#") != std::string_view::npos;
-  if (options.qos > Qos::kExactlyOnce || options.retain_handling > 2 ||
-      (shared && (options.no_local || server_.shared == 0)) || (wildcard && server_.wildcard == 0)) {
-    return std::unexpected(Status::kInvalidArgument);
-  }
-  const auto byte = static_cast<std::uint8_t>(
-      static_cast<unsigned>(options.qos) | (options.no_local ? 0x04U : 0U) |
-      (options.retain_as_published ? 0x08U : 0U) | static_cast<unsigned>(options.retain_handling) << 4);
-  return last_id_or(send_filter(now, RequestState::kSuback, filter, {&byte, 1}));
-}
-
-std::expected<std::uint16_t, Status> Session::unsubscribe(Instant now, std::string_view filter) {
-  return last_id_or(send_filter(now, RequestState::kUnsuback, filter, {}));
-}
-
 // SUBSCRIBE and UNSUBSCRIBE; only the one has options.
-Status Session::send_filter(Instant now, RequestState state, std::string_view filter, Bytes options) {
-  if (!is_topic_filter(filter)) return Status::kInvalidArgument;
-  if (!connected()) return Status::kState;
-  const std::size_t remaining = 2 + 1 + 2 + filter.size() + options.size();
+std::expected<std::uint16_t, Status> Session::send_filter(Instant now, RequestState state,
+                                                          std::string_view filter, std::uint8_t options) {
+  const bool subscribes = state == RequestState::kSuback;
+  const std::size_t remaining = 2 + 1 + 2 + filter.size() + (subscribes ? 1 : 0);
   const std::size_t size = 1 + varint_size(remaining) + remaining;
-  if (size > server_.maximum_packet_size || size + reserve() > memory_.transmit.size()) {
-    return Status::kInvalidArgument;
-  }
-  if (count_subscribes() == kSubscribesMax || !has_room(size)) return Status::kBusy;
+  Status status = Status::kOk;
+  if (count_subscribes() == kSubscribesMax || !has_room(size)) status = Status::kBusy;
+  if (size > server_.maximum_packet_size || !can_hold(size)) status = Status::kInvalidArgument;
+  if (!connected()) status = Status::kState;
+  if (status != Status::kOk) return std::unexpected(status);
 
   Request& request = add_request(next_id(), state);
   request.sent = true;
-  if (!options.empty()) request.qos = static_cast<Qos>(options[0] & 3);
+  request.qos = static_cast<Qos>(options & 3);
   Writer writer(transmit_tail(size));
   // The type of a request is the one before that of its answer.
   writer.u8(first_byte(static_cast<PacketType>(static_cast<unsigned>(state) - 1), 2));
   writer.varint(remaining);
   writer.u16(request.id);
-  writer.varint(0);
+  writer.u8(0);  // no properties
   writer.string(filter);
-  writer.bytes(options);
+  if (subscribes) writer.u8(options);
   transmit_end_ += size;
   if (subscribe_deadline_ == Instant::max()) subscribe_deadline_ = now + options_.ack_timeout;
-  return Status::kOk;
-}
-
-std::expected<std::uint16_t, Status> Session::last_id_or(Status status) const {
-  if (status != Status::kOk) return std::unexpected(status);
-  return last_id_;
+  return request.id;
 }
 
 Session::Request& Session::add_request(std::uint16_t id, RequestState state) {

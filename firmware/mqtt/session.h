@@ -58,8 +58,8 @@ struct Options {
   std::uint16_t receive_maximum = 8;
   bool use_topic_alias = true;  // outbound, as far as the server allows
   Millis ack_timeout{20'000};   // CONNACK, SUBACK, PINGRESP: later than this closes the link
-  const Will* will = nullptr;
-  std::span<const UserProperty> user_properties;
+  const Message* will = nullptr;
+  Bytes properties{};  // user properties of the CONNECT, as encode() made them
 };
 
 enum class EventType : std::uint8_t {
@@ -82,7 +82,8 @@ struct Event {
   ReasonCode reason = ReasonCode::kSuccess;
   bool session_present = false;
   bool by_server = false;
-  std::string_view reason_string{};  // 3.2.2.3.9 and the like
+  std::string_view reason_string{};     // 3.2.2.3.9 and the like
+  std::string_view server_reference{};  // 3.2.2.3.16: where to go with 0x9C and 0x9D
   Message message{};
 };
 
@@ -114,9 +115,7 @@ class Session {
   // Nothing more will be sent or accepted: close the link once transmit() is empty.
   [[nodiscard]] bool should_close() const;
 
-  std::optional<Event> poll_event();
-  // The i-th user property of the message event last polled; nullopt past the end.
-  [[nodiscard]] std::optional<UserProperty> user_property(std::size_t index) const;
+  const Event* poll_event();  // nullptr: none
 
   // Queues a PUBLISH; yields its packet identifier (0 for QoS 0). Copied.
   // kState: not connected and no memory to keep it. kBusy: no room, or the server's receive maximum is
@@ -129,19 +128,30 @@ class Session {
   std::expected<MutableBytes, Status> begin_publish(Instant now, const Message& message,
                                                     std::size_t payload_size);
   std::expected<std::uint16_t, Status> commit_publish();
-  void cancel_publish();
+  void cancel_publish() { draft_.packet = {}; }
 
   struct SubscribeOptions {  // 3.8.3.1
     Qos qos = Qos::kAtLeastOnce;
     bool no_local = false;
     bool retain_as_published = false;
     std::uint8_t retain_handling = 0;
+    [[nodiscard]] constexpr std::uint8_t byte() const {
+      return static_cast<std::uint8_t>(static_cast<unsigned>(qos) | (no_local ? 0x04U : 0U) |
+                                       (retain_as_published ? 0x08U : 0U) |
+                                       static_cast<unsigned>(retain_handling) << 4);
+    }
   };
-  // Yields the packet identifier that the kSubscribed event will carry. kState: not connected. kBusy: no room
-  // now.
+  // Yields the packet identifier that the kSubscribed event will carry. Preconditions:
+  // is_topic_filter(filter), and options as 3.8.3.1 has them; whether the server takes such a filter, it says
+  // itself. kState: not connected. kBusy: no room now. kInvalidArgument: larger than the server or the memory
+  // can ever take.
   std::expected<std::uint16_t, Status> subscribe(Instant now, std::string_view filter,
-                                                 const SubscribeOptions& options);
-  std::expected<std::uint16_t, Status> unsubscribe(Instant now, std::string_view filter);
+                                                 const SubscribeOptions& options) {
+    return send_filter(now, RequestState::kSuback, filter, options.byte());
+  }
+  std::expected<std::uint16_t, Status> unsubscribe(Instant now, std::string_view filter) {
+    return send_filter(now, RequestState::kUnsuback, filter, 0);
+  }
   // Ends the session in order (3.14); nothing happens if it is not connected.
   void disconnect(Instant now, ReasonCode reason = ReasonCode::kSuccess);
 
@@ -152,7 +162,7 @@ class Session {
   [[nodiscard]] std::uint16_t in_flight() const;
   // QoS 2 messages received that the server has not released yet.
   [[nodiscard]] std::uint16_t unreleased() const { return received_count_; }
-  [[nodiscard]] std::uint32_t server_maximum_packet_size() const;
+  [[nodiscard]] std::uint32_t server_maximum_packet_size() const;  // precondition: connected()
 
  private:
   static constexpr std::uint16_t kSubscribesMax = 4;     // SUBSCRIBE and UNSUBSCRIBE unanswered at once
@@ -172,38 +182,29 @@ class Session {
     kLost = 16,
     kRejected,  // the server of this connection can never take it
   };
+  // Without initial values, as AliasTopic: what is not in use costs no code.
   struct Request {
-    std::uint16_t id = 0;
-    RequestState state{};
-    bool due = false;            // its packet must be sent on this connection
-    bool sent = false;           // its packet was sent, on this connection or an earlier one
-    Qos qos = Qos::kAtMostOnce;  // asked for, of a SUBSCRIBE
-    ReasonCode reason = ReasonCode::kSuccess;
-    std::size_t stored_size = 0;  // bytes in the retransmit memory, which is in the order of requests_
+    std::uint16_t id;
+    RequestState state;
+    bool due;   // its packet must be sent on this connection
+    bool sent;  // its packet was sent, on this connection or an earlier one
+    Qos qos;    // asked for, of a SUBSCRIBE
+    ReasonCode reason;
+    std::size_t stored_size;  // bytes in the retransmit memory, which is in the order of requests_
   };
 
-  // What CONNACK says about the server (3.2.2.3), and what holds where it is silent.
+  // What CONNACK says about the server (3.2.2.3). Holds while connected.
   struct Server {
-    std::uint32_t maximum_packet_size = kPacketSizeMax;
-    std::uint32_t receive_maximum = 0xFFFF;
-    std::uint32_t topic_alias_maximum = 0;
-    std::uint32_t maximum_qos = 2;
-    std::uint32_t retain = 1;  // available: 1 or 0, as the next ones
-    std::uint32_t wildcard = 1;
-    std::uint32_t shared = 1;
+    std::uint32_t maximum_packet_size = 0;
+    std::uint16_t receive_maximum = 0;
+    std::uint16_t topic_alias_maximum = 0;
+    std::uint8_t maximum_qos = 0;
+    bool retain = false;  // available
   };
 
   struct AliasTopic {
-    std::uint8_t size = 0;
-    std::array<char, kAliasTopicSizeMax> text{};
-  };
-
-  // How the connection ended, until it is polled.
-  struct Ended {
-    EventType type;
-    ReasonCode reason;
-    bool by_server = false;
-    std::string_view reason_string{};
+    std::uint8_t size;
+    std::array<char, kAliasTopicSizeMax> text;
   };
 
   // A PUBLISH between begin and commit.
@@ -211,36 +212,44 @@ class Session {
     MutableBytes packet;  // empty: there is none
     std::uint16_t id = 0;
     Qos qos = Qos::kAtMostOnce;
-    bool stored = false;  // in the retransmit memory
+    bool stored = false;     // in the retransmit memory; otherwise where it will be sent from
+    bool new_alias = false;  // it tells the server of one
   };
 
   // session.cc: link, time, events
+  void expect_answer(Instant now);
   void end(Instant now, ReasonCode reason);
-  void close(const Ended& ended);
+  [[nodiscard]] Instant due() const;
+  void close();
+  void end_with(ReasonCode reason);
   void drop_transmit();
   void consume_event();
+  void set_event(EventType type, std::uint16_t id, ReasonCode reason);
   bool take_request_event();
-  bool take_end_event();
 
   // outbound.cc: requests and the transmit memory
   [[nodiscard]] std::size_t reserve() const;
   [[nodiscard]] std::size_t transmit_room() const;
   MutableBytes transmit_tail(std::size_t size);
+  [[nodiscard]] bool can_hold(std::size_t size) const;
   [[nodiscard]] bool has_room(std::size_t size) const;
   [[nodiscard]] bool has_reply_room() const;
   bool options_are_valid() const;
-  void write_connect(Writer& writer) const;
+  Status put_connect();
   void put(std::uint8_t first, Bytes body);
   void put_ack(std::uint8_t first_byte, std::uint16_t id, ReasonCode reason);
   void put_disconnect(ReasonCode reason);
   void put_pingreq();
   void pump();
-  ReasonCode send_publish(Bytes packet, bool again);
+  struct PublishHead;
+  ReasonCode send_stored(Bytes packet, bool again);
+  ReasonCode put_publish(PublishHead& head, std::size_t payload_size, MutableBytes& packet);
+  void sent_publish(std::size_t size, bool acknowledged, bool new_alias);
   [[nodiscard]] ReasonCode server_verdict(std::uint8_t first_byte, std::size_t size) const;
   [[nodiscard]] std::uint16_t alias_of(std::string_view topic) const;
   Request& add_request(std::uint16_t id, RequestState state);
-  Status send_filter(Instant now, RequestState state, std::string_view filter, Bytes options);
-  [[nodiscard]] std::expected<std::uint16_t, Status> last_id_or(Status status) const;
+  std::expected<std::uint16_t, Status> send_filter(Instant now, RequestState state, std::string_view filter,
+                                                   std::uint8_t options);
   Status draft_publish(const Message& message, std::size_t payload_size);
   [[nodiscard]] std::uint16_t next_id() const;
   Request* find_request(std::uint16_t id);
@@ -261,17 +270,20 @@ class Session {
   ReasonCode take_header();
   ReasonCode check_first_byte(std::uint8_t first) const;
   ReasonCode receive_packet(Instant now);
-  ReasonCode read_packet(std::uint8_t first);
-  void read_publish(std::uint8_t first, Reader& body);
-  ReasonCode receive_connack(Instant now);
-  ReasonCode receive_publish();
+  ReasonCode read_packet(std::uint8_t first, Properties& properties);
+  void read_publish(std::uint8_t first, Reader& body, Properties& properties);
+  ReasonCode receive_end(EventType type);
+  ReasonCode receive_connack(Instant now, const Properties& properties);
+  ReasonCode receive_publish(const Properties& properties);
   ReasonCode receive_ack(Instant now, PacketType type);
   ReasonCode receive_pubrel();
   ReasonCode answer(std::uint8_t first_byte, ReasonCode reason);
 
   // Small members first: a Thumb instruction reaches them in two bytes.
   Phase phase_ = Phase::kDown;
-  bool resumable_;  // the server may hold a session that we want to go on with
+  bool resumable_;        // the server may hold a session that we want to go on with
+  bool end_due_ = false;  // a kDisconnected waits to be polled, with ...
+  ReasonCode end_reason_{};
 
   // Input: one packet at a time. It stays in the receive memory while its event is waiting or borrowed.
   EventState event_state_ = EventState::kNone;
@@ -300,8 +312,6 @@ class Session {
   Instant answer_deadline_ = Instant::max();  // of CONNACK, PINGRESP, or of the server's end of the link
   Instant subscribe_deadline_ = Instant::max();
   Millis silence_max_{0};  // before PINGREQ; 0: off
-  Properties properties_;  // of the packet in the receive memory
-  std::optional<Ended> ended_;
   Options options_;
   Event event_{};
   // In the order of 4.6: PUBREL by arrival of PUBREC, then PUBLISH as published.

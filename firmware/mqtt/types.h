@@ -77,18 +77,20 @@ struct Message {
   Bytes payload;
   Qos qos = Qos::kAtMostOnce;
   bool retain = false;
-  bool duplicate = false;                         // in: the DUP flag (3.3.1.1)
-  bool text_payload = false;                      // 3.3.2.3.2
-  std::optional<std::uint32_t> expiry_s;          // 3.3.2.3.3
-  std::string_view content_type;                  // 3.3.2.3.9; empty: none
-  std::string_view response_topic;                // 3.3.2.3.5; empty: none
-  Bytes correlation_data;                         // 3.3.2.3.6; empty: none
-  std::span<const UserProperty> user_properties;  // out; in: Session::user_property()
+  bool duplicate = false;  // in: the DUP flag (3.3.1.1)
+  Bytes properties{};      // out: as encode() makes them; in: as they came, see decode() and user_property()
 };
 
-struct Will {
-  Message message;
-  std::uint32_t delay_s = 0;  // 3.1.3.2.2
+// What a message or a will may say about itself (3.3.2.3). Apart from Message, so that what uses none of it
+// does not pay for it. Borrowed.
+struct MessageProperties {
+  std::uint32_t will_delay_s = 0;         // 3.1.3.2.2, of a will only
+  bool text_payload = false;              // 3.3.2.3.2
+  std::optional<std::uint32_t> expiry_s;  // 3.3.2.3.3
+  std::string_view content_type;          // 3.3.2.3.9; empty: none
+  std::string_view response_topic;        // 3.3.2.3.5; empty: none
+  Bytes correlation_data;                 // 3.3.2.3.6; empty: none
+  std::span<const UserProperty> user;     // out; in: user_property()
 };
 
 }  // namespace godwit::mqtt

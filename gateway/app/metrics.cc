@@ -33,7 +33,7 @@ class Text {
 }  // namespace
 
 std::string metrics(const gateway::Consumer::Stats& consumer, const gateway::Inbox::Dropped& inbox,
-                    const gateway::WriterStats& writer) {
+                    const gateway::WriterStats& writer, const http::Counters& http) {
   const gateway::IngestCounters& ingest = writer.ingest;
   Text text;
   text.gauge("godwit_broker_connected", "1 while connected and subscribed.", consumer.connected ? 1 : 0);
@@ -58,6 +58,14 @@ std::string metrics(const gateway::Consumer::Stats& consumer, const gateway::Inb
   text.counter("godwit_commits_failed_total", "Transactions that failed and were tried again.",
                writer.failed_commits);
   text.gauge("godwit_database_writable", "0 while commits fail.", writer.writable ? 1 : 0);
+  text.counter("godwit_http_connections_total", "Connections accepted.", http.connections);
+  text.counter("godwit_http_connections_refused_total", "Connections closed at once: one of the limits.",
+               http.connections_refused);
+  text.gauge("godwit_http_connections_open", "Connections at present.", http.connections_open);
+  text.counter("godwit_http_requests_total", "Requests answered.", http.requests);
+  text.gauge("godwit_http_subscribers", "Event streams at present.", http.subscribers);
+  text.counter("godwit_http_slow_subscribers_total", "Event streams ended: their clients read nothing.",
+               http.slow_subscribers);
   return text.take();
 }
 

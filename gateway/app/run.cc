@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/app/run.h"
 
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstdint>
@@ -62,13 +64,33 @@ Consumer::Options consumer_options(const Config& config) {
   return options;
 }
 
-http::ServerConfig server_config(const Config& config) {
+// What the database, the broker, the log and the read threads need beside the connections.
+constexpr rlim_t kDescriptorsReserved = 64;
+
+// As many descriptors as this process may have. Connections that would take the last ones, so that the
+// database could not open a file, are refused at the door instead.
+std::size_t affordable_connections(std::size_t wanted, const gateway::LogSink& log) {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return wanted;
+  limit.rlim_cur = limit.rlim_max;
+  if (setrlimit(RLIMIT_NOFILE, &limit) != 0) (void)getrlimit(RLIMIT_NOFILE, &limit);
+  const rlim_t spare = std::max<rlim_t>(limit.rlim_cur, kDescriptorsReserved + 1) - kDescriptorsReserved;
+  if (wanted <= spare) return wanted;
+  log(LogLevel::kWarning, "http.connections_max is " + std::to_string(wanted) +
+                              ", but this process may open only " + std::to_string(limit.rlim_cur) +
+                              " files: " + std::to_string(spare) +
+                              " connections are served; raise the limit (ulimit -Hn, LimitNOFILE) for more");
+  return spare;
+}
+
+http::ServerConfig server_config(const Config& config, const gateway::LogSink& log) {
   http::ServerConfig server;
   server.address = config.http_listen;
   server.port = static_cast<std::uint16_t>(config.http_port);
   server.certificate_file = config.http_certificate.string();
   server.private_key_file = config.http_key.string();
-  server.limits.connections_max = static_cast<std::size_t>(config.http_connections_max);
+  server.limits.connections_max =
+      affordable_connections(static_cast<std::size_t>(config.http_connections_max), log);
   server.limits.connections_per_address_max =
       static_cast<std::size_t>(config.http_connections_per_address_max);
   server.limits.subscribers_max = static_cast<std::size_t>(config.http_subscribers_max);
@@ -112,11 +134,16 @@ class Gateway {
                 {.acks = [this](std::span<const gateway::AckTo> acks) { consumer_.send(acks); },
                  .feed = [this](std::span<const gateway::Event> events) { server_.publish(events); }},
                 stderr_log(config.log_level, "store")),
-        server_(server_config(config), http::ApiKeys::load(config.http_api_keys),
+        server_(server_config(config, stderr_log(config.log_level, "http")),
+                http::ApiKeys::load(config.http_api_keys),
                 {.log = &store_.reader(),
                  .interrupt_reads = [this] { store_.interrupt_reads(); },
                  .readiness = [this] { return readiness(); },
-                 .metrics = [this] { return metrics(consumer_.stats(), inbox_.dropped(), writer_.stats()); },
+                 .metrics =
+                     [this] {
+                       return metrics(consumer_.stats(), inbox_.dropped(), writer_.stats(),
+                                      server_.counters());
+                     },
                  .log_sink = stderr_log(config.log_level, "http")}) {}
   ~Gateway() { stop(); }
   Gateway(const Gateway&) = delete;

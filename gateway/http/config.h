@@ -17,6 +17,12 @@ struct Limits {
   // Connections. One above a limit is closed right after accept, before it costs a TLS handshake.
   std::size_t connections_max = 4096;
   std::size_t connections_per_address_max = 1024;
+  // Of these, before the end of the TLS handshake: what costs a descriptor and proves nothing.
+  std::size_t handshakes_per_address_max = 256;
+  // Handshakes begun, 0.3 ms of the server's thread each: sustained, and at once (followers that come back
+  // together).
+  double handshakes_per_second = 200;
+  double handshake_burst = 1024;
   milliseconds handshake_timeout = seconds(10);  // accept to the end of the TLS handshake
   // End of the handshake to the first byte of the first request.
   milliseconds first_byte_timeout = seconds(10);

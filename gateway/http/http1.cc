@@ -124,6 +124,10 @@ class Session {
     RequestParser parser(limits_);
     RequestParser::Progress progress = parser.feed(input_);
     while (progress == RequestParser::Progress::kNeedMore) {
+      if (const Request* const head = parser.take_head()) {
+        problem = service_.refuse_unread(*head);
+        if (problem) co_return Status::kOk;
+      }
       if (input_.empty() && parser.take_continue()) {
         const Status status = co_await stream_.write("HTTP/1.1 100 Continue\r\n\r\n", deadline);
         if (status != Status::kOk) co_return status;

@@ -97,10 +97,16 @@ RequestParser::Progress RequestParser::feed(std::string& input) {
     input.erase(0, used);
     if (!had_header && parser.is_header_done()) {
       if (auto problem = check_framing(parser)) return refuse(std::move(*problem));
+      keep_head();
       continue;
     }
-    if (!parser.is_header_done() && input.size() >= limits_.header_bytes_max) {
-      return refuse(explain(beast_http::error::header_limit, parser, limits_));
+    // What the grammar leaves is one line or section that is not complete. Beast's limits know the header and
+    // the data of the body, not what stands around the data.
+    if (input.size() >= limits_.header_bytes_max) {
+      if (!parser.is_header_done()) return refuse(explain(beast_http::error::header_limit, parser, limits_));
+      return refuse({.kind = ProblemKind::kHeadersTooLarge,
+                     .detail = "The limit for a chunk's extensions, and for trailers, is " +
+                               std::to_string(limits_.header_bytes_max) + " bytes."});
     }
     if (need_more || used == 0) break;
   }
@@ -112,24 +118,29 @@ RequestParser::Progress RequestParser::refuse(Problem problem) {
   return Progress::kRefused;
 }
 
-bool RequestParser::take_continue() {
-  const Parser& parser = grammar_->parser;
-  if (continued_ || !parser.is_header_done() || parser.get()[beast_http::field::expect].empty()) return false;
-  continued_ = true;
-  return true;
+// Trailers would be added to the fields of the header, where they could authenticate, or name another host.
+void RequestParser::keep_head() {
+  const auto& message = grammar_->parser.get();
+  request_.method = std::string(message.method_string());
+  request_.target = std::string(message.target());
+  for (const auto& field : message) request_.headers.emplace_back(field.name_string(), field.value());
+  keep_alive_ = grammar_->parser.keep_alive();
+  knows_chunks_ = message.version() >= 11;
+  waits_for_continue_ = message.count(beast_http::field::expect) > 0;
 }
 
-bool RequestParser::keep_alive() const { return grammar_->parser.keep_alive(); }
-bool RequestParser::knows_chunks() const { return grammar_->parser.get().version() >= 11; }
+const Request* RequestParser::take_head() {
+  const Parser& parser = grammar_->parser;
+  if (head_given_ || !parser.is_header_done() || parser.is_done()) return nullptr;
+  head_given_ = true;
+  return &request_;
+}
+
+bool RequestParser::take_continue() { return std::exchange(waits_for_continue_, false); }
 
 Request RequestParser::take() {
-  auto message = grammar_->parser.release();
-  Request request;
-  request.method = std::string(message.method_string());
-  request.target = std::string(message.target());
-  for (const auto& field : message) request.headers.emplace_back(field.name_string(), field.value());
-  request.body = std::move(message.body());
-  return request;
+  request_.body = std::move(grammar_->parser.release().body());
+  return std::move(request_);
 }
 
 }  // namespace godwit::http

@@ -19,6 +19,7 @@
 
 #include "gateway/http/feed_lanes.h"
 #include "gateway/http/http1.h"
+#include "gateway/http/rate_limit.h"
 #include "gateway/http/read_pool.h"
 #include "gateway/http/service.h"
 #include "gateway/http/tls_stream.h"
@@ -77,6 +78,7 @@ class Server::Impl {
         sources_(std::move(sources)),
         acceptor_(io_),
         timer_(io_),
+        handshake_rate_(config_.limits.handshakes_per_second, config_.limits.handshake_burst),
         lanes_(io_, *sources_.log, config_.limits),
         reads_(io_, config_.limits),
         service_(config_.limits, std::move(keys), sources_, lanes_, reads_) {}
@@ -114,6 +116,7 @@ class Server::Impl {
     };
     return {.connections = get(connection_count_),
             .connections_refused = get(refused_count_),
+            .connections_open = get(open_count_),
             .requests = get(transport_.requests),
             .subscribers = get(transport_.subscribers),
             .slow_subscribers = get(transport_.slow_subscribers)};
@@ -158,16 +161,27 @@ class Server::Impl {
   }
 
   asio::awaitable<void> accept_all() {
+    bool reported = false;
     while (!stopping_) {
       std::string failure;
       try {
         co_await accept_one();
+        reported = false;
         continue;
+      } catch (const boost::system::system_error& error) {
+        failure = error.code().message();
       } catch (const std::exception& error) {
         failure = error.what();
       }
-      // Out of descriptors or memory: what is connected goes on, and ends some time.
-      log(gateway::LogLevel::kError, "cannot accept a connection: " + failure);
+      // Out of descriptors or memory: what is connected goes on, and ends some time. Said once until it is
+      // over.
+      if (!reported) {
+        log(gateway::LogLevel::kError,
+            "cannot accept connections: " + failure +
+                "; if these are descriptors, raise LimitNOFILE (ulimit -n) or lower "
+                "http.connections_max");
+        reported = true;
+      }
       timer_.expires_after(seconds(1));
       error_code ignored;  // cancelled by begin_stop()
       co_await timer_.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
@@ -184,11 +198,26 @@ class Server::Impl {
     admit(std::move(socket), limit_key(peer.address()));
   }
 
+  // What one address has open.
+  struct Peer {
+    std::size_t connections = 0;
+    std::size_t handshakes = 0;  // of them not yet through TLS
+  };
+
+  bool may_connect(const std::string& address) {
+    const Limits& limits = config_.limits;
+    if (connections_.size() >= limits.connections_max) return false;
+    const auto known = peers_.find(address);
+    if (known != peers_.end() && (known->second.connections >= limits.connections_per_address_max ||
+                                  known->second.handshakes >= limits.handshakes_per_address_max)) {
+      return false;
+    }
+    return !handshake_rate_.take(address, std::chrono::steady_clock::now());
+  }
+
   // Closes the socket if it is one too many, or if it throws.
   void admit(tcp::socket socket, const std::string& address) {
-    if (connections_.size() >= config_.limits.connections_max ||
-        per_address_[address] >= config_.limits.connections_per_address_max) {
-      if (per_address_[address] == 0) per_address_.erase(address);
+    if (!may_connect(address)) {
       ++refused_count_;
       return;
     }
@@ -196,9 +225,10 @@ class Server::Impl {
     limit_kernel_memory(socket, config_.limits);
     const auto connection = std::make_shared<Connection>(
         std::make_shared<TlsStream>(std::move(socket), context_.get()), Signal(io_), address);
-    ++per_address_[address];
+    ++peers_[address].connections;
     try {
       connections_.insert(connection);
+      open_count_ = connections_.size();
       asio::co_spawn(io_, serve(connection), [this, connection](const std::exception_ptr& failure) {
         if (failure) report(failure);
         forget(connection);
@@ -217,20 +247,36 @@ class Server::Impl {
     }
   }
 
+  // References into an unordered_map stay good while it grows, and a peer with a connection is not erased.
+  class HandshakeCount {
+   public:
+    explicit HandshakeCount(std::size_t& count) : count_(count) { ++count_; }
+    ~HandshakeCount() { --count_; }
+    HandshakeCount(const HandshakeCount&) = delete;
+    HandshakeCount& operator=(const HandshakeCount&) = delete;
+
+   private:
+    std::size_t& count_;
+  };
+
   asio::awaitable<void> serve(std::shared_ptr<Connection> connection) {
     using std::chrono::steady_clock;
     TlsStream& stream = *connection->stream;
-    const Status status = co_await stream.handshake(steady_clock::now() + config_.limits.handshake_timeout);
-    if (status != Status::kOk) co_return;
+    {
+      const HandshakeCount count(peers_[connection->remote_address].handshakes);
+      const Status status = co_await stream.handshake(steady_clock::now() + config_.limits.handshake_timeout);
+      if (status != Status::kOk) co_return;
+    }
     co_await serve_http1(*connection, service_, config_.limits, transport_);
     const milliseconds linger = connection->stopping ? milliseconds(0) : config_.limits.linger;
     co_await stream.close(steady_clock::now() + linger);
   }
 
   void forget(const std::shared_ptr<Connection>& connection) {
-    const auto count = per_address_.find(connection->remote_address);
-    if (--count->second == 0) per_address_.erase(count);
+    const auto peer = peers_.find(connection->remote_address);
+    if (--peer->second.connections == 0) peers_.erase(peer);
     connections_.erase(connection);
+    open_count_ = connections_.size();
     if (stopping_ && connections_.empty()) timer_.cancel();
   }
 
@@ -266,15 +312,17 @@ class Server::Impl {
   asio::io_context io_{1};
   tcp::acceptor acceptor_;
   asio::steady_timer timer_;
+  RateLimiter handshake_rate_;  // by limit_key()
   TlsContext context_;
   FeedLanes lanes_;
   ReadPool reads_;
   Service service_;
   std::unordered_set<std::shared_ptr<Connection>> connections_;
-  std::unordered_map<std::string, std::size_t> per_address_;
+  std::unordered_map<std::string, Peer> peers_;  // by limit_key(); those with a connection
   TransportCounters transport_;
   std::atomic<std::uint64_t> connection_count_ = 0;
   std::atomic<std::uint64_t> refused_count_ = 0;
+  std::atomic<std::uint64_t> open_count_ = 0;
   std::uint16_t port_ = 0;
   bool stopping_ = false;  // server's thread only
   std::atomic<bool> started_ = false;

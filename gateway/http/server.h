@@ -39,6 +39,7 @@ struct Sources {
 struct Counters {
   std::uint64_t connections = 0;
   std::uint64_t connections_refused = 0;  // over a limit
+  std::uint64_t connections_open = 0;     // at present
   std::uint64_t requests = 0;
   std::uint64_t subscribers = 0;       // at present
   std::uint64_t slow_subscribers = 0;  // cut off because nothing drained for write_timeout

@@ -91,6 +91,24 @@ Problem unavailable(std::string detail) {
   return {.kind = ProblemKind::kUnavailable, .detail = std::move(detail), .headers = {{"Retry-After", "2"}}};
 }
 
+// Below /api/ even what does not exist needs a key.
+Access access_of(const Router::Match& match, std::string_view path) {
+  if (match.route != nullptr) return match.route->access;
+  return path.starts_with("/api") ? Access::kKey : Access::kOpen;
+}
+
+Problem unauthorized(bool showed_key) {
+  Problem problem{.kind = ProblemKind::kUnauthorized};
+  problem.detail =
+      showed_key ? "This API key is not known to the gateway. Its file of keys is read at the start."
+                 : "Send 'Authorization: Bearer KEY' with the API key in the file api-key of the folder "
+                   "that `godwit-gateway init` made.";
+  problem.headers.emplace_back("WWW-Authenticate", showed_key
+                                                       ? "Bearer realm=\"godwit\", error=\"invalid_token\""
+                                                       : "Bearer realm=\"godwit\"");
+  return problem;
+}
+
 // The boundary where exceptions end. The log's own text goes to the operator, not to the client.
 Result call(const Handler& handler, const Request& request, const gateway::LogSink& log_sink) {
   const auto report = [&](const std::exception& error) {
@@ -131,6 +149,15 @@ awaitable<Response> Service::respond(Request request, Signal& signal) {
   co_return response;
 }
 
+std::optional<Problem> Service::refuse_unread(const Request& head) const {
+  const auto target = parse_target(head.target);
+  if (!target) return std::nullopt;  // answer() says what is wrong with it
+  if (access_of(router_.match(head.method, target->path), target->path) == Access::kOpen) return std::nullopt;
+  const auto authorization = find_header(head.headers, "Authorization");
+  if (authorization && keys_.find(*authorization) != nullptr) return std::nullopt;
+  return unauthorized(authorization.has_value());
+}
+
 Response Service::refuse(const Problem& problem) {
   const std::string id = random_id();
   Response response = to_response(problem, "", id);
@@ -152,11 +179,7 @@ awaitable<Result> Service::answer(Request& request, Signal& signal) {
   request.path = std::move(target->path);
   request.query = std::move(target->query);
   Router::Match match = router_.match(request.method, request.path);
-  // What exists below /api/ is nobody's business without a key.
-  const Access access = match.route != nullptr             ? match.route->access
-                        : request.path.starts_with("/api") ? Access::kKey
-                                                           : Access::kOpen;
-  auto caller = admit(request, access);
+  auto caller = admit(request, access_of(match, request.path));
   if (!caller) co_return std::unexpected(std::move(caller.error()));
   if (match.allow.empty()) {
     co_return std::unexpected(
@@ -190,15 +213,7 @@ std::expected<std::string, Problem> Service::admit(const Request& request, Acces
     return std::unexpected(std::move(problem));
   }
   if (access == Access::kOpen || key != nullptr) return caller;
-  Problem problem{.kind = ProblemKind::kUnauthorized};
-  problem.detail =
-      authorization ? "This API key is not known to the gateway. Its file of keys is read at the start."
-                    : "Send 'Authorization: Bearer KEY' with the API key in the file api-key of the folder "
-                      "that `godwit-gateway init` made.";
-  problem.headers.emplace_back("WWW-Authenticate", authorization
-                                                       ? "Bearer realm=\"godwit\", error=\"invalid_token\""
-                                                       : "Bearer realm=\"godwit\"");
-  return std::unexpected(std::move(problem));
+  return std::unexpected(unauthorized(authorization.has_value()));
 }
 
 awaitable<Result> Service::run(const Route& route, const std::string& caller, Request& request,

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
+#include <optional>
 #include <string>
 
 #include "gateway/http/api_keys.h"
@@ -25,7 +26,9 @@ class Service {
   // Always gives a response, complete but for the framing headers of the transport. Response::body of a HEAD
   // request is that of the GET; the transport leaves it out.
   boost::asio::awaitable<Response> respond(Request request, Signal& signal);
-  // The same for a request that could not be read.
+  // Why the body of this request is not even read: its path needs a key, and it shows no valid one.
+  [[nodiscard]] std::optional<Problem> refuse_unread(const Request& head) const;
+  // A response to a request that could not be read.
   [[nodiscard]] Response refuse(const Problem& problem);
 
   // The body of a response that has `events`.

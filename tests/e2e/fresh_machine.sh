@@ -2,12 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 # Does what a new user does, on a machine that has nothing: makes a minimal Debian with debootstrap, clones the
 # committed state of this repository into it, and runs the README's two commands there. Nothing else is installed by
-# hand. Run as root; needs debootstrap; not part of ./godwit test, which it runs.
+# hand. Run as root; needs debootstrap; not part of ./godwit test, which it runs. At the end it repeats how each command
+# ended, with the last lines that it printed.
 #
 # usage: fresh_machine.sh bookworm|trixie [COMMAND...]      (each COMMAND one word, e.g. './godwit setup')
 #
-# GODWIT_MACHINES (default /var/tmp/godwit-machines) keeps the minimal systems for the next time, and the machine and
-# logs of a failed run. The package archive is the one that this machine's apt is configured with.
+# GODWIT_MACHINES (default /var/tmp/godwit-machines) keeps the minimal systems for the next time (base-SUITE: remove it
+# to have it made anew), what the commands printed (SUITE-1.log ...), and the machine of a failed run. The package
+# archive and the proxy for apt are those that this machine's apt is configured with, and pinned sources come from there
+# as well; http_proxy, https_proxy, no_proxy and GODWIT_JOBS are passed on.
 set -euo pipefail
 
 die() {
@@ -52,17 +55,22 @@ in_machine() {
     mount -t proc proc "$1/proc"
     mount --rbind /dev "$1/dev"
     exec env -i HOME=/root TERM=dumb PATH=/usr/sbin:/usr/bin:/sbin:/bin http_proxy="${http_proxy:-}" \
-      https_proxy="${https_proxy:-}" chroot "$1" bash -c "cd /root/godwit && $2"' - "$machine" "$1"
+      https_proxy="${https_proxy:-}" no_proxy="${no_proxy:-}" GODWIT_JOBS="${GODWIT_JOBS:-}" \
+      chroot "$1" bash -c "cd /root/godwit && $2"' - "$machine" "$1"
 }
 
 status=0
-for command in "${commands[@]}"; do
+closing=
+for number in "${!commands[@]}"; do
+  command=${commands[number]}
+  log=$machines/$suite-$((number + 1)).log
   printf '\n%s$ %s\n' "$suite" "$command"
   started=$SECONDS
-  in_machine "$command" || status=$?
-  printf '%s: status %s after %s s\n' "$suite" "$status" "$((SECONDS - started))"
+  in_machine "$command" 2>&1 | tee "$log" || status=$?
+  closing+="$ $command: status $status after $((SECONDS - started)) s"$'\n'"$(tail -n 4 "$log" | sed 's/^/  | /')"$'\n'
   ((status == 0)) || break
 done
+printf '\n%s, %s:\n%s' "$suite" "$(git -C "$repository" rev-parse --short HEAD)" "$closing"
 
 if ((status != 0)); then
   die "failed; the machine is kept in $machine (logs in root/godwit/build/log and root/godwit/.run): rm -rf it"

@@ -99,6 +99,7 @@ bool QemuTest::wait_for_committed(std::uint64_t next, const std::string& id,
                                   std::chrono::milliseconds timeout) const {
   const auto deadline = Clock::now() + timeout;
   while (committed(id) < next) {
+    for (const auto& board : boards_) board->check();
     if (Clock::now() > deadline) return false;
     std::this_thread::sleep_for(kPollInterval);
   }

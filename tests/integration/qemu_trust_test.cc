@@ -164,13 +164,18 @@ TEST_F(QemuTrust, SaysWhatIsWrongWithItsProvisioningAndRecovers) {
   for (const BadBlock& each : bad) {
     SCOPED_TRACE(each.description);
     overwrite(board.options().storage, 0, each.block);
-    board.start();
+    board.start_in_vain();
     EXPECT_TRUE(board.wait_for_line(each.said, kTimeout)) << board.console();
     EXPECT_EQ(board.status()["running"], "0");
     board.kill();
   }
-  // It says so again and again, and does not fall asleep or into the watchdog meanwhile.
+  // Tests that wait for a board to run do not wait for one that has said why it does not.
   board.start();
+  EXPECT_THROW(static_cast<void>(board.wait_for_line("no such line", kTimeout)), std::runtime_error);
+  EXPECT_THROW(static_cast<void>(take_records(1)), std::runtime_error);
+  board.kill();
+  // It says so again and again, and does not fall asleep or into the watchdog meanwhile.
+  board.start_in_vain();
   ASSERT_TRUE(board.wait_for_line("damaged", kTimeout));
   EXPECT_TRUE(board.wait_for_line("damaged", kTimeout, board.console().size()));
   EXPECT_TRUE(board.wait_for_line("damaged", kTimeout, board.console().size()));
@@ -192,7 +197,7 @@ TEST_F(QemuTrust, DoesNotDeliverRecordsOfTheNameItHadBefore) {
   ASSERT_TRUE(take_records(2));
   kill_and_look(board);
   change(board, [](codec::Provisioning& block) { block.device = "somebody-else"; });
-  board.start();
+  board.start_in_vain();
   EXPECT_TRUE(board.wait_for_line("records of another device", kTimeout)) << board.console();
   EXPECT_EQ(board.status()["running"], "0");
   board.kill();

@@ -5,6 +5,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
@@ -18,7 +19,9 @@ namespace godwit::test {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+using namespace std::chrono_literals;
 constexpr std::chrono::seconds kTimeout{10};
+constexpr std::chrono::milliseconds kCheckInterval{200};
 constexpr std::size_t kTailSize = 6'000;
 
 std::string tail(const std::string& text) {
@@ -120,6 +123,13 @@ std::vector<std::string> QemuBoard::command() const {
 }
 
 void QemuBoard::start() {
+  power_on();
+  start_by_ = Clock::now() + kStartMax;
+}
+
+void QemuBoard::start_in_vain() { power_on(); }
+
+void QemuBoard::power_on() {
   kill();
   if (!std::filesystem::exists(options_.image))
     throw std::runtime_error("there is no image " + options_.image);
@@ -136,9 +146,18 @@ void QemuBoard::kill() {
   static_cast<void>(process_->wait(kTimeout));
   past_log_ = tail(past_log_ + "--- start " + std::to_string(starts_) + ":\n" + process_->log());
   process_.reset();
+  start_by_.reset();
 }
 
-bool QemuBoard::running() { return process_ != nullptr && !process_->wait(std::chrono::milliseconds(0)); }
+void QemuBoard::check() {
+  if (process_ == nullptr) return;
+  if (process_->wait(std::chrono::milliseconds(0)))
+    throw std::runtime_error("QEMU has ended:\n" + log_tail());
+  if (!start_by_) return;
+  const std::string said = console();
+  if (said.find("event=not_started") != std::string::npos || (said.empty() && Clock::now() > *start_by_))
+    throw std::runtime_error("the board does not start:\n" + log_tail());
+}
 
 void QemuBoard::monitor(const std::string& command) {
   Monitor monitor(monitor_);
@@ -155,7 +174,13 @@ void QemuBoard::type(std::string_view line) { process_->write_stdin(std::string(
 
 std::optional<std::string> QemuBoard::wait_for_line(std::string_view text, std::chrono::milliseconds timeout,
                                                     std::size_t from) {
-  return process_->wait_for_line(text, timeout, from);
+  const auto deadline = Clock::now() + timeout;
+  for (;;) {
+    check();
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now());
+    const auto line = process_->wait_for_line(text, std::clamp(left, 0ms, kCheckInterval), from);
+    if (line || left <= 0ms) return line;
+  }
 }
 
 std::string QemuBoard::console() const { return process_ == nullptr ? "" : process_->log(); }

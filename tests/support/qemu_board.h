@@ -53,6 +53,9 @@ inline constexpr QemuModel kMps2An385{
 
 class QemuBoard {
  public:
+  // A board says who it is in 0.1 s, when the machine has time for it.
+  static constexpr std::chrono::seconds kStartMax{20};
+
   struct Options {
     const QemuModel& model;
     std::filesystem::path storage;  // must exist, with model.storage_bytes()
@@ -64,11 +67,15 @@ class QemuBoard {
   // Nothing runs yet.
   explicit QemuBoard(Options options);
 
-  // Power on. Throws if QEMU does not start; what the image does is another matter.
+  // Power on. Throws if QEMU does not start. What the image does is seen later: whatever waits below throws
+  // as soon as QEMU has ended, the console says what keeps the board from starting, or nothing for kStartMax.
   void start();
+  // Power on of a board that cannot start: only QEMU must run.
+  void start_in_vain();
   // SIGKILL to QEMU: power off at this moment. The storage file keeps what was written.
   void kill();
-  [[nodiscard]] bool running();
+  // Throws what keeps it from running, as above. Nothing to say of one that is off.
+  void check();
 
   // The network cable.
   void set_link(bool up);
@@ -97,6 +104,7 @@ class QemuBoard {
   [[nodiscard]] const Options& options() const { return options_; }
 
  private:
+  void power_on();
   [[nodiscard]] std::vector<std::string> command() const;
   // One command of QEMU's monitor, as JSON; throws if it is refused.
   void monitor(const std::string& command);
@@ -106,6 +114,7 @@ class QemuBoard {
   std::filesystem::path monitor_;
   std::string past_log_;
   unsigned starts_ = 0;
+  std::optional<std::chrono::steady_clock::time_point> start_by_;  // of a board that is to start
   std::unique_ptr<Process> process_;
 };
 

@@ -157,8 +157,8 @@ class Board:
                       "--image-size", machine.storage_bytes, "--board-broker", f"{qemu_board.HOST}:{broker_port}",
                       "--server-name", "localhost", "--sntp", f"{qemu_board.HOST}:{time_port}",
                       "--period", PERIOD_MS, "--rows", ROWS)
-        self.program = demo.Program("board", *machine.command(image, storage, 1), "-icount", "shift=0",
-                                    stdin=subprocess.PIPE)
+        self.program = demo.Board("board", *machine.command(image, storage, 1), "-icount", "shift=0",
+                                  stdin=subprocess.PIPE)
         site.programs.append(self.program)
 
     def type(self, line):

@@ -94,6 +94,13 @@ class Program:
         return self.process.returncode
 
 
+class Board(Program):
+    def check(self):
+        super().check()
+        if cause := qemu_board.trouble(self):
+            raise Failure(f"{self.name} does not start: {cause}; its console is in {self.output}")
+
+
 def free_port(wanted, what):
     """`wanted` if nobody listens there, else one that the system picks."""
     for port in (wanted, 0):
@@ -196,7 +203,8 @@ class Demo:
                  "--board-broker", f"{qemu_board.HOST}:{mqtt_port}", "--server-name", "localhost",
                  "--sntp", f"{qemu_board.HOST}:{self.time_server.port}", "--rows", 5)
         image = self.options.build / "images" / model / "firmware.elf"
-        self.boards.append(self.start(device, *board.command(image, storage, number), stdin=subprocess.PIPE))
+        self.boards.append(Board(device, *board.command(image, storage, number), stdin=subprocess.PIPE))
+        self.programs.append(self.boards[-1])
 
     def get(self, path):
         name, value = self.authorization.read_text().strip().split(": ")

@@ -44,6 +44,12 @@ def device_name(model, number):
     return f"{model.removeprefix('qemu_').replace('_', '-')}-{number}"
 
 
+def trouble(program):
+    """What keeps a board from starting, as its console says; None: nothing that it knows of."""
+    found = re.search(r'event=not_started cause="?([^"\r\n]+)', program.output.read_text(errors="replace"))
+    return found[1] if found else None
+
+
 def recorded(program, seconds_max=5):
     """How many records a board has made since its storage was empty, as its console says; None: it does not say."""
     seen = len(program.output.read_text(errors="replace"))

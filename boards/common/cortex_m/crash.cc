@@ -24,8 +24,8 @@ std::uint32_t CrashRecord::checksum() const {
 }
 
 void CrashRecord::store(const codec::Crash& crash) {
-  const std::string_view where =
-      crash.where.substr(crash.where.size() - std::min(crash.where.size(), kWhereSizeMax));
+  std::string_view where = crash.where;
+  where.remove_prefix(where.size() - std::min(where.size(), kWhereSizeMax));
   kind_ = crash.kind;
   where_size_ = static_cast<std::uint8_t>(where.size());
   pc_ = crash.pc;

@@ -128,7 +128,7 @@ void godwit::assert_failed(const char* file, int line) {
   *--begin = ':';
   std::string_view path(file);
   while (path.starts_with("../")) path.remove_prefix(3);  // a compiler cache may have made it relative
-  path = path.substr(path.size() - std::min(path.size(), where.size() - 12));
+  path.remove_prefix(path.size() - std::min(path.size(), where.size() - 12));
   begin = std::copy_backward(path.begin(), path.end(), begin);
   crash({.kind = codec::CrashKind::kAssert,
          .pc = static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(__builtin_return_address(0))),

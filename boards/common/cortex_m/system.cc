@@ -23,12 +23,6 @@ namespace godwit::boards {
 void operator delete(void*) noexcept { godwit::assert_failed("operator delete", 0); }
 void operator delete(void*, std::size_t) noexcept { godwit::assert_failed("operator delete", 0); }
 
-// string_view::substr() names this; libstdc++ itself is not linked.
-namespace std {
-[[noreturn]] void __throw_out_of_range_fmt(const char*, ...);
-void __throw_out_of_range_fmt(const char*, ...) { godwit::assert_failed("out of range", 0); }
-}  // namespace std
-
 extern "C" {
 [[noreturn]] void __cxa_pure_virtual();
 [[noreturn]] void abort();

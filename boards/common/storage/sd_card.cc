@@ -22,9 +22,11 @@ constexpr std::uint8_t kGoIdle = 0, kSendIfCond = 8, kSendCsd = 9, kSendCid = 10
                        kAppSendOpCond = 41, kApp = 55, kReadOcr = 58, kCrcOnOff = 59;
 
 // R1.
-constexpr std::uint8_t kReady = 0x00, kIdle = 0x01, kIllegalCommand = 0x04, kNoAnswer = 0xFF;
+constexpr std::uint8_t kReady = 0x00, kIdle = 0x01, kIllegalCommand = 0x04, kAddressError = 0x20,
+                       kParameterError = 0x40, kNoAnswer = 0xFF;
 
 constexpr std::uint8_t kDataToken = 0xFE, kBlockToken = 0xFC, kStopToken = 0xFD;
+constexpr std::uint8_t kNoErrorToken = 0xF0, kOutOfRange = 0x08;  // of what comes in place of data
 constexpr std::uint8_t kDataResponse = 0x1F, kDataAccepted = 0x05;
 
 constexpr std::uint32_t kIfCond = 0x1AA;           // 2.7 to 3.6 V, and a pattern to be echoed
@@ -88,9 +90,9 @@ Status SdCard::start() {
 }
 
 Status SdCard::restart() {
-  const std::uint32_t known = identity_;
+  const auto known = identity_;
   const Status status = start();
-  if (status == Status::kOk && identity_ == known) return Status::kOk;
+  if (status == Status::kOk && identity_ && identity_ == known) return Status::kOk;
   identity_ = known;
   block_count_ = 0;
   return status == Status::kOk ? Status::kNotFound : status;
@@ -213,26 +215,68 @@ Status SdCard::power_up() {
   return Status::kOk;
 }
 
-// CID and CSD are different in any two cards; the latter, which comes last, has the capacity.
+// CID and CSD are different in any two cards; the latter has the capacity.
 Status SdCard::identify() {
-  std::array<std::uint8_t, 16> data{};
-  std::uint32_t identity = 0;
-  for (const std::uint8_t index : {kSendCid, kSendCsd}) {
-    if (command(index, 0) != kReady) return Status::kIo;
-    if (const Status status = receive_data(data); status != Status::kOk) return status;
-    identity = crc32(data, identity);
-  }
-  const auto blocks = blocks_of(data);
+  std::array<std::uint8_t, 16> cid{};
+  std::array<std::uint8_t, 16> csd{};
+  const Status cid_read = read_register(kSendCid, cid);
+  const Status csd_read = read_register(kSendCsd, csd);
+  const std::uint8_t status = command(kSendStatus, 0);
+  has_status_ = status == kReady;
+  if (cid_read == Status::kIo || csd_read == Status::kIo || (status & ~kIllegalCommand) != 0)
+    return Status::kIo;
+  if (has_status_) (void)poll();  // the second byte is about before
+  identity_.reset();
+  if (cid_read == Status::kOk && csd_read == Status::kOk) identity_ = crc32(csd, crc32(cid, 0));
+  if (csd_read != Status::kOk) return find_size();
+  const auto blocks = blocks_of(csd);
   if (!blocks) return Status::kUnsupported;
   block_count_ = *blocks;
-  identity_ = identity;
   return Status::kOk;
 }
 
-Status SdCard::receive_data(MutableBytes out) {
+// kUnsupported: the card does not know this one.
+Status SdCard::read_register(std::uint8_t index, std::span<std::uint8_t, 16> out) {
+  const std::uint8_t answer = command(index, 0);
+  if (answer == kIllegalCommand) return Status::kUnsupported;
+  return answer == kReady ? receive_data(out) : Status::kIo;
+}
+
+// By halving what addresses can name.
+Status SdCard::find_size() {
+  std::uint32_t count = 0;
+  std::uint32_t end = by_blocks_ ? UINT32_MAX : 1U << 23;
+  while (count < end) {
+    const std::uint32_t middle = count + (end - count) / 2;
+    const auto has = has_block(middle);
+    if (!has) return Status::kIo;
+    (*has ? count : end) = *has ? middle + 1 : middle;
+  }
+  block_count_ = count;
+  return count > 0 ? Status::kOk : Status::kUnsupported;
+}
+
+// nullopt: no answer to that. A block that cannot be read counts: it is there.
+std::optional<bool> SdCard::has_block(std::uint32_t block) {
+  const std::uint8_t answer = command(kReadBlock, address(block));
+  if (answer != kNoAnswer && (answer & (kParameterError | kAddressError)) != 0) return false;
+  if (answer != kReady) return std::nullopt;
+  const std::uint8_t token = receive_token();
+  if ((token & kNoErrorToken) == 0) return (token & kOutOfRange) == 0;
+  if (token != kDataToken) return std::nullopt;
+  for (std::size_t i = 0; i < kBlockSize + 2; ++i) (void)poll();
+  return true;
+}
+
+// What comes before data or in place of them; 0xFF: nothing came.
+std::uint8_t SdCard::receive_token() {
   std::uint8_t token = 0xFF;
   while (token == 0xFF && polls_left_ > 0) token = poll();
-  if (token != kDataToken) return Status::kIo;
+  return token;
+}
+
+Status SdCard::receive_data(MutableBytes out) {
+  if (receive_token() != kDataToken) return Status::kIo;
   spi_.receive(out);
   std::array<std::uint8_t, 2> crc{};
   spi_.receive(crc);
@@ -278,6 +322,7 @@ Status SdCard::try_write(std::uint32_t block, std::uint32_t count, Bytes data) {
   if (!wait_ready()) return Status::kIo;
   spi_.send({&kStopToken, 1});
   (void)poll();  // the card is busy from the byte behind this one on
+  if (!has_status_) return wait_ready() ? Status::kOk : Status::kIo;
   // Only the status tells of what went wrong while the card was busy. Its second byte follows R1.
   if (command(kSendStatus, 0) != kReady) return Status::kIo;
   return poll() == 0 ? Status::kOk : Status::kIo;

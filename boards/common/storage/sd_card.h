@@ -2,12 +2,17 @@
 // An SD memory card over SPI, by blocks of 512 bytes: standard and high capacity, versions 1 and 2. As flash:
 // sd_flash.h. Everything that crosses the wire has a checksum, and what fails is tried again.
 //
+// Three commands that the specification makes mandatory are done without where a card calls them illegal, as
+// QEMU 9.1 to 10.0's does: CMD9, CMD10 (its size is found by reading then, and it is never taken for the same
+// again) and CMD13 (its answers to the blocks of a write have to do).
+//
 // RAM: sizeof(SdCard) and 100 bytes of stack. Main loop only. A call waits for the card for kPatience at most
 // in all, one that starts it for kStartPatience, besides the time of its own bytes on the wire. Written from
 // the SD Association's "Physical Layer Simplified Specification", chapter 7.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "boards/common/storage/spi.h"
@@ -33,7 +38,7 @@ class SdCard {
   // card, or one that cannot run on 3.3 V. kIo: it answers, but not as it should.
   Status start();
   // The same for the card that start() found last, which may have been without power or contact. kNotFound
-  // also if it is another one now: then block_count() is 0, and start() would take that.
+  // also if it is another one now, or does not tell: then block_count() is 0, and start() would take that.
   Status restart();
 
   // Of the card that start() has found; 0: none.
@@ -60,6 +65,10 @@ class SdCard {
   Status reset();
   Status power_up();
   Status identify();
+  Status read_register(std::uint8_t index, std::span<std::uint8_t, 16> out);
+  Status find_size();
+  std::optional<bool> has_block(std::uint32_t block);
+  std::uint8_t receive_token();
   Status receive_data(MutableBytes out);
   bool send_data(Bytes data);
   Status try_read(std::uint32_t block, Block out);
@@ -74,9 +83,10 @@ class SdCard {
   std::uint32_t polls_max_ = 0;  // bytes that pass while a call waits at most
   std::uint32_t polls_left_ = 0;
   std::uint32_t block_count_ = 0;
-  std::uint32_t identity_ = 0;  // checksum of what tells this card from others
-  bool by_blocks_ = false;      // high capacity: addresses count blocks, not bytes
-  bool checked_ = false;        // the card promises checksums
+  std::optional<std::uint32_t> identity_;  // checksum of what tells this card from others
+  bool by_blocks_ = false;                 // high capacity: addresses count blocks, not bytes
+  bool checked_ = false;                   // the card promises checksums
+  bool has_status_ = false;                // and tells how a write went
 };
 
 }  // namespace godwit::boards

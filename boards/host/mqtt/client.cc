@@ -94,9 +94,9 @@ MqttClient::MqttClient(Options options)
       backoff_(kReconnect),
       retry_at_(Instant{}) {}
 
-std::optional<mqtt::Event> MqttClient::poll_event() {
+const mqtt::Event* MqttClient::poll_event() {
   for (;;) {
-    auto event = session_.poll_event();
+    const mqtt::Event* const event = session_.poll_event();
     if (event) {
       if (event->type == mqtt::EventType::kConnected) ever_connected_ = true;
       if (event->type == mqtt::EventType::kPublished || event->type == mqtt::EventType::kMessage) {
@@ -107,7 +107,7 @@ std::optional<mqtt::Event> MqttClient::poll_event() {
     // The session takes the rest of what was read only now that its events are out.
     const std::size_t before = unread_.size();
     offer(clock_.now());
-    if (unread_.size() == before) return std::nullopt;
+    if (unread_.size() == before) return nullptr;
   }
 }
 
@@ -220,7 +220,7 @@ void MqttClient::finish() {
   options_.reconnect = false;
   retry_at_.reset();
   while (session_.connected() && session_.unreleased() > 0 && clock_.now() < until) {
-    while (const auto event = poll_event()) {
+    while (const auto* const event = poll_event()) {
       if (event->type != mqtt::EventType::kMessage) continue;
       transmit(clock_.now());
       session_.link_down(clock_.now());  // a DISCONNECT would acknowledge it
@@ -233,7 +233,7 @@ void MqttClient::finish() {
   }
   session_.disconnect(clock_.now());
   while (clock_.now() < until && !link_.is_closed()) {
-    while (session_.poll_event()) continue;
+    while (session_.poll_event() != nullptr) continue;
     pump();
     if (link_.is_closed()) return;
     wait_for_link(kGoodbyeTick);

@@ -37,7 +37,7 @@ class MqttClient {
   // readable as well. False: over, see error(). Poll all events before each call.
   bool wait(int input_fd = -1);
   [[nodiscard]] bool input_ready() const { return input_ready_; }
-  std::optional<mqtt::Event> poll_event();
+  const mqtt::Event* poll_event();  // nullptr: none
   // Lets the broker finish the flows of QoS 2 that it has begun, so that it does not begin them again in a
   // later run; then says goodbye and waits until that is taken. For 5 s at most. What arrives now is left to
   // the broker.

@@ -107,7 +107,7 @@ class Conversation {
   }
 
   void take_events() {
-    while (const auto event = session_.poll_event()) {
+    while (const auto* const event = session_.poll_event()) {
       switch (event->type) {
         case mqtt::EventType::kConnected:
           // A new connection every time, so there is no session on our side that could be present (3.2.2-5).

@@ -70,7 +70,7 @@ class Publisher {
 
   int run() {
     for (;;) {
-      while (const auto event = client_.poll_event()) {
+      while (const auto* const event = client_.poll_event()) {
         if (!handle(*event)) return complain(failure_);
       }
       if (!publish_some()) return complain(failure_);

@@ -15,7 +15,7 @@ class Subscriber {
 
   int run() {
     for (;;) {
-      while (const auto event = client_.poll_event()) {
+      while (const auto* const event = client_.poll_event()) {
         if (!handle(*event)) return complain(failure_);
         if (arguments_.count != 0 && received_ >= arguments_.count) {
           client_.finish();  // acknowledges the last message, too

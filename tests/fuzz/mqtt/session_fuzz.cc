@@ -19,7 +19,7 @@ class Run {
  public:
   explicit Run(Bytes input) : input_(input) {
     const std::uint8_t setup = next();
-    Options options{.client_id = "fuzz", .user_name = {}, .password = {}, .user_properties = {}};
+    Options options{.client_id = "fuzz", .user_name = {}, .password = {}};
     const bool keeps = (setup & 1) != 0;
     options.session_expiry_s = keeps ? 60 : 0;
     options.receive_maximum = (setup & 2) != 0 ? 2 : 16;
@@ -112,14 +112,14 @@ class Run {
   }
 
   void poll() {
-    while (const auto event = session_->poll_event()) {
+    while (const auto* const event = session_->poll_event()) {
       if (event->type != EventType::kMessage) continue;
       GODWIT_ASSERT(is_topic_name(event->message.topic));
       GODWIT_ASSERT(event->message.qos <= Qos::kExactlyOnce);
       GODWIT_ASSERT((event->id != 0) == (event->message.qos != Qos::kAtMostOnce));
       std::uint8_t sum = 0;  // every byte that was lent is readable
       for (const std::uint8_t byte : event->message.payload) sum = static_cast<std::uint8_t>(sum + byte);
-      for (std::size_t i = 0; const auto property = session_->user_property(i); ++i) {
+      for (std::size_t i = 0; const auto property = user_property(event->message.properties, i); ++i) {
         GODWIT_ASSERT(is_mqtt_string(as_bytes(property->name)) && is_mqtt_string(as_bytes(property->value)));
       }
       sum_ = sum;
@@ -135,13 +135,7 @@ class Run {
 
   void publish(Qos qos) {
     const bool roomy = session_->send_quota() > 0;
-    const auto id = session_->publish(now_, {.topic = "t/x",
-                                             .payload = as_bytes("payload"),
-                                             .qos = qos,
-                                             .content_type = {},
-                                             .response_topic = {},
-                                             .correlation_data = {},
-                                             .user_properties = {}});
+    const auto id = session_->publish(now_, {.topic = "t/x", .payload = as_bytes("payload"), .qos = qos});
     if (!id || qos == Qos::kAtMostOnce) return;
     GODWIT_ASSERT(*id != 0 && roomy);
   }

@@ -8,7 +8,7 @@
 namespace godwit::test {
 namespace {
 
-constexpr std::uint8_t kIllegal = 0x04, kParameterError = 0x40;
+constexpr std::uint8_t kIllegal = 0x04, kAddressError = 0x20, kParameterError = 0x40;
 
 // Bit by bit, as the specification defines them.
 std::uint32_t crc_of(Bytes bytes, unsigned width, std::uint32_t polynomial) {
@@ -57,7 +57,7 @@ void ModelSdCard::leave_in_write() {
 }
 
 void ModelSdCard::power_cycle() {
-  faults = {};
+  faults = {.no_registers = faults.no_registers};  // that is no fault but what it is
   phase_ = Phase::kOff;
   application_ = checksums_ = stuck_ = selected_ = write_failed_ = false;
   clocks_ = 0;
@@ -184,6 +184,7 @@ void ModelSdCard::execute() {
     application_ = false;
     return execute_application(index, argument);
   }
+  if (faults.no_registers && (index == 9 || index == 10 || index == 13)) return reply({r1(kIllegal)});
   switch (index) {
     case 0:
       phase_ = Phase::kIdle;
@@ -211,12 +212,8 @@ void ModelSdCard::execute() {
     }
     case 16:
       return reply({argument == kBlockSize ? r1() : r1(kParameterError)});
-    case 17: {
-      const std::size_t at = offset_of(argument);
-      if (phase_ != Phase::kReady || at >= memory.size()) return reply({r1(kParameterError)});
-      reply({r1()});
-      return reply_data(Bytes(memory).subspan(at, kBlockSize));
-    }
+    case 17:
+      return read_block(argument);
     case 25:
       if (phase_ != Phase::kReady) return reply({r1(kIllegal)});
       write_at_ = offset_of(argument);
@@ -238,6 +235,17 @@ void ModelSdCard::execute() {
       ADD_FAILURE() << "CMD" << int{index};
       return reply({r1(kIllegal)});
   }
+}
+
+void ModelSdCard::read_block(std::uint32_t address) {
+  const std::size_t at = offset_of(address);
+  if (phase_ != Phase::kReady) return reply({r1(kIllegal)});
+  if (at < memory.size()) {
+    reply({r1()});
+    return reply_data(Bytes(memory).subspan(at, kBlockSize));
+  }
+  if (faults.late_range_error) return reply({r1(), 0xFF, 0xFF, 0x08});
+  reply({r1(faults.no_registers ? kAddressError : kParameterError)});
 }
 
 void ModelSdCard::execute_application(std::uint8_t index, std::uint32_t argument) {

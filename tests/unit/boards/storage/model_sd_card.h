@@ -29,6 +29,8 @@ class ModelSdCard final : public boards::Spi {
     bool wrong_echo = false;          // of CMD8
     bool low_voltage_only = false;    // as the OCR tells
     bool no_checksums = false;        // refuses CMD59, and sends any CRC
+    bool no_registers = false;        // calls CMD9, 10 and 13 illegal, as QEMU 9.1 to 10.0's card does
+    bool late_range_error = false;    // tells of an address behind the end only in place of the data
     int bad_read_crcs = 0;            // data blocks with a wrong CRC
     int read_errors = 0;              // an error token in place of data
     bool no_data = false;             // never a token
@@ -70,6 +72,7 @@ class ModelSdCard final : public boards::Spi {
   void execute_application(std::uint8_t index, std::uint32_t argument);
   void reply(std::initializer_list<std::uint8_t> bytes);
   void reply_data(Bytes data);
+  void read_block(std::uint32_t address);
   [[nodiscard]] std::uint8_t r1(std::uint8_t errors = 0) const;
   std::size_t offset_of(std::uint32_t address);
 

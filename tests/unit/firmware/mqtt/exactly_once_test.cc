@@ -54,8 +54,7 @@ class Exchange {
     return {.receive = receive_, .transmit = transmit_, .retransmit = retransmit_, .inbound = inbound_};
   }
   static Options options() {
-    return {
-        .client_id = "dev", .user_name = {}, .password = {}, .session_expiry_s = 60, .user_properties = {}};
+    return {.client_id = "dev", .user_name = {}, .password = {}, .session_expiry_s = 60};
   }
 
   static std::vector<std::string> with_prefix(const std::vector<std::string>& all, char prefix) {

@@ -113,7 +113,7 @@ TEST(Resume, WithoutRetransmitMemoryReportsEachMessageAsLost) {
         EXPECT_EQ(peer.session().send_quota(), 0);
       })
       .up()
-      .sends("10 18 00 04 'MQTT' 05 02 00 3C 08 21 00 08 27 00 00 01 00 00 03 'dev'")
+      .sends("10 1D 00 04 'MQTT' 05 02 00 3C 0D 11 00 00 00 00 21 00 08 27 00 00 01 00 00 03 'dev'")
       .feeds(kConnack)
       .event("connected")
       .does(publishes("a", Qos::kAtLeastOnce, 1))
@@ -124,7 +124,7 @@ TEST(Resume, WithoutRetransmitMemoryReportsEachMessageAsLost) {
       .event("publish_lost id=2 reason=80")
       .event("disconnected reason=80")
       .up()
-      .sends("10 18 00 04 'MQTT' 05 02 00 3C 08 21 00 08 27 00 00 01 00 00 03 'dev'")
+      .sends("10 1D 00 04 'MQTT' 05 02 00 3C 0D 11 00 00 00 00 21 00 08 27 00 00 01 00 00 03 'dev'")
       .run();
 }
 

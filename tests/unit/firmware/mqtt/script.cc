@@ -34,7 +34,7 @@ std::string to_hex(Bytes bytes) {
   return text;
 }
 
-std::string describe(const Session& session, const Event& event) {
+std::string describe(const Event& event) {
   static constexpr const char* kNames[] = {"connected",    "refused",    "message",      "published",
                                            "publish_lost", "subscribed", "unsubscribed", "disconnected"};
   std::string text = kNames[static_cast<std::size_t>(event.type)];
@@ -46,19 +46,21 @@ std::string describe(const Session& session, const Event& event) {
   }
   if (event.by_server) text += " by_server";
   if (!event.reason_string.empty()) text += " '" + std::string(event.reason_string) + "'";
+  if (!event.server_reference.empty()) text += " use=" + std::string(event.server_reference);
   if (event.type != EventType::kMessage) return text;
   const Message& message = event.message;
   text += " qos=" + std::to_string(static_cast<int>(message.qos)) + " topic=" + std::string(message.topic) +
           " payload=" + std::string(as_text(message.payload));
   if (message.retain) text += " retain";
   if (message.duplicate) text += " dup";
-  if (message.text_payload) text += " text";
-  if (message.expiry_s) text += " expiry=" + std::to_string(*message.expiry_s);
-  if (!message.content_type.empty()) text += " type=" + std::string(message.content_type);
-  if (!message.response_topic.empty()) text += " response=" + std::string(message.response_topic);
-  if (!message.correlation_data.empty())
-    text += " correlation=" + std::string(as_text(message.correlation_data));
-  for (std::size_t i = 0; const auto property = session.user_property(i); ++i) {
+  const MessageProperties properties = decode(message.properties);
+  if (properties.text_payload) text += " text";
+  if (properties.expiry_s) text += " expiry=" + std::to_string(*properties.expiry_s);
+  if (!properties.content_type.empty()) text += " type=" + std::string(properties.content_type);
+  if (!properties.response_topic.empty()) text += " response=" + std::string(properties.response_topic);
+  if (!properties.correlation_data.empty())
+    text += " correlation=" + std::string(as_text(properties.correlation_data));
+  for (std::size_t i = 0; const auto property = user_property(message.properties, i); ++i) {
     text += " " + std::string(property->name) + ":" + std::string(property->value);
   }
   return text;
@@ -109,7 +111,7 @@ void Peer::wait(Millis time) {
 
 void Peer::drain() {
   do {
-    while (const auto event = session_.poll_event()) events.push_back(describe(session_, *event));
+    while (const Event* const event = session_.poll_event()) events.push_back(describe(*event));
     if (link_blocked) return;
     const Bytes out = session_.transmit();
     sent.insert(sent.end(), out.begin(), out.end());
@@ -250,8 +252,7 @@ void Script::run() const {
 }
 
 Options resuming_options() {
-  return {
-      .client_id = "dev", .user_name = {}, .password = {}, .session_expiry_s = 3600, .user_properties = {}};
+  return {.client_id = "dev", .user_name = {}, .password = {}, .session_expiry_s = 3600};
 }
 
 }  // namespace godwit::mqtt::test

@@ -17,7 +17,7 @@ namespace godwit::mqtt::test {
 std::vector<std::uint8_t> hex(std::string_view text);
 std::string to_hex(Bytes bytes);
 // "connected session_present", "message id=1 qos=1 topic=t payload=hi", "published id=1 reason=10", ...
-std::string describe(const Session& session, const Event& event);
+std::string describe(const Event& event);
 
 // A session with its memory, a clock, and all that it has said so far.
 class Peer {

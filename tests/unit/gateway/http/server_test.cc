@@ -70,6 +70,55 @@ TEST_F(HttpServer, AnswersPipelinedRequestsInOrder) {
   EXPECT_EQ(client.reply().status, 404);
 }
 
+// A chunk's extensions and the trailers are no data, so no limit of the body counts them.
+TEST_F(HttpServer, EndsARequestWhoseFramingHasNoEnd) {
+  start();
+  const std::string head = "POST /healthz HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+  for (const std::string& endless : {std::string("1;a="), std::string("0\r\nTrailer: ")}) {
+    TlsClient client = connect();
+    client.send(head + endless);
+    const std::string more(8 * 1024, 'a');
+    for (int i = 0; i < 2; ++i) client.send(more);
+    EXPECT_EQ(client.reply().status, 431) << endless;
+    EXPECT_TRUE(client.ended());
+  }
+}
+
+// RFC 9110, 6.5.1: what comes behind the body cannot authenticate, nor frame, nor name a host.
+TEST_F(HttpServer, DoesNotTakeTrailersForHeaders) {
+  log_.append("pump", 1);
+  start();
+  TlsClient client = connect();
+  const std::string key(kAuthorization);
+  EXPECT_EQ(client
+                .ask("GET /api/v1/devices HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" +
+                     key + "\r\n")
+                .status,
+            401);
+  TlsClient other = connect();
+  EXPECT_EQ(
+      other.ask("GET /healthz HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nHost: h\r\n\r\n").status,
+      400);
+}
+
+TEST_F(HttpServer, ReadsNoBodyOfWhomItDoesNotKnow) {
+  start();
+  TlsClient client = connect();
+  client.send("POST /api/v1/devices HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n");
+  EXPECT_EQ(client.reply().status, 401) << "before a byte of the body";
+  EXPECT_TRUE(client.ended());
+}
+
+TEST_F(HttpServer, SpendsNoMoreTimeOnHandshakesThanItMay) {
+  Limits limits;
+  limits.handshakes_per_second = 0.001;
+  limits.handshake_burst = 3;
+  start(limits);
+  for (int i = 0; i < 3; ++i) (void)connect();
+  EXPECT_THROW(connect(), std::runtime_error);
+  EXPECT_EQ(server_->counters().connections_refused, 1U);
+}
+
 TEST_F(HttpServer, RefusesWhatIsNoStrictRequestAndEndsTheConnection) {
   start();
   struct Case {
@@ -214,6 +263,24 @@ class BareSocket {
   int socket_;
 };
 
+TEST_F(HttpServer, KeepsHandshakesFromTakingWhatConnectionsNeed) {
+  log_.append("pump", 1);
+  Limits limits;
+  limits.handshakes_per_address_max = 4;
+  start(limits);
+  TlsClient known = connect();
+  EXPECT_EQ(known.ask(get("/api/v1/devices")).status, 200);
+  std::vector<std::unique_ptr<BareSocket>> idle;
+  for (int i = 0; i < 20; ++i) idle.push_back(std::make_unique<BareSocket>(server_->port()));
+  EXPECT_TRUE(eventually([&] { return server_->counters().connections_refused >= 16; }));
+  EXPECT_LE(server_->counters().connections_open, 5U);
+  EXPECT_EQ(known.ask(get("/api/v1/devices")).status, 200);
+  idle.clear();
+  EXPECT_TRUE(eventually([&] { return server_->counters().connections_open == 1; }));
+  TlsClient again = connect();
+  EXPECT_EQ(again.ask(get("/api/v1/devices")).status, 200);
+}
+
 TEST_F(HttpServer, EndsConnectionsWithoutTls) {
   Limits limits;
   limits.handshake_timeout = milliseconds(100);
@@ -254,7 +321,7 @@ TEST_F(HttpServer, GoesOnWhenThereIsNoMemoryForAConnection) {
              .readiness = {},
              .metrics = {},
              .log_sink = [&](gateway::LogLevel, std::string_view text) {
-               if (text.starts_with("cannot accept a connection: ")) ++reports;
+               if (text.starts_with("cannot accept connections: ")) ++reports;
              }});
   EXPECT_EQ(connect().ask(get("/healthz")).status, 200);
   tls_memory_is_out = true;
