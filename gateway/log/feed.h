@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // The log for all who follow it: SSE now; WebSocket, webhooks, exports and northbound later.
 //
-//   writer lane               encoder lane       server lane                     reads lane
-//   push() -> EventQueue ---> encode() --------> Feed::append() -> Follower <--- Feed::next_read() ->
-//   run_read()
-//                                                                     ^              |
-//                                                                     `--------------+ Feed::finish_read()
+//   writer lane            encoder lane     server lane                  reads lane
+//   push() -> EventQueue -> encode() -----> append() -> Follower <------ next_read() -> run_read()
+//                                                          ^                               |
+//                                                          `------ finish_read() ----------'
 //
 // A follower is a place in the log. In front of it the feed has blocks: of the newest events, and of older
 // pages that somebody read a moment ago; whoever comes to where there is none asks for a page and waits for
 // its turn. So nothing here can lose an event, and a page is read and encoded once for all who need it.
 // Memory: Limits::cache_bytes_max, and of a follower the blocks of one step. No threads, no clock, no I/O:
-// all of Feed and Follower belongs to one lane, which the owner provides. Decision: docs/adr/0012-followers.md.
+// all of Feed and Follower belongs to one lane, which the owner provides. Why: docs/adr/0012-followers.md.
 #pragma once
 
 #include <cstddef>
