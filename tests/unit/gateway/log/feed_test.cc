@@ -149,6 +149,22 @@ TEST(Feed, AFilterShowsItsEventsFromLogAndMemoryAlike) {
   EXPECT_EQ(fan.follower().position(), rig.log.id(53)) << "behind what does not pass";
 }
 
+TEST(Feed, AFilteredFollowerGoesOnInTheMiddleOfABlock) {
+  Rig rig;
+  for (int i = 0; i < 30; ++i) rig.log.append(i % 3 == 0 ? "fan" : "pump", i);
+  rig.start();
+  Reader fan(rig.feed, begin(), {.device = "fan", .types = {}});
+  Reader telemetry(rig.feed, begin(), {.device = "", .types = {EventType::kTelemetry}});
+  for (int turn = 0; turn < 10; ++turn) {
+    while (fan.step(1) || telemetry.step(700)) {
+    }
+    rig.read();
+    rig.finish();
+  }
+  EXPECT_THAT(fan.offsets(), ElementsAre(1, 4, 7, 10, 13, 16, 19, 22, 25, 28));
+  EXPECT_THAT(telemetry.offsets(), ElementsAreArray(numbers(1, 30)));
+}
+
 // A filter that lets nothing of a large cache through gives others their turn.
 TEST(Feed, LooksAtABoundedNumberOfEventsInAStep) {
   Rig rig;

@@ -18,7 +18,7 @@ struct Scene {
   const char* description;
   std::size_t cache_bytes_max;
   LogStart start;
-  std::size_t step_bytes;  // of the unfiltered follower
+  std::size_t step_bytes;
 };
 
 // Three events are stored when the gateway starts. One follower wants all of them, one those of `pump`. Both
@@ -51,7 +51,7 @@ class Run {
       case 'a':
         return all_->step(scene_.step_bytes);
       case 'b':
-        return pump_->step();
+        return pump_->step(scene_.step_bytes);
       default:  // an event that the queue leaves out
         rig_.queue.set_wanted(false);
         rig_.publish("pump");
