@@ -246,7 +246,7 @@ TEST_F(GatewayPath, AFollowerGoesOnWhereItStopped) {
   ASSERT_TRUE(device.publish(topics::Leaf::kRecord, record(1)).has_value());
   std::string last_seen;
   {
-    SseReader feed(fixture_.https(), "/api/v1/events?type=telemetry", "0");
+    SseReader feed(fixture_.https(), "/api/v1/events?type=telemetry", "0-00000000");
     const auto event = feed.next(kTimeout);
     ASSERT_TRUE(event.has_value());
     EXPECT_THAT(event->data, HasSubstr(R"("seq":1)"));
