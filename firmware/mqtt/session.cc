@@ -23,6 +23,7 @@ Instant earlier(Instant a, Instant b) { return reached(a, b) ? a : b; }
 
 }  // namespace
 
+// NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): what is not in use costs no code
 Session::Session(const Memory& memory, const Options& options)
     : resumable_(!options.clean_start), memory_(memory), options_(options) {}
 
