@@ -22,7 +22,7 @@ namespace godwit::mqtt {
 namespace {
 
 constexpr std::size_t kAckSizeMax = 5;         // with a reason code
-constexpr std::size_t kAliasSizeMax = 4;       // and a longer length of properties, or of the packet
+constexpr std::size_t kAliasSizeMax = 5;       // and longer lengths of properties and packet
 constexpr std::size_t kPingAndDisconnect = 5;  // PINGREQ has 2 bytes, DISCONNECT 3
 constexpr std::uint8_t kDupFlag = 0x08;
 constexpr std::uint8_t kQosBits = 0x06;
