@@ -97,7 +97,8 @@ Access access_of(const Router::Match& match, std::string_view path) {
   return path.starts_with("/api") ? Access::kKey : Access::kOpen;
 }
 
-Problem unauthorized(bool showed_key) {
+Problem unauthorized(const Request& request) {
+  const bool showed_key = find_header(request.headers, "Authorization").has_value();
   Problem problem{.kind = ProblemKind::kUnauthorized};
   problem.detail =
       showed_key ? "This API key is not known to the gateway. Its file of keys is read at the start."
@@ -153,9 +154,8 @@ std::optional<Problem> Service::refuse_unread(const Request& head) const {
   const auto target = parse_target(head.target);
   if (!target) return std::nullopt;  // answer() says what is wrong with it
   if (access_of(router_.match(head.method, target->path), target->path) == Access::kOpen) return std::nullopt;
-  const auto authorization = find_header(head.headers, "Authorization");
-  if (authorization && keys_.find(*authorization) != nullptr) return std::nullopt;
-  return unauthorized(authorization.has_value());
+  if (key_of(head) != nullptr) return std::nullopt;
+  return unauthorized(head);
 }
 
 Response Service::refuse(const Problem& problem) {
@@ -201,9 +201,13 @@ awaitable<Result> Service::answer(Request& request, Signal& signal) {
   co_return co_await run(*match.route, request, signal);
 }
 
-std::expected<void, Problem> Service::admit(const Request& request, Access access) {
+const ApiKey* Service::key_of(const Request& request) const {
   const auto authorization = find_header(request.headers, "Authorization");
-  const ApiKey* key = authorization ? keys_.find(*authorization) : nullptr;
+  return authorization ? keys_.find(*authorization) : nullptr;
+}
+
+std::expected<void, Problem> Service::admit(const Request& request, Access access) {
+  const ApiKey* const key = key_of(request);
   const std::string caller = key != nullptr ? "key " + key->name : "address " + request.remote_address;
   if (const auto wait = rate_.take(caller, std::chrono::steady_clock::now())) {
     const auto wait_s = std::chrono::ceil<seconds>(*wait).count();
@@ -213,7 +217,7 @@ std::expected<void, Problem> Service::admit(const Request& request, Access acces
     return std::unexpected(std::move(problem));
   }
   if (access == Access::kOpen || key != nullptr) return {};
-  return std::unexpected(unauthorized(authorization.has_value()));
+  return std::unexpected(unauthorized(request));
 }
 
 awaitable<Result> Service::run(const Route& route, Request& request, Signal& signal) {

@@ -38,6 +38,8 @@ class Service {
  private:
   boost::asio::awaitable<Result> answer(Request& request, Signal& signal);
   boost::asio::awaitable<Result> run(const Route& route, Request& request, Signal& signal);
+  // The one that the request shows; nullptr: none, or an unknown one.
+  [[nodiscard]] const ApiKey* key_of(const Request& request) const;
   // Who asks, for the rate limit; a problem if a key is needed and not there.
   std::expected<void, Problem> admit(const Request& request, Access access);
 
