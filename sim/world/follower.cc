@@ -26,7 +26,7 @@ void Follower::finish() {
 
 bool Follower::caught_up() const {
   const gateway::LogReader* const log = gateway_.log();
-  return log != nullptr && at_ == log->last_offset();
+  return log != nullptr && at_ == log->ends().last.offset;
 }
 
 void Follower::read() {
@@ -42,13 +42,13 @@ void Follower::read() {
 }
 
 void Follower::read_all(const gateway::LogReader& log) {
-  if (at_ > log.last_offset()) {
+  if (at_ > log.ends().last.offset) {
     scene_.hit(Probe::kFollowerAhead);
     at_ = {};
     scene_.judge.follower_told_gap(index_, 0);
   }
   while (true) {
-    const auto events = log.events_after(at_, kPage, {});
+    const auto events = log.read(at_, {}, {.events = kPage}).events;
     for (const gateway::Event& event : events) {
       at_ = event.offset;
       const std::uint64_t digest = digest_of_event(event);

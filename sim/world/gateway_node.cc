@@ -88,7 +88,7 @@ void GatewayNode::start() {
   disk_.set_time(wall_clock());
   const bool troubled = scene_.now() < trouble_until_;
   try {
-    store_.emplace(kFolder, disk_);
+    store_.emplace(kFolder, gateway::Term{}, disk_);
     intake_.emplace(gateway::Intake::Limits{});
     writer_.emplace(
         *store_, gateway::Writer::Options{},
@@ -269,11 +269,12 @@ void GatewayNode::send_ack(const gateway::AckTo& to) {
 // Shows the judge what has been committed since.
 void GatewayNode::read_log() {
   quiet_ = true;
-  if (store_->reader().last_offset() < shown_)
-    throw Violation("commit_lost", "the log ends at " + std::to_string(store_->reader().last_offset().value) +
+  if (store_->reader().ends().last.offset < shown_)
+    throw Violation("commit_lost", "the log ends at " +
+                                       std::to_string(store_->reader().ends().last.offset.value) +
                                        " after a restart, and ended at " + std::to_string(shown_.value));
   while (true) {
-    const auto events = store_->reader().events_after(shown_, kPage, {});
+    const auto events = store_->reader().read(shown_, {}, {.events = kPage}).events;
     for (const gateway::Event& event : events) show(event);
     if (events.size() < kPage) break;
   }
@@ -287,8 +288,8 @@ void GatewayNode::read_image() {
   look.restore(disk_.image());
   scene_.judge.log_replaced();
   shown_ = {};
-  const gateway::Store store(kFolder, look);
-  for (const gateway::Event& event : store.reader().events_after({}, 1'000'000, {})) show(event);
+  const gateway::Store store(kFolder, {}, look);
+  for (const gateway::Event& event : store.reader().read({}, {}, {.events = 1'000'000}).events) show(event);
 }
 
 // Where nothing is unsynced the worst crash leaves what is there, which the judge has seen. Now and then it
@@ -301,11 +302,11 @@ void GatewayNode::check_worst_crash() {
   worst.restore(disk_.image());
   worst.crash(std::nullopt);
   scene_.hit(Probe::kWorstCrashChecked);
-  const gateway::Store store(kFolder, worst);
-  if (store.reader().last_offset() < shown_)
+  const gateway::Store store(kFolder, {}, worst);
+  if (store.reader().ends().last.offset < shown_)
     throw Violation("ack_not_durable", "an ack covers event " + std::to_string(shown_.value) +
                                            ", and a power cut now would leave " +
-                                           std::to_string(store.reader().last_offset().value));
+                                           std::to_string(store.reader().ends().last.offset.value));
 }
 
 void GatewayNode::show(const gateway::Event& event) {
@@ -351,7 +352,8 @@ void GatewayNode::tell_times() const {
   gateway::LogOffset after{};
   while (true) {
     const auto events =
-        reader.events_after(after, kPage, {.device = {}, .types = {gateway::EventType::kTelemetry}});
+        reader.read(after, {.device = {}, .types = {gateway::EventType::kTelemetry}}, {.events = kPage})
+            .events;
     for (const gateway::Event& event : events) {
       after = event.offset;
       const auto device = scene_.judge.find_device(event.device);
