@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One event stream: writes what a follower of the log gives. The stream begins with its position as an id,
-// and each heartbeat is one, so that whoever is cut off comes back with its last id and has lost nothing. A
-// client that takes nothing for Limits::write_timeout is cut off; one that reads never is, however far it is
-// behind.
+// One event stream: writes what gateway/log's SseStream gives. A client that takes nothing for
+// Limits::write_timeout is cut off; one that reads never is, however far it is behind.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>

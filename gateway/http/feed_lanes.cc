@@ -3,13 +3,11 @@
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
-#include <exception>
 #include <utility>
 
 namespace godwit::http {
 namespace {
 
-using gateway::BlockPtr;
 using gateway::Event;
 using gateway::EventQueue;
 
@@ -42,30 +40,17 @@ void FeedLanes::encode() {
     const std::lock_guard lock(queue_mutex_);
     batch = queue_.take();
   }
-  std::vector<BlockPtr> blocks;
-  if (!batch.events.empty()) {
-    const Event& last = batch.events.back();
-    gateway::LogPage page;
-    page.through = {last.offset, last.term};
-    page.events = std::move(batch.events);
-    try {
-      const gateway::LogOffset after{page.events.front().offset.value - 1};
-      gateway::Encoded encoded = gateway::encode(after, page, log_, gateway::kBlockTextMax);
-      blocks = std::move(encoded.blocks);
-      const std::lock_guard lock(queue_mutex_);
-      queue_.put_back(std::span(page.events).subspan(encoded.events));
-    } catch (const std::exception&) {  // the database cannot be read: the streams will try for themselves
-      batch.skipped_through = page.through;
-    }
+  gateway::LivePiece piece = gateway::encode_live(batch, log_);
+  {
+    const std::lock_guard lock(queue_mutex_);
+    queue_.put_back(batch.events);
   }
-  boost::asio::post(io_, [this, skipped = batch.skipped_through, blocks = std::move(blocks)]() mutable {
-    append(skipped, std::move(blocks));
-  });
+  boost::asio::post(io_, [this, piece = std::move(piece)]() mutable { append(std::move(piece)); });
 }
 
-void FeedLanes::append(gateway::LogId skipped_through, std::vector<BlockPtr> blocks) {
-  feed_.skip_through(skipped_through);
-  for (BlockPtr& block : blocks) feed_.append(std::move(block));
+void FeedLanes::append(gateway::LivePiece piece) {
+  feed_.skip_through(piece.skipped_through);
+  for (BlockPtr& block : piece.blocks) feed_.append(std::move(block));
   {
     const std::lock_guard lock(queue_mutex_);
     encoding_ = !queue_.empty();

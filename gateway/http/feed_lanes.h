@@ -48,7 +48,7 @@ class FeedLanes {
 
  private:
   void encode();  // encoder thread
-  void append(gateway::LogId skipped_through, std::vector<gateway::BlockPtr> blocks);
+  void append(gateway::LivePiece piece);
   void wake_soon();
   void wake();
 

@@ -55,4 +55,21 @@ void EventQueue::skip_through(const Event& last) {
   skipped_through_ = {last.offset, last.term};
 }
 
+LivePiece encode_live(EventQueue::Batch& batch, const BatchContext& context) {
+  LivePiece piece{.skipped_through = batch.skipped_through, .blocks = {}};
+  if (batch.events.empty()) return piece;
+  LogPage page;
+  page.through = {batch.events.back().offset, batch.events.back().term};
+  page.events = std::exchange(batch.events, {});
+  try {
+    Encoded encoded = encode({page.events.front().offset.value - 1}, page, context, kBlockTextMax);
+    piece.blocks = std::move(encoded.blocks);
+    const auto rest = page.events.begin() + static_cast<std::ptrdiff_t>(encoded.events);
+    batch.events.assign(std::make_move_iterator(rest), std::make_move_iterator(page.events.end()));
+  } catch (const StoreError&) {
+    piece.skipped_through = page.through;
+  }
+  return piece;
+}
+
 }  // namespace godwit::gateway

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "gateway/domain/event.h"
+#include "gateway/log/block.h"
 
 namespace godwit::gateway {
 
@@ -50,5 +51,14 @@ class EventQueue {
   LogId taken_skip_;
   bool wanted_ = false;
 };
+
+// What the encoder's lane makes of a batch: for Feed::skip_through() and append().
+struct LivePiece {
+  LogId skipped_through;
+  std::vector<BlockPtr> blocks;
+};
+// Encodes a piece of about kBlockTextMax and leaves in `batch` the events to be put back. If `context` cannot
+// be read, all are left out: followers will try for themselves.
+[[nodiscard]] LivePiece encode_live(EventQueue::Batch& batch, const BatchContext& context);
 
 }  // namespace godwit::gateway

@@ -178,7 +178,7 @@ Follower::~Follower() {
 }
 
 std::optional<LogId> Follower::position() const {
-  if (start_) return std::nullopt;
+  if (start_ || gap_) return std::nullopt;
   return position_;
 }
 

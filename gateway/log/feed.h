@@ -148,7 +148,8 @@ class Follower {
   // Moves the position behind what it gives: at most `bytes_max` of text, or a single block or event.
   Step next(std::size_t bytes_max);
 
-  // All up to here was given, or does not pass the filter; nullopt: not known before the first read.
+  // All up to here was given, or does not pass the filter; nullopt: not known before the first read, nor as
+  // long as a gap is to be told first, which whoever comes back with this would never hear of.
   [[nodiscard]] std::optional<LogId> position() const;
   // How many events of the log, whatever the filter, lie in front of it. 0 before the first read.
   [[nodiscard]] std::int64_t lag() const;

@@ -94,16 +94,11 @@ struct Rig {
   bool encode_some() {
     if (queue.empty()) return false;
     EventQueue::Batch batch = queue.take();
-    feed.skip_through(batch.skipped_through);
-    if (!batch.events.empty()) {
-      LogPage page;
-      page.through = {batch.events.back().offset, batch.events.back().term};
-      page.events = std::move(batch.events);
-      const Encoded encoded = encode({page.events.front().offset.value - 1}, page, log, kBlockTextMax);
-      queue.put_back(std::span(page.events).subspan(encoded.events));
-      encoded_max = std::max(encoded_max, text_of(encoded.blocks));
-      for (const BlockPtr& block : encoded.blocks) feed.append(block);
-    }
+    const LivePiece piece = encode_live(batch, log);
+    queue.put_back(batch.events);
+    feed.skip_through(piece.skipped_through);
+    encoded_max = std::max(encoded_max, text_of(piece.blocks));
+    for (const BlockPtr& block : piece.blocks) feed.append(block);
     feed.wake();
     return true;
   }
