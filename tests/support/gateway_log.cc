@@ -35,7 +35,7 @@ std::uint64_t number_of(const cJSON* object, const char* name, std::uint64_t oth
 }
 
 LoggedEvent event_of(const cJSON* object) {
-  LoggedEvent event{.id = std::to_string(number_of(object, "offset", 0)),
+  LoggedEvent event{.id = text_of(object, "id"),
                     .type = text_of(object, "type"),
                     .device = text_of(object, "device"),
                     .epoch = text_of(object, "epoch"),

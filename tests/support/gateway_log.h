@@ -12,7 +12,7 @@
 namespace godwit::test {
 
 struct LoggedEvent {
-  std::string id;  // the offset
+  std::string id;  // OFFSET-TERM
   std::string type;
   std::string device;
   std::string epoch;
