@@ -65,17 +65,25 @@ struct AddressLookup::Shared {
   UniqueFd done{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
   std::mutex mutex;
   std::optional<std::expected<std::vector<Address>, std::string>> result;
+
+  void finish(std::expected<std::vector<Address>, std::string> with) {
+    const std::lock_guard lock(mutex);
+    result = std::move(with);
+    ::eventfd_write(done.get(), 1);
+  }
 };
 
 AddressLookup::AddressLookup(const std::string& host, std::uint16_t port)
     : shared_(std::make_shared<Shared>()) {
   // Detached, because the C library's resolver cannot be interrupted; it holds its own share of the state.
-  std::thread([shared = shared_, host, port] {
-    auto result = look_up(host, port, AI_ADDRCONFIG);
-    const std::lock_guard lock(shared->mutex);
-    shared->result = std::move(result);
-    ::eventfd_write(shared->done.get(), 1);
-  }).detach();
+  try {
+    std::thread([shared = shared_, host, port] {
+      shared->finish(look_up(host, port, AI_ADDRCONFIG));
+    }).detach();
+  } catch (const std::system_error& error) {
+    shared_->finish(std::unexpected("cannot look up the host " + host + ": no thread for it: " +
+                                    error.code().message() + "; allow this process more threads or memory"));
+  }
 }
 
 int AddressLookup::fd() const { return shared_->done.get(); }

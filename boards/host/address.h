@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include <cstdint>
+#include <cstring>
 #include <expected>
 #include <memory>
 #include <optional>
@@ -19,6 +20,10 @@ namespace godwit::boards {
 struct Address {
   sockaddr_storage storage{};
   socklen_t size = 0;
+
+  friend bool operator==(const Address& a, const Address& b) {
+    return a.size == b.size && std::memcmp(&a.storage, &b.storage, a.size) == 0;
+  }
 };
 
 struct HostPort {
@@ -31,7 +36,8 @@ struct HostPort {
 // The address if `host` is numeric; at once.
 [[nodiscard]] std::optional<Address> numeric_address(const std::string& host, std::uint16_t port);
 
-// A look-up that goes on by itself; may be dropped at any time.
+// A look-up that goes on by itself; may be dropped at any time, but its thread stays until the resolver gives
+// up. Where no thread can be had, the result is an error.
 class AddressLookup {
  public:
   AddressLookup(const std::string& host, std::uint16_t port);

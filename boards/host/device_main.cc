@@ -9,8 +9,10 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <expected>
+#include <memory>
 #include <optional>
-#include <vector>
+#include <string>
 
 #include "boards/common/connection.h"
 #include "boards/host/console_log.h"
@@ -27,7 +29,11 @@ namespace {
 constexpr std::string_view kFirmware = "godwit 0.1.0";
 constexpr std::string_view kBoard = "host";
 constexpr Millis kStopTimeout{5'000};
-constexpr Millis kClockInterval{60'000};  // how often a step of the system's clock is looked for
+// How often the system's clock is looked at: its drift, and whether it is in step. Steps are noticed at once.
+constexpr Millis kClockInterval{10'000};
+
+constexpr std::uint32_t kDefaultFlashKib =
+    FileFlash::kDefaultGeometry.sector_size_bytes / 1024 * FileFlash::kDefaultGeometry.sector_count;
 
 struct Arguments {
   std::string id;
@@ -36,7 +42,7 @@ struct Arguments {
   std::string server_name;
   std::string data;
   std::string log_level = "warning";
-  std::uint32_t flash_kib = 4096;
+  std::optional<std::uint32_t> flash_kib;
   double period_s = 1;
   std::uint16_t rows = 64;
 };
@@ -60,19 +66,42 @@ int wait_ms(Instant now, Instant until) {
   return static_cast<int>(std::clamp<std::int64_t>((until - now).count(), 0, 60'000));
 }
 
+void watch(int epoll_fd, int fd, void* tag) {
+  epoll_event event{.events = EPOLLIN, .data = {.ptr = tag}};
+  ::epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event);
+}
+
+// What the device knows of the time of day; told in the log when that changes.
+struct DeviceTime {
+  TimeOfDay time_of_day;
+  std::optional<codec::TimeQuality> quality;
+
+  void tell(agent::Device& device, Instant now, ports::Log& log) {
+    const TimeOfDay::Told told = time_of_day.look(host_system_time());
+    if (told.time) device.set_unix_time(now, *told.time);
+    device.set_health(now, {.time_quality = told.quality});
+    if (quality == told.quality) return;
+    quality = told.quality;
+    if (quality == codec::TimeQuality::kSynced) return log.write(ports::LogLevel::kInfo, "time_known", {});
+    log.write(ports::LogLevel::kWarning, "time_not_confirmed",
+              {{.key = "cause", .text = "nothing keeps this machine's clock in step: see timedatectl"}});
+  }
+};
+
 // Until a signal comes, and then until the device has said goodbye.
 void run(agent::Device& device, HostLink& link, ports::Log& log, const HostClock& clock, int epoll_fd,
-         int signal_fd) {
+         UniqueFd& signals) {
   Connection connection(device, log, link);
-  epoll_event signal_event{.events = EPOLLIN, .data = {.ptr = nullptr}};
-  ::epoll_ctl(epoll_fd, EPOLL_CTL_ADD, signal_fd, &signal_event);
+  watch(epoll_fd, signals.get(), &signals);
+  ClockSteps steps;
+  watch(epoll_fd, steps.fd(), &steps);
+  DeviceTime device_time;
   std::optional<Instant> stopped;
   Instant clock_due = clock.now();
   for (;;) {
     const Instant now = clock.now();
     if (now >= clock_due) {
-      device.set_unix_time(now, host_unix_time());
-      device.set_health(now, {.time_quality = host_time_quality()});
+      device_time.tell(device, now, log);
       clock_due = now + kClockInterval;
     }
     connection.run(now);
@@ -82,23 +111,28 @@ void run(agent::Device& device, HostLink& link, ports::Log& log, const HostClock
     std::array<epoll_event, 4> events;
     const int count = ::epoll_wait(epoll_fd, events.data(), events.size(), wait_ms(now, wake));
     for (int i = 0; i < count; ++i) {
-      if (events[static_cast<std::size_t>(i)].data.ptr != nullptr || stopped) continue;
+      const void* const tag = events[static_cast<std::size_t>(i)].data.ptr;
+      if (tag == &steps && steps.take()) clock_due = now;
+      if (tag != &signals || stopped) continue;
       stopped = clock.now();
-      ::epoll_ctl(epoll_fd, EPOLL_CTL_DEL, signal_fd, nullptr);
+      ::epoll_ctl(epoll_fd, EPOLL_CTL_DEL, signals.get(), nullptr);
       device.stop(*stopped);
     }
   }
 }
 
-// What is stored is sampled and packed as asked for; live channels stay as they are.
-std::vector<telemetry::Table> tables_of(const HostSensors& sensors, const Arguments& arguments) {
-  std::vector<telemetry::Table> tables(sensors.tables().begin(), sensors.tables().end());
-  for (telemetry::Table& table : tables) {
-    if (table.contract.channel_class == codec::ChannelClass::kLive) continue;
-    table.contract.period = Millis{static_cast<std::int64_t>(arguments.period_s * 1'000)};
-    table.rows_max = arguments.rows;
+// The flash that is there keeps its size.
+std::expected<std::unique_ptr<FileFlash>, std::string> open_flash(const Arguments& arguments,
+                                                                  const DataDir& data, ports::Log& log) {
+  ports::FlashGeometry geometry = FileFlash::kDefaultGeometry;
+  if (arguments.flash_kib) geometry.sector_count = *arguments.flash_kib * 1024 / geometry.sector_size_bytes;
+  auto flash = FileFlash::open(data.path() / "flash.bin", geometry);
+  if (flash && arguments.flash_kib && (*flash)->geometry().sector_count != geometry.sector_count) {
+    log.write(ports::LogLevel::kWarning, "flash_kib_ignored",
+              {{.key = "flash_kib", .number = static_cast<std::int64_t>((*flash)->size_bytes() / 1024)},
+               {.key = "cause", .text = "the flash file is there and keeps its size"}});
   }
-  return tables;
+  return flash;
 }
 
 int start(const Arguments& arguments) {
@@ -113,32 +147,31 @@ int start(const Arguments& arguments) {
   if (!tls) return complain(tls.error());
   auto data = DataDir::open(arguments.data);
   if (!data) return complain(data.error());
-  ports::FlashGeometry geometry = FileFlash::kDefaultGeometry;
-  geometry.sector_count = std::max(2U, arguments.flash_kib * 1024 / geometry.sector_size_bytes);
-  auto flash = FileFlash::open(data->path() / "flash.bin", geometry);
+  if (const auto claimed = data->claim(id->view()); !claimed) return complain(claimed.error());
+  ConsoleLog log(*level);
+  auto flash = open_flash(arguments, *data, log);
   if (!flash) return complain(flash.error());
   const auto boot = data->count_boot();
   if (!boot) return complain(boot.error());
 
   HostClock clock;
-  ConsoleLog log(*level);
   HostEntropy entropy;
   HostSensors sensors("/", log);
-  const std::vector<telemetry::Table> tables = tables_of(sensors, arguments);
-  if (tables.empty()) return complain("nothing to measure: is /proc mounted?");
+  sensors.set_recording(Millis{static_cast<std::int64_t>(arguments.period_s * 1'000)}, arguments.rows);
+  if (sensors.tables().empty()) return complain("nothing to measure: is /proc mounted?");
   const agent::Config config{.id = *id,
                              .firmware = kFirmware,
                              .board = kBoard,
                              .boot = *boot,
                              .reset_reason = codec::ResetReason::kPowerOn,
-                             .tables = tables};
+                             .tables = sensors.tables()};
   agent::Device device(config, {.flash = **flash, .entropy = entropy, .sensors = sensors, .log = log});
   if (const Status status = device.start(clock.now()); status != Status::kOk) {
     return complain("cannot start on " + (data->path() / "flash.bin").string() + ": " +
                     std::string(to_string(status)));
   }
   const UniqueFd epoll(::epoll_create1(EPOLL_CLOEXEC));
-  const UniqueFd signals = stop_signals();
+  UniqueFd signals = stop_signals();
   HostLink link(epoll.get(), &device,
                 {.host = broker->host,
                  .port = broker->port,
@@ -150,7 +183,7 @@ int start(const Arguments& arguments) {
             {{.key = "id", .text = id->view()},
              {.key = "boot", .number = *boot},
              {.key = "broker", .text = arguments.broker}});
-  run(device, link, log, clock, epoll.get(), signals.get());
+  run(device, link, log, clock, epoll.get(), signals);
   log.write(ports::LogLevel::kInfo, "stopped",
             {{.key = "recorded", .number = static_cast<std::int64_t>(device.stats().recorded)}});
   return 0;
@@ -169,9 +202,10 @@ int main_of(int argc, char** argv) {
   app.add_option("--data", arguments.data, "Folder for what must survive a restart; made if missing")
       ->required();
   app.add_option("--server-name", arguments.server_name, "The name in the broker's certificate, if not HOST");
-  app.add_option("--flash-kib", arguments.flash_kib, "Size of the flash file when it is made")
+  app.add_option("--flash-kib", arguments.flash_kib,
+                 "Size of the flash file when it is made; later it keeps its size")
       ->check(CLI::Range(8U, 1U << 20U))
-      ->capture_default_str();
+      ->default_str(std::to_string(kDefaultFlashKib));
   app.add_option("--period", arguments.period_s, "Seconds between samples")
       ->check(CLI::Range(0.001, 86'400.0))
       ->capture_default_str();

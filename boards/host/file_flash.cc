@@ -35,7 +35,7 @@ bool make_erased(const std::filesystem::path& path, const ports::FlashGeometry& 
 }  // namespace
 
 std::expected<std::unique_ptr<FileFlash>, std::string> FileFlash::open(const std::filesystem::path& path,
-                                                                       const ports::FlashGeometry& geometry) {
+                                                                       ports::FlashGeometry geometry) {
   const auto error = [&path](const std::string& what) {
     return std::unexpected(path.string() + ": " + what);
   };
@@ -47,23 +47,39 @@ std::expected<std::unique_ptr<FileFlash>, std::string> FileFlash::open(const std
   if (fd.get() < 0 || ::fstat(fd.get(), &status) != 0) {
     return error("cannot be opened: " + std::generic_category().message(errno));
   }
-  std::unique_ptr<FileFlash> flash(new FileFlash(geometry, std::move(fd)));
-  if (static_cast<std::uint64_t>(status.st_size) != flash->size_bytes()) {
-    return error("has " + std::to_string(status.st_size) + " bytes, but a flash of " +
-                 std::to_string(flash->size_bytes()) + " was asked for");
+  const auto size = static_cast<std::uint64_t>(status.st_size);
+  const std::uint64_t sectors = size / geometry.sector_size_bytes;
+  if (size % geometry.sector_size_bytes != 0 || sectors < 2 || sectors > UINT32_MAX) {
+    return error("has " + std::to_string(size) + " bytes, which are not two or more sectors of " +
+                 std::to_string(geometry.sector_size_bytes) + ": move it away, then a new one is made");
   }
-  return flash;
+  geometry.sector_count = static_cast<std::uint32_t>(sectors);
+  return std::unique_ptr<FileFlash>(new FileFlash(geometry, std::move(fd)));
 }
+
+// What the kernel says of bytes that the disk or the file system cannot read back (EBADMSG, EUCLEAN: their
+// checksum is wrong), or that the file no longer has, is damage, unless nothing can be read any more.
 
 Status FileFlash::do_read(std::uint64_t offset, MutableBytes out) {
   while (!out.empty()) {
     const ssize_t size = ::pread(fd_.get(), out.data(), out.size(), static_cast<off_t>(offset));
     if (size < 0 && errno == EINTR) continue;
-    if (size <= 0) return Status::kIo;
+    if (size < 0 && errno != EIO && errno != EBADMSG && errno != EUCLEAN) return Status::kIo;
+    if (size <= 0) return answers() ? Status::kCorrupt : Status::kIo;
     out = out.subspan(static_cast<std::size_t>(size));
     offset += static_cast<std::uint64_t>(size);
   }
   return Status::kOk;
+}
+
+// Whether the first byte of some sector can be read.
+bool FileFlash::answers() const {
+  std::uint8_t byte = 0;
+  const auto reads = [&](std::uint64_t sector) {
+    return ::pread(fd_.get(), &byte, 1, static_cast<off_t>(sector * geometry().sector_size_bytes)) == 1;
+  };
+  const std::uint32_t count = geometry().sector_count;
+  return reads(0) || reads(count / 2) || reads(count - 1);
 }
 
 Status FileFlash::do_program(std::uint64_t offset, Bytes in) {

@@ -18,10 +18,10 @@ class FileFlash final : public ports::Flash {
   static constexpr ports::FlashGeometry kDefaultGeometry{
       .sector_size_bytes = 4096, .sector_count = 1024, .program_size_bytes = 16};
 
-  // Opens the file, or makes it, all erased. The error is a sentence: it cannot be opened, or is of another
-  // size.
+  // Opens the file, which then says itself how many sectors there are, or makes it, all erased, with as many
+  // as `geometry` has. The error is a sentence: it cannot be opened, or is no flash of such sectors.
   static std::expected<std::unique_ptr<FileFlash>, std::string> open(const std::filesystem::path& path,
-                                                                     const ports::FlashGeometry& geometry);
+                                                                     ports::FlashGeometry geometry);
 
  private:
   FileFlash(const ports::FlashGeometry& geometry, UniqueFd fd) : Flash(geometry), fd_(std::move(fd)) {}
@@ -29,6 +29,7 @@ class FileFlash final : public ports::Flash {
   Status do_program(std::uint64_t offset, Bytes in) override;
   Status do_erase(std::uint32_t sector) override;
   Status do_flush() override;
+  [[nodiscard]] bool answers() const;
 
   UniqueFd fd_;
 };

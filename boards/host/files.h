@@ -6,6 +6,7 @@
 #include <expected>
 #include <filesystem>
 #include <string>
+#include <string_view>
 
 #include "proto/base/bytes.h"
 
@@ -51,7 +52,11 @@ class DataDir {
   [[nodiscard]] static std::expected<DataDir, std::string> open(const std::filesystem::path& path);
 
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-  // Counts this start: 1 the first time. Durable when it returns.
+  // From the first time on the folder belongs to this device. The error: it belongs to another one, whose
+  // records would be delivered as this one's.
+  [[nodiscard]] std::expected<void, std::string> claim(std::string_view device);
+  // Counts this start: 1 the first time, and after damage. Durable when it returns; a power cut at any moment
+  // skips a number at most. Only the first time, or after damage, it takes room on the disk.
   [[nodiscard]] std::expected<std::uint32_t, std::string> count_boot();
 
  private:

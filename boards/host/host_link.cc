@@ -56,7 +56,8 @@ void HostLink::open(Instant now) {
   if (const auto address = numeric_address(options_.host, options_.port)) {
     addresses_ = {*address};
   } else {
-    lookup_.emplace(options_.host, options_.port);
+    if (lookup_ && lookup_->result()) lookup_.reset();  // what it says is of the attempt before
+    if (!lookup_) lookup_.emplace(options_.host, options_.port);
     watch(lookup_->fd());
   }
 }
@@ -79,9 +80,9 @@ Status HostLink::step(Instant now) {
   }
   switch (state_) {
     case State::kLookingUp:
-      return lookup_ ? take_addresses() : connect_next();
+      return lookup_ ? take_addresses(now) : connect(now);
     case State::kConnecting:
-      return finish_connecting();
+      return connect(now);
     case State::kHandshaking:
       return handshake();
     case State::kClosed:
@@ -91,63 +92,85 @@ Status HostLink::step(Instant now) {
   return Status::kState;
 }
 
-Status HostLink::take_addresses() {
+Status HostLink::take_addresses(Instant now) {
   auto result = lookup_->result();
   if (!result) return Status::kBusy;
-  if (!*result) return fail(Status::kNotFound, result->error());
-  addresses_ = std::move(**result);
-  std::ranges::reverse(addresses_);
   watched_fd_ = -1;  // the descriptor goes, and its registration with it
   ::epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, lookup_->fd(), nullptr);
   lookup_.reset();
-  return connect_next();
+  if (!*result) return fail(Status::kNotFound, result->error());
+  addresses_ = std::move(**result);
+  std::ranges::reverse(addresses_);
+  std::ranges::stable_partition(addresses_, [this](const Address& address) { return address == bad_; });
+  std::ranges::stable_partition(addresses_, [this](const Address& address) { return address != good_; });
+  return connect(now);
 }
 
-// Tries the addresses in turn until one is on its way.
-Status HostLink::connect_next() {
+Status HostLink::connect(Instant now) {
   state_ = State::kConnecting;
-  while (!addresses_.empty()) {
-    const Address address = addresses_.back();
-    addresses_.pop_back();
-    watched_fd_ = -1;
-    socket_.write_blocked = false;
-    socket_.fd = UniqueFd(::socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-    if (socket_.fd.get() < 0) return fail(Status::kFull, "no socket: " + reason(errno));
-    const int on = 1;  // packets are made whole before they are sent: nothing is gained by holding them back
-    ::setsockopt(socket_.fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    if (::connect(socket_.fd.get(), reinterpret_cast<const sockaddr*>(&address.storage), address.size) == 0 ||
-        errno == EINPROGRESS) {
-      watch(socket_.fd.get());
-      return finish_connecting();
-    }
-    error_ = reason(errno);
+  for (;;) {
+    if (take_connected()) return begin();
+    if (addresses_.empty()) break;
+    if (!attempts_.empty() && now < next_attempt_) return Status::kBusy;
+    start_attempt(now);
   }
+  if (!attempts_.empty()) return Status::kBusy;
   return fail(Status::kIo, "cannot connect to " + options_.host + " port " + std::to_string(options_.port) +
                                ": " + error_);
 }
 
-Status HostLink::finish_connecting() {
-  int error = 0;
-  socklen_t size = sizeof(error);
-  ::getsockopt(socket_.fd.get(), SOL_SOCKET, SO_ERROR, &error, &size);
-  if (error != 0) {
-    error_ = reason(error);
-    return connect_next();
+void HostLink::start_attempt(Instant now) {
+  const Address address = addresses_.back();
+  addresses_.pop_back();
+  next_attempt_ = now + kStagger;
+  UniqueFd fd(::socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (fd.get() < 0) {
+    error_ = "no socket: " + reason(errno);
+    return;
   }
-  sockaddr_storage peer{};
-  socklen_t peer_size = sizeof(peer);
-  if (::getpeername(socket_.fd.get(), reinterpret_cast<sockaddr*>(&peer), &peer_size) != 0)
-    return Status::kBusy;
+  const int on = 1;  // packets are made whole before they are sent: nothing is gained by holding them back
+  ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address.storage), address.size) != 0 &&
+      errno != EINPROGRESS) {
+    error_ = reason(errno);
+    return;
+  }
+  epoll_event event{.events = EPOLLOUT, .data = {.ptr = tag_}};
+  if (!stalled_) ::epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, fd.get(), &event);
+  attempts_.push_back({.fd = std::move(fd), .address = address});
+}
+
+// Ends the attempts that have failed, or, when one has come through, all others.
+bool HostLink::take_connected() {
+  std::erase_if(attempts_, [this](const Attempt& attempt) {
+    int error = 0;
+    socklen_t size = sizeof(error);
+    ::getsockopt(attempt.fd.get(), SOL_SOCKET, SO_ERROR, &error, &size);
+    if (error != 0) error_ = reason(error);
+    return error != 0;
+  });
+  const auto connected = std::ranges::find_if(attempts_, [](const Attempt& attempt) {
+    sockaddr_storage peer{};
+    socklen_t size = sizeof(peer);
+    return ::getpeername(attempt.fd.get(), reinterpret_cast<sockaddr*>(&peer), &size) == 0;
+  });
+  if (connected == attempts_.end()) return false;
+  peer_ = connected->address;
+  socket_.fd = std::move(connected->fd);
+  socket_.write_blocked = false;
+  watched_fd_ = socket_.fd.get();  // as start_attempt() did
+  watched_events_ = EPOLLOUT;
+  attempts_.clear();
   addresses_.clear();
-  if (!tls_) {
-    state_ = State::kOpen;
-    watch(socket_.fd.get());
-    return Status::kOk;
-  }
+  return true;
+}
+
+Status HostLink::begin() {
+  if (!tls_) return open_now();
+  state_ = State::kHandshaking;
   if (const Status status = tls_->start(socket_); status != Status::kOk) {
     return fail(status, std::string(tls_->last_error()));
   }
-  state_ = State::kHandshaking;
   return handshake();
 }
 
@@ -155,13 +178,20 @@ Status HostLink::handshake() {
   const Status status = tls_->handshake();
   if (status == Status::kBusy) return status;
   if (status != Status::kOk) return fail(status, std::string(tls_->last_error()));
+  return open_now();
+}
+
+Status HostLink::open_now() {
   state_ = State::kOpen;
+  good_ = peer_;
+  bad_.reset();
   watch(socket_.fd.get());
   return Status::kOk;
 }
 
 std::optional<Instant> HostLink::deadline() const {
   if (stalled_ || state_ == State::kClosed || state_ == State::kOpen) return std::nullopt;
+  if (state_ == State::kConnecting && !addresses_.empty()) return std::min(deadline_, next_attempt_);
   return deadline_;
 }
 
@@ -213,9 +243,17 @@ void HostLink::abort() {
 void HostLink::set_stalled(bool stalled) {
   stalled_ = stalled;
   watch(watched_fd_);
+  epoll_event event{.events = EPOLLOUT, .data = {.ptr = tag_}};
+  for (const Attempt& attempt : attempts_) {
+    ::epoll_ctl(epoll_fd_, stalled ? EPOLL_CTL_DEL : EPOLL_CTL_ADD, attempt.fd.get(), &event);
+  }
 }
 
 Status HostLink::fail(Status status, std::string cause) {
+  if (state_ == State::kHandshaking) {
+    bad_ = peer_;
+    if (good_ == bad_) good_.reset();
+  }
   drop();
   error_ = std::move(cause);
   return status;
@@ -225,15 +263,14 @@ void HostLink::drop() {
   state_ = State::kClosed;
   if (watched_fd_ >= 0) ::epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, watched_fd_, nullptr);
   watched_fd_ = -1;
-  lookup_.reset();
   addresses_.clear();
+  attempts_.clear();
   if (tls_) tls_->stop();
   socket_.fd.reset();
   socket_.write_blocked = false;
 }
 
 std::uint32_t HostLink::wanted_events() const {
-  if (state_ == State::kConnecting) return EPOLLOUT;
   return EPOLLIN | (socket_.write_blocked ? std::uint32_t{EPOLLOUT} : 0U);
 }
 

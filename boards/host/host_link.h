@@ -4,6 +4,10 @@
 // owner calls advance() until the link is open, and read() and write() from then on. It can be opened again
 // after it has closed; TLS sessions are then resumed.
 //
+// A name with several addresses: attempts start kStagger apart, or as soon as all others have failed, and the
+// first that is answered wins (RFC 8305, section 5). The address that was good last goes first, the one whose
+// TLS handshake failed last goes last. One look-up at a time, however often the link is opened.
+//
 // Allocates; see TlsClient for the memory of TLS. One thread.
 #pragma once
 
@@ -25,6 +29,8 @@ namespace godwit::boards {
 
 class HostLink final : public Link {
  public:
+  static constexpr Millis kStagger{250};
+
   struct Tls {
     TlsContext& context;
     const TrustAnchors& trust;
@@ -77,11 +83,20 @@ class HostLink final : public Link {
     bool write_blocked = false;
   };
 
+  // A connection on its way.
+  struct Attempt {
+    UniqueFd fd;
+    Address address;
+  };
+
   Status step(Instant now);
-  Status take_addresses();
-  Status connect_next();
-  Status finish_connecting();
+  Status take_addresses(Instant now);
+  Status connect(Instant now);
+  void start_attempt(Instant now);
+  bool take_connected();
+  Status begin();
   Status handshake();
+  Status open_now();
   Status fail(Status status, std::string cause);
   void drop();
   void watch(int fd);
@@ -95,6 +110,11 @@ class HostLink final : public Link {
   Instant deadline_{};
   std::optional<AddressLookup> lookup_;
   std::vector<Address> addresses_;  // those still to be tried, the next one last
+  std::vector<Attempt> attempts_;
+  Instant next_attempt_{};
+  Address peer_;                 // of socket_
+  std::optional<Address> good_;  // where the link stood open last
+  std::optional<Address> bad_;   // where the last handshake failed
   Socket socket_;
   std::optional<TlsClient> tls_;
   int watched_fd_ = -1;

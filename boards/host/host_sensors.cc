@@ -12,6 +12,7 @@ namespace {
 constexpr std::size_t kDurable = 0;
 constexpr std::size_t kLive = 1;
 constexpr Millis kDurablePeriod{1'000};
+constexpr std::uint16_t kDurableRows = 64;
 constexpr Millis kLivePeriod{200};
 constexpr std::size_t kNameSizeMax = 24;
 
@@ -58,13 +59,25 @@ std::optional<std::int64_t> per_second(std::uint64_t before, std::uint64_t now, 
   return static_cast<std::int64_t>((now - before) * 1'000 / static_cast<std::uint64_t>(interval.count()));
 }
 
-// In tenths of a percent of all processors together.
-std::optional<std::int64_t> cpu_use_x10(const std::optional<CpuTimes>& before,
-                                        const std::optional<CpuTimes>& now) {
+// In percent of all processors together.
+std::optional<std::int64_t> cpu_use(const std::optional<CpuTimes>& before,
+                                    const std::optional<CpuTimes>& now) {
   // Idle time may run backwards a little on some kernels.
   if (!before || !now || now->total <= before->total || now->busy < before->busy) return std::nullopt;
-  return static_cast<std::int64_t>((now->busy - before->busy) * 1'000 / (now->total - before->total));
+  const std::uint64_t total = now->total - before->total;
+  return static_cast<std::int64_t>(((now->busy - before->busy) * 100 + total / 2) / total);
 }
+
+// To the nearest multiple of `step`, counted in steps.
+std::optional<std::int64_t> rounded(std::optional<std::int64_t> value, std::int64_t step) {
+  if (!value) return std::nullopt;
+  return (*value + (*value < 0 ? -step : step) / 2) / step;
+}
+
+constexpr std::int64_t kMegabyte = 1'000'000;
+constexpr std::int64_t kKilobyte = 1'000;
+constexpr std::int64_t kTenthOfMegabyte = 100'000;
+constexpr std::int64_t kTenthOfDegree = 100;  // in thousandths
 
 bool is_fast(std::string_view name) { return name.starts_with("cpu") || name.starts_with("net"); }
 
@@ -100,8 +113,18 @@ HostSensors::HostSensors(const std::filesystem::path& root, ports::Log& log) : r
                                     .period = i == kLive ? kLivePeriod : kDurablePeriod,
                                     .channel_class = i == kLive ? codec::ChannelClass::kLive
                                                                 : codec::ChannelClass::kDurable,
-                                    .channels = states_[i].channels},
-                       .rows_max = static_cast<std::uint16_t>(i == kLive ? 1 : 64)});
+                                    .channels = states_[i].channels,
+                                    .rows_max = 1}});
+  }
+  set_recording(kDurablePeriod, kDurableRows);
+}
+
+void HostSensors::set_recording(Millis period, std::uint16_t rows) {
+  for (telemetry::Table& table : tables_) {
+    if (table.contract.channel_class == codec::ChannelClass::kLive) continue;
+    table.contract.period = period;
+    table.contract.rows_max = rows;
+    table.age_max = telemetry::age_for(period, rows);
   }
 }
 
@@ -144,28 +167,34 @@ void HostSensors::find_temperatures() {
         std::ranges::any_of(state.measured, [&](const Measured& m) { return m.name == each.name; });
     if (taken || state.measured.size() == codec::kChannelsMax || !read_temperature(each.file)) continue;
     state.measured.push_back(std::move(each));
-    state.channels.push_back({.name = {}, .unit = "Cel", .exponent = -3});
+    state.channels.push_back({.name = {}, .unit = "Cel", .exponent = -1});
   }
 }
 
+// What a source is announced as. Coarse on purpose: a bit below what a reader needs costs a bit a sample, in
+// flash and on the link. Steps and priors are those of sim/data/host.csv (`codec_bench --priors 16`).
 void HostSensors::add(Source source, std::string name) {
   codec::Channel channel;
   switch (source) {
     case Source::kLoad:
-      channel = {.name = {}, .unit = "1", .exponent = -2};
+      channel = {.name = {}, .unit = "1", .exponent = -2, .prior = 0x0400'0000'0159'CDF1};
       break;
     case Source::kCpu:
-      channel = {.name = {}, .unit = "%", .exponent = -1, .min = 0, .max = 1'000};
+      channel = {.name = {}, .unit = "%", .min = 0, .max = 100, .prior = 0x8300'0000'129D'DDC8};
       break;
     case Source::kMemoryUsed:
     case Source::kMemoryAvailable:
-      channel = {.name = {}, .unit = "By"};
+      channel = {.name = {}, .unit = "By", .exponent = 6, .prior = 0x8700'0001'8BCD'EFFF};
       break;
     case Source::kNetworkIn:
+      channel = {.name = {}, .unit = "By/s", .exponent = 3, .prior = 0x8100'0120'ECEF'FFFC};
+      break;
     case Source::kNetworkOut:
+      channel = {.name = {}, .unit = "By/s", .exponent = 3, .prior = 0x7100'0001'06BD'CEFC};
+      break;
     case Source::kDiskIn:
     case Source::kDiskOut:
-      channel = {.name = {}, .unit = "By/s"};
+      channel = {.name = {}, .unit = "By/s", .exponent = 5, .prior = 0x8400'0011'9BCE'FFFE};
       break;
     case Source::kTemperature:
       return;  // see find_temperatures()
@@ -192,12 +221,13 @@ Status HostSensors::sample(std::size_t table, Instant now, std::span<std::int64_
   const bool first = !state.before;
   for (std::size_t i = 0; i < row.size(); ++i) {
     Measured& measured = state.measured[i];
-    if (const auto value = measure(measured, current, state.before)) {
-      measured.last = *value;
-    } else if (!first) {
-      log_.write(ports::LogLevel::kDebug, "sensor_failed", {{.key = "channel", .text = measured.name}});
-    }
-    row[i] = measured.last;
+    const auto value = measure(measured, current, state.before);
+    // In the first row a rate has none yet, nor has the processor's use between two ticks of the kernel.
+    const bool has_none = first || (measured.source == Source::kCpu && current.cpu);
+    if (!value && !has_none && !measured.failed)
+      log_.write(ports::LogLevel::kWarning, "sensor_failed", {{.key = "channel", .text = measured.name}});
+    measured.failed = !value && !has_none;
+    row[i] = value.value_or(codec::kMissing);
   }
   state.before = current;
   return Status::kOk;
@@ -208,33 +238,34 @@ std::optional<std::int64_t> HostSensors::measure(const Measured& measured, const
   const auto memory = [&](std::uint64_t Memory::* which) -> std::optional<std::int64_t> {
     const auto reading = parse_memory(read_or_empty(root_ / "proc/meminfo"));
     if (!reading) return std::nullopt;
-    return static_cast<std::int64_t>((*reading).*which);
+    return rounded(static_cast<std::int64_t>((*reading).*which), kMegabyte);
   };
-  const auto rate = [&](std::optional<Traffic> Counters::* counter, std::uint64_t Traffic::* direction) {
+  const auto rate = [&](std::optional<Traffic> Counters::* counter, std::uint64_t Traffic::* direction,
+                        std::int64_t step) {
     const auto earlier = before ? (*before).*counter : std::nullopt;
     const auto later = current.*counter;
     if (!earlier || !later) return std::optional<std::int64_t>();
-    return per_second((*earlier).*direction, (*later).*direction, current.at - before->at);
+    return rounded(per_second((*earlier).*direction, (*later).*direction, current.at - before->at), step);
   };
   switch (measured.source) {
     case Source::kLoad:
       return parse_load_x100(read_or_empty(root_ / "proc/loadavg"));
     case Source::kCpu:
-      return before ? cpu_use_x10(before->cpu, current.cpu) : std::nullopt;
+      return before ? cpu_use(before->cpu, current.cpu) : std::nullopt;
     case Source::kMemoryUsed:
       return memory(&Memory::used_bytes);
     case Source::kMemoryAvailable:
       return memory(&Memory::available_bytes);
     case Source::kNetworkIn:
-      return rate(&Counters::network, &Traffic::in_bytes);
+      return rate(&Counters::network, &Traffic::in_bytes, kKilobyte);
     case Source::kNetworkOut:
-      return rate(&Counters::network, &Traffic::out_bytes);
+      return rate(&Counters::network, &Traffic::out_bytes, kKilobyte);
     case Source::kDiskIn:
-      return rate(&Counters::disks, &Traffic::in_bytes);
+      return rate(&Counters::disks, &Traffic::in_bytes, kTenthOfMegabyte);
     case Source::kDiskOut:
-      return rate(&Counters::disks, &Traffic::out_bytes);
+      return rate(&Counters::disks, &Traffic::out_bytes, kTenthOfMegabyte);
     case Source::kTemperature:
-      return read_temperature(measured.file);
+      return rounded(read_temperature(measured.file), kTenthOfDegree);
   }
   return std::nullopt;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a Linux machine can measure of itself: load, processor use, memory, temperatures, network and disk
-// traffic. Found once, at the start; a value that cannot be read later repeats its last one.
+// traffic. Found once, at the start; what cannot be read later, and a rate in the first row, is missing.
 //
 // Two tables: "host", durable, with everything, once a second; and "host_live", live, with what moves fast,
 // five times a second. Reads of /proc and /sys take microseconds (hwmon drivers may take milliseconds) and no
@@ -52,6 +52,10 @@ class HostSensors final : public ports::Sensors {
   // For the device's configuration; valid as long as the sensors are.
   [[nodiscard]] std::span<const telemetry::Table> tables() const { return tables_; }
 
+  // How often what is stored is sampled, and how many rows make a record; live channels stay as they are.
+  // Before the device is configured with the tables.
+  void set_recording(Millis period, std::uint16_t rows);
+
   Status sample(std::size_t table, Instant now, std::span<std::int64_t> row) override;
 
  private:
@@ -70,7 +74,7 @@ class HostSensors final : public ports::Sensors {
     Source source;
     std::string name;
     std::filesystem::path file = {};  // of a temperature
-    std::int64_t last = 0;
+    bool failed = false;              // at the last sample; said once
   };
   // Counters as a table saw them last: each table has its own interval.
   struct Counters {
@@ -89,6 +93,7 @@ class HostSensors final : public ports::Sensors {
   void find_temperatures();
   void add(Source source, std::string name);
   [[nodiscard]] Counters read_counters(Instant now) const;
+  // In the steps that its channel announces.
   [[nodiscard]] std::optional<std::int64_t> measure(const Measured& measured, const Counters& current,
                                                     const std::optional<Counters>& before) const;
 

@@ -23,6 +23,11 @@ mqtt::Options session_options(const Config& config, const mqtt::Message& will) {
           .will = &will};
 }
 
+// What has not come within the keep-alive will not come.
+Millis answer_timeout_max(const Config& config) {
+  return std::chrono::seconds{config.keep_alive_s > 0 ? config.keep_alive_s : 60};
+}
+
 std::int64_t number(mqtt::ReasonCode reason) { return static_cast<std::int64_t>(reason); }
 
 }  // namespace
@@ -38,14 +43,15 @@ Device::Device(const Config& config, const Ports& ports)
       outbox_(ports.flash, ports.entropy, config.full_policy),
       session_({.receive = receive_, .transmit = transmit_, .retransmit = {}},
                session_options(config_, will_)),
-      uplink_(config_.id, outbox_, session_, *this, ports.log),
+      uplink_(config_.id, {.boot = config.boot, .answer_timeout_max = answer_timeout_max(config)}, outbox_,
+              session_, *this, ports.log),
       backoff_(config.reconnect) {
   // A damaged record of a crash must not keep the gateway from taking the hello.
   if (config_.last_crash && !codec::is_label(config_.last_crash->where, codec::kWhereSizeMax))
     config_.last_crash->where = {};
 }
 
-Status Device::start(Instant now) {
+Status Device::check_config() const {
   if (config_.tables.empty() || config_.tables.size() > kTablesMax) return Status::kInvalidArgument;
   if (!codec::is_label(config_.firmware, codec::kVersionSizeMax) ||
       !codec::is_label(config_.board, codec::kVersionSizeMax)) {
@@ -54,16 +60,33 @@ Status Device::start(Instant now) {
   for (const telemetry::Table& table : config_.tables) {
     if (const Status status = telemetry::Recorder::check(table); status != Status::kOk) return status;
   }
-  if (const Status status = outbox_.mount(); status != Status::kOk) return status;
-  if (outbox_.record_size_max() < kBatchSizeMax) return Status::kInvalidArgument;
+  return Status::kOk;
+}
+
+Status Device::mount() {
+  const Status status = outbox_.mount();
+  if (status == Status::kInvalidArgument) return status;
+  has_log_ = status == Status::kOk;
+  if (!has_log_) {
+    ports_.log.write(LogLevel::kError, "log_unusable", {{.key = "status", .text = to_string(status)}});
+    return Status::kOk;
+  }
+  return outbox_.record_size_max() < kBatchSizeMax ? Status::kInvalidArgument : Status::kOk;
+}
+
+Status Device::start(Instant now) {
+  if (const Status status = check_config(); status != Status::kOk) return status;
+  if (const Status status = mount(); status != Status::kOk) return status;
   for (std::size_t i = 0; i < config_.tables.size(); ++i) {
     recorders_[i].emplace(config_.tables[i], batches_[i]);
-    contracts_[i] = &config_.tables[i].contract;
+    announced_[i] = codec::announced(config_.tables[i].contract);
   }
-  const codec::Hello fixed{.epoch = outbox_.epoch(), .firmware = config_.firmware, .board = config_.board};
-  if (codec::encoded_size(fixed, contracts()) + codec::kHelloNumbersMax > kHelloSizeMax)
+  const codec::Hello fixed{.firmware = config_.firmware, .board = config_.board};
+  constexpr std::size_t kNumbersMax =
+      codec::kHelloNumbersMax - (codec::kHelloMarksMax - 1) * codec::kMarkSizeMax;  // with one mark
+  if (codec::encoded_size(fixed, tables()) + kNumbersMax > Uplink::kHelloSizeMax)
     return Status::kInvalidArgument;
-  uplink_.start();
+  life_ = Life::kRunning;
   connect_at_ = now;
   return Status::kOk;
 }
@@ -88,32 +111,27 @@ void Device::set_health(Instant now, const codec::Health& health) {
 }
 
 void Device::link_up(Instant now) {
+  if (life_ == Life::kStopped) return;  // a connect that was under way; link_request() is kClose
   link_ = Link::kUp;
-  if (session_.link_up(now) != Status::kOk) {
-    // Only a link that the board opened twice, or options that do not fit: a mistake of the program.
-    GODWIT_ASSERT(false);
-  }
+  const Status status = session_.link_up(now);
+  // Else the board opened it twice, or the options do not fit: a mistake of the program.
+  GODWIT_ASSERT(status == Status::kOk);
   drain(now);
 }
 
 void Device::link_down(Instant now) {
   if (link_ == Link::kUp) {
-    link_ = Link::kDown;
     session_.link_down(now);
     uplink_.session_closed();
     backoff_.link_down(now);
-    drain(now);
   }
-  if (!stop_by_) schedule_connect(now);
-  stop_when_delivered(now);
-}
-
-void Device::schedule_connect(Instant now) {
   link_ = Link::kDown;
-  connect_at_ = now + backoff_.next_delay(random());
+  if (life_ == Life::kRunning) connect_at_ = now + backoff_.next_delay(random());
+  drain(now);
 }
 
 void Device::handle_bytes(Instant now, Bytes bytes) {
+  if (!bytes.empty()) uplink_.broker_heard();
   while (!bytes.empty() && !session_.should_close()) {
     bytes = bytes.subspan(session_.handle_bytes(now, bytes));
     drain(now);
@@ -124,10 +142,7 @@ void Device::handle_timeout(Instant now) {
   sample_due(now);
   session_.handle_timeout(now);
   uplink_.handle_timeout(now);
-  if (link_ == Link::kDown && connect_at_ && now >= *connect_at_) {
-    connect_at_.reset();
-    link_ = Link::kConnecting;
-  }
+  if (life_ == Life::kRunning && link_ == Link::kDown && now >= connect_at_) link_ = Link::kConnecting;
   drain(now);
 }
 
@@ -137,9 +152,8 @@ std::optional<Instant> Device::next_deadline() const {
     if (deadline && (!next || *deadline < *next)) next = deadline;
   };
   consider(uplink_.next_deadline());
-  if (link_ == Link::kStopped) return next;
-  consider(stop_by_);
-  if (stop_by_) return next;
+  if (life_ == Life::kStopping) consider(stop_by_);
+  if (life_ != Life::kRunning) return next;
   if (link_ == Link::kDown) consider(connect_at_);
   for (const auto& recorder : recorders_) {
     if (!recorder) continue;
@@ -155,32 +169,29 @@ void Device::transmitted(Instant now, std::size_t size) {
 }
 
 LinkRequest Device::link_request() const {
-  switch (link_) {
-    case Link::kConnecting:
-      return LinkRequest::kConnect;
-    case Link::kUp:
-      return session_.should_close() ? LinkRequest::kClose : LinkRequest::kStay;
-    case Link::kStopped:
-      return LinkRequest::kClose;
-    case Link::kDown:
-      break;
-  }
-  return LinkRequest::kStay;
+  if (life_ == Life::kStopped) return LinkRequest::kClose;
+  if (link_ == Link::kConnecting) return LinkRequest::kConnect;
+  return link_ == Link::kUp && session_.should_close() ? LinkRequest::kClose : LinkRequest::kStay;
 }
 
 void Device::stop(Instant now) {
+  if (life_ != Life::kRunning) return;
   for (std::size_t i = 0; i < config_.tables.size(); ++i) close_batch(i, now);
+  life_ = Life::kStopping;
   stop_by_ = now + kGoodbyeMax;
   drain(now);
 }
 
 void Device::stop_when_delivered(Instant now) {
-  if (!stop_by_ || link_ == Link::kStopped) return;
+  if (life_ != Life::kStopping) return;
   const bool delivered = online() && acked_seq() == outbox_.next_seq();
-  if (link_ == Link::kUp && !delivered && now < *stop_by_) return;
-  session_.disconnect(now);
+  if (link_ == Link::kUp && !delivered && now < stop_by_) return;
+  // Untold, the gateway would take it for online until it is missed. The will says less, but needs no room.
+  const bool told =
+      session_.publish(now, {.topic = gone_topic_.view(), .payload = as_bytes("stopped")}).has_value();
+  session_.disconnect(now, told ? mqtt::ReasonCode::kSuccess : mqtt::ReasonCode::kDisconnectWithWill);
   uplink_.session_closed();
-  link_ = Link::kStopped;
+  life_ = Life::kStopped;
 }
 
 Stats Device::stats() const {
@@ -189,41 +200,38 @@ Stats Device::stats() const {
   return stats;
 }
 
+codec::LogState Device::log_state() const {
+  if (!has_log_) return codec::LogState::kNone;
+  return outbox_.stats().bad_sectors > 0 ? codec::LogState::kDegraded : codec::LogState::kOk;
+}
+
 codec::Hello Device::hello() {
   std::uint64_t missed = 0;
   for (std::size_t i = 0; i < config_.tables.size(); ++i) missed += recorder(i).missed_samples();
   const outbox::Stats& stats = outbox_.stats();
-  return {.epoch = outbox_.epoch(),
-          .oldest_seq = outbox_.oldest_seq(),
-          .next_seq = outbox_.next_seq(),
-          .firmware = config_.firmware,
+  bad_sectors_said_ = stats.bad_sectors;
+  return {.firmware = config_.firmware,
           .board = config_.board,
           .boot = config_.boot,
           .reset_reason = config_.reset_reason,
           .boot_time = boot_time_,
           .dropped_records = stats.dropped_records,
-          .refused_records = stats.refused_records,
+          .refused_records = stats_.refused,
           .corrupt_records = stats.corrupt_records,
           .missed_samples = missed,
           .health = health_,
-          .crash = config_.last_crash};
+          .crash = config_.last_crash,
+          .log_state = log_state(),
+          .bad_sectors = stats.bad_sectors};
 }
 
-std::span<const codec::ChannelTable* const> Device::contracts() const {
-  return std::span(contracts_).first(config_.tables.size());
-}
-
-std::size_t Device::hello_size() { return codec::encoded_size(hello(), contracts()); }
-
-Status Device::write_hello(MutableBytes out) {
-  const auto size = codec::encode(hello(), contracts(), out);
-  return size && *size == out.size() ? Status::kOk : Status::kState;
+std::span<const codec::AnnouncedTable> Device::tables() {
+  return std::span(announced_).first(config_.tables.size());
 }
 
 std::uint32_t Device::random() {
   std::array<std::uint8_t, 4> bytes{};
-  // Jitter from a failed source is no jitter, which is safe.
-  ignore(ports_.entropy.fill(bytes));
+  if (ports_.entropy.fill(bytes) != Status::kOk) return UINT32_MAX;
   return load_le<std::uint32_t>(bytes.data());
 }
 
@@ -234,13 +242,14 @@ telemetry::Recorder& Device::recorder(std::size_t table) {
 }
 
 telemetry::Stamp Device::stamp(Instant now) const {
-  telemetry::Stamp stamp{.now = now, .unix_time = std::nullopt, .boot = config_.boot};
+  telemetry::Stamp stamp{.now = now, .unix_time = {}, .holdover = false, .boot = config_.boot};
+  stamp.holdover = health_ && health_->time_quality == codec::TimeQuality::kHoldover;
   if (boot_time_) stamp.unix_time = UnixMillis{boot_time_->value + now.time_since_epoch().count()};
   return stamp;
 }
 
 void Device::sample_due(Instant now) {
-  if (stop_by_) return;
+  if (life_ != Life::kRunning) return;
   for (std::size_t i = 0; i < config_.tables.size(); ++i) {
     if (now >= recorder(i).next_sample()) sample(i, now);
     if (recorder(i).due(now)) close_batch(i, now);
@@ -271,11 +280,19 @@ void Device::close_batch(std::size_t table, Instant now) {
     if (online()) ignore(session_.publish(now, {.topic = live_topic_.view(), .payload = batch}));
     return;
   }
-  const Status status = outbox_.append(batch);
+  const Status status = has_log_ ? outbox_.append(batch) : Status::kUnsupported;
   if (status == Status::kOk) {
     ++stats_.recorded;
-    return;
+  } else {
+    count_refused(status);
   }
+}
+
+// The outbox itself tells the gateway of what it refused. Without a log there is nothing new to say each
+// time.
+void Device::count_refused(Status status) {
+  ++stats_.refused;
+  if (!has_log_) return;
   ports_.log.write(LogLevel::kError, "record_refused",
                    {{.key = "status", .text = to_string(status)},
                     {.key = "next_seq", .number = static_cast<std::int64_t>(outbox_.next_seq().value)}});
@@ -283,6 +300,7 @@ void Device::close_batch(std::size_t table, Instant now) {
 
 void Device::drain(Instant now) {
   while (const mqtt::Event* const event = session_.poll_event()) handle_event(now, *event);
+  if (outbox_.stats().bad_sectors != bad_sectors_said_) uplink_.hello_changed(now);
   uplink_.pump(now);
   if (uplink_.link_is_dead()) {
     ports_.log.write(LogLevel::kWarning, "broker_silent", {});
@@ -296,8 +314,11 @@ void Device::handle_event(Instant now, const mqtt::Event& event) {
   switch (event.type) {
     case mqtt::EventType::kConnected:
       ++stats_.sessions;
-      if (!session_.subscribe(now, filter_.view(), {.qos = mqtt::Qos::kAtLeastOnce}))
+      if (const auto id = session_.subscribe(now, filter_.view(), {.qos = mqtt::Qos::kAtLeastOnce}); !id) {
+        ports_.log.write(LogLevel::kError, "subscribe_not_sent",
+                         {{.key = "status", .text = to_string(id.error())}});
         session_.disconnect(now);
+      }
       return;
     case mqtt::EventType::kSubscribed:
       if (!mqtt::is_error(event.reason)) return uplink_.session_opened(now);

@@ -42,7 +42,8 @@ struct Config {
   std::uint32_t boot = 1;     // counts the starts of this board, from 1
   codec::ResetReason reset_reason = codec::ResetReason::kUnspecified;
   std::optional<codec::Crash> last_crash{};  // how the boot before this one ended; text borrowed
-  // 1 to kTablesMax; borrowed. Encoded with the texts above, kHelloSizeMax - codec::kHelloNumbersMax at most.
+  // 1 to kTablesMax; borrowed. Encoded with the texts above, at most what Uplink::kHelloSizeMax leaves beside
+  // the numbers and one mark.
   std::span<const telemetry::Table> tables;
   outbox::FullPolicy full_policy = outbox::FullPolicy::kDropOldest;
   std::uint16_t keep_alive_s = 60;
@@ -60,7 +61,8 @@ struct Ports {
 struct Stats {
   std::uint64_t recorded = 0;     // records appended since start()
   std::uint64_t sample_rows = 0;  // rows sampled since start()
-  std::uint64_t published = 0;    // records and losses sent, repeats included
+  std::uint64_t refused = 0;      // records that could not be appended since start()
+  std::uint64_t published = 0;    // entries of the log sent, repeats included
   std::uint64_t sessions = 0;     // opened since start()
 };
 
@@ -68,7 +70,6 @@ class Device final : private Uplink::Owner {
  public:
   static constexpr Millis kGoodbyeMax{3'000};
   static constexpr std::size_t kTablesMax = 2;
-  static constexpr std::size_t kHelloSizeMax = 1'900;  // bytes, with every number at its largest
   static constexpr std::size_t kBatchSizeMax = 512;  // bytes of a record; bounds what a reset can lose of RAM
 
   Device(const Config& config, const Ports& ports);
@@ -76,7 +77,9 @@ class Device final : private Uplink::Owner {
   Device& operator=(const Device&) = delete;
 
   // Mounts the outbox and starts sampling; call once, before anything else. kInvalidArgument: the
-  // configuration breaks a rule. Otherwise as Outbox::mount().
+  // configuration breaks a rule, or the flash has a geometry that no log fits. Whatever is wrong with what
+  // the flash holds, the device starts and connects: at worst without a log, which its hello says, and what
+  // it samples is counted as refused then.
   Status start(Instant now);
 
   // The clock was set, or corrected: `unix_time` is the time at `now`. No effect: a time that no clock shows
@@ -99,27 +102,29 @@ class Device final : private Uplink::Owner {
   [[nodiscard]] LinkRequest link_request() const;
 
   // For an orderly stop: samples no more, records what is sampled so far, delivers it if the gateway is there
-  // (for kGoodbyeMax at most), then says goodbye: link_request() becomes kClose and stays so. What the
-  // gateway has not committed stays in the outbox.
+  // (for kGoodbyeMax at most), then tells the gateway that it is gone and says goodbye: link_request()
+  // becomes kClose and stays so. What the gateway has not committed stays in the outbox.
   void stop(Instant now);
 
+  // Not mounted while log_state() is kNone.
   [[nodiscard]] const outbox::Outbox& outbox() const { return outbox_; }
+  [[nodiscard]] codec::LogState log_state() const;
   [[nodiscard]] Stats stats() const;
-  // The gateway has committed every record below this one, as far as this device knows.
+  // The gateway has committed every entry below this one, as far as this device knows.
   [[nodiscard]] Seq acked_seq() const { return uplink_.acked_seq(); }
   // The gateway has answered since the link came up and is not known to be gone.
   [[nodiscard]] bool online() const { return uplink_.online(); }
 
  private:
-  enum class Link : std::uint8_t { kDown, kConnecting, kUp, kStopped };
+  enum class Life : std::uint8_t { kNew, kRunning, kStopping, kStopped };
+  enum class Link : std::uint8_t { kDown, kConnecting, kUp };
 
-  std::size_t hello_size() override;
-  Status write_hello(MutableBytes out) override;
+  codec::Hello hello() override;
+  std::span<const codec::AnnouncedTable> tables() override;
   std::uint32_t random() override;
 
-  // What is said now; borrows the texts of the configuration.
-  codec::Hello hello();
-  [[nodiscard]] std::span<const codec::ChannelTable* const> contracts() const;
+  Status check_config() const;
+  Status mount();
   // Of a table that start() has set up.
   telemetry::Recorder& recorder(std::size_t table);
   [[nodiscard]] telemetry::Stamp stamp(Instant now) const;
@@ -129,7 +134,7 @@ class Device final : private Uplink::Owner {
   void drain(Instant now);
   void handle_event(Instant now, const mqtt::Event& event);
   void handle_message(Instant now, const mqtt::Message& message);
-  void schedule_connect(Instant now);
+  void count_refused(Status status);
   void stop_when_delivered(Instant now);
 
   Config config_;
@@ -140,17 +145,20 @@ class Device final : private Uplink::Owner {
   topics::Topic gone_topic_;
   mqtt::Message will_;
   std::array<std::uint8_t, 512> receive_{};
-  std::array<std::uint8_t, 2048> transmit_{};
+  std::array<std::uint8_t, Uplink::kHelloSizeMax + 148> transmit_{};  // with topic and header
   std::array<std::array<std::uint8_t, kBatchSizeMax>, kTablesMax> batches_{};
   std::array<std::optional<telemetry::Recorder>, kTablesMax> recorders_;
-  std::array<const codec::ChannelTable*, kTablesMax> contracts_{};  // of config_.tables
+  std::array<codec::AnnouncedTable, kTablesMax> announced_{};  // of config_.tables
   outbox::Outbox outbox_;
   mqtt::Session session_;
   Uplink uplink_;
   mqtt::Backoff backoff_;
+  Life life_ = Life::kNew;
   Link link_ = Link::kDown;
-  std::optional<Instant> connect_at_;
-  std::optional<Instant> stop_by_;       // stop() was called; at the latest then
+  bool has_log_ = false;
+  std::uint32_t bad_sectors_said_ = 0;
+  Instant connect_at_{};                 // while running and kDown
+  Instant stop_by_{};                    // while kStopping: at the latest then
   std::optional<UnixMillis> boot_time_;  // Unix time at monotonic zero
   std::optional<codec::Health> health_;
   Stats stats_;

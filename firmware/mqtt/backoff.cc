@@ -6,8 +6,8 @@
 namespace godwit::mqtt {
 
 Millis Backoff::next_delay(std::uint32_t random) {
-  const auto span = static_cast<std::uint64_t>(ceiling_.count()) + 1;
-  const Millis delay{static_cast<std::int64_t>((span * random) >> 32)};
+  const auto span = static_cast<std::uint64_t>((ceiling_ - options_.least).count()) + 1;
+  const Millis delay = options_.least + Millis{static_cast<std::int64_t>((span * random) >> 32)};
   ceiling_ = std::min(ceiling_ * 2, options_.max);
   return delay;
 }
@@ -17,7 +17,7 @@ void Backoff::link_useful(Instant now) {
 }
 
 void Backoff::link_down(Instant now) {
-  if (useful_since_ && now - *useful_since_ >= options_.stable_after) ceiling_ = options_.first;
+  if (useful_since_ && now - *useful_since_ >= options_.stable_after) reset();
   useful_since_.reset();
 }
 

@@ -6,6 +6,8 @@
 #include <cstring>
 #include <iterator>
 
+#include "proto/base/utf8.h"
+
 namespace godwit::mqtt {
 namespace {
 
@@ -120,26 +122,13 @@ enum class Text : std::uint8_t { kUtf8, kMqttString, kTopicName };
 bool may_contain(Text text, std::uint32_t character) {
   if (text == Text::kUtf8) return true;
   if (text == Text::kMqttString) return character != 0;
-  const bool control = character < 0x20 || (character >= 0x7F && character < 0xA0);
-  return !control && character != '+' && character != '#';
+  return !is_control(character) && character != '+' && character != '#';
 }
 
 bool is_text(Text text, Bytes bytes) {
-  for (std::size_t i = 0; i < bytes.size();) {
-    std::uint32_t character = bytes[i++];
-    if (character >= 0x80) {
-      if (character < 0xC2 || character > 0xF4) return false;
-      const unsigned more = character >= 0xF0 ? 3 : character >= 0xE0 ? 2 : 1;
-      character &= 0x3FU >> more;
-      for (unsigned k = 0; k < more; ++k, ++i) {
-        if (i == bytes.size() || (bytes[i] & 0xC0) != 0x80) return false;
-        character = character << 6 | (bytes[i] & 0x3FU);
-      }
-      // Fewer bytes would do, a surrogate, or no character at all (Unicode, table 3-7).
-      if (character < 1U << (5 * more + 1) || character >> 11 == 0xD800 >> 11 || character > 0x10FFFF)
-        return false;
-    }
-    if (!may_contain(text, character)) return false;
+  for (std::size_t at = 0; at < bytes.size();) {
+    const std::uint32_t character = next_character(bytes, at);
+    if (character == kNoCharacter || !may_contain(text, character)) return false;
   }
   return true;
 }

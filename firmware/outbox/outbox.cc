@@ -1,35 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0
-// Theory of operation. The region is a ring of sectors; a sector has a header and then records, back to back:
+// Theory of operation. The region is a ring of sectors; a sector has a header and then entries, back to back:
 //
 //     serial 7 (oldest)      serial 8               serial 9 (active)         next to be opened
-//   | H | R R R R R R R .. | H | R R R R R R R .. | H | R R R t . R R ->    | erased, or given up      |
-//                                                             ^ an append that a power cut tore
+//   | H | M M D D D D D .. | H | D D D D D D D .. | H | D D t . M M D ->    | erased, or given up      |
+//                                                         ^ an append that a power cut tore, and a reboot
 //
-// H holds all that is known when a sector is opened (serial, epoch, first seq, what is acked and dropped), so
-// opening the next one is the only moment at which anything but a record is written. The sector with the
-// highest serial is the active one. A record does not hold its seq, its CRC covers it: a verified record
-// proves its place.
+// D is a record, M the mark of a mount. H holds all that is known when a sector is opened (serial, first seq,
+// the newest marks, what is acked and dropped), so opening the next one is the only moment at which anything
+// but an entry is written. Serials count places: serial modulo the number of sectors is a sector's index, and
+// a place that cannot be written is passed over with its serial. The highest serial is the active sector's.
 //
-// Damage. A reader that meets bytes that do not verify tries every program unit behind them until a record
-// does, with the seq that is expected or one that the skipped bytes leave room for: so it costs the damaged
-// records only. One flipped bit in a sector header is put right by its CRC, as a sector is too much to lose.
+// Epochs. The first append after a mount writes a mark: an entry with the next seq and a random nonce, the
+// epoch. An entry does not hold its seq; its CRC covers the seq and the epoch in force, so an entry that
+// verifies proves its place, and (epoch, seq) names it for ever, in every copy of this flash. A mark says
+// seq and epoch itself, as seqs may have been spent in front of it. All entries behind a mark hang on it, so
+// it is written twice in a row, with one seq, and sector headers repeat the newest: marks outlive damage, and
+// their own sector's being given up.
+//
+// Damage. What cannot be read is read as zeros, which verify as nothing. A reader that meets bytes that do
+// not verify tries every program unit behind them until an entry does, with the seq that is expected or one
+// that the skipped bytes leave room for: between two entries of one mount, each seq took its bytes. So damage
+// costs the entries that it hit. A damaged sector header is known from the one behind it, which says where
+// the sector before begins; the newest has none behind it, so mount() reads on from the sector before, and
+// takes entries that verify there for the log's.
 //
 // Power cuts. What a torn append leaves is never programmed again: mount() continues behind it and leaves one
-// more unit untouched, which may have been hit and yet read as erased. Torn bytes cannot be told from a
-// record that append() had confirmed and that was damaged later, so the seqs that they may stand for are
-// spent: they are reported as lost, and not given again. Should torn bytes verify at a later mount (cells
-// that were charged halfway do that), then they are that record; should two records claim one seq, the later
-// one stands: advance() looks one record ahead for this. In the same way the first seq of a sector ends what
-// the sector before it can hold. A sector whose opening was cut off is opened again before anything else is
-// appended.
+// more unit untouched, which may have been hit and yet read as erased. Torn bytes cannot be told from an
+// entry that was confirmed and damaged later, so the seqs that they may stand for are spent: reported as
+// lost, and not given again. Should torn bytes verify at a later mount (cells that were charged halfway do
+// that), then they are that entry; should two entries claim one seq, the later one stands: advance() looks
+// one entry ahead for this. In the same way the first seq of a sector ends what the sector before it can
+// hold; unless the sector is empty and the one before has gone on, which proves that its header was not there
+// at the time.
+//
+// Failures. A write is tried again behind the place that failed, then in a new sector; a place that cannot be
+// opened, twice, is passed over. Appends that failed are counted, and an entry in front of the next success
+// says how many. Nothing is given up for a flash that does not answer at all.
 #include "firmware/outbox/outbox.h"
 
 #include <algorithm>
-#include <array>
-#include <bit>
-#include <cstddef>
 #include <cstring>
-#include <optional>
 
 #include "proto/base/assert.h"
 #include "proto/base/crc32.h"
@@ -37,572 +47,508 @@
 namespace godwit::outbox {
 namespace {
 
-constexpr std::uint32_t kMagic = 0x4C4F5747;  // "GWOL"
-constexpr std::uint8_t kVersion = 1;
-constexpr std::uint32_t kSectorHeaderSize = 56;
-constexpr std::uint32_t kRecordHeaderSize = 8;
-constexpr std::uint32_t kRecordSizeMax = 0x7FFF;
-constexpr std::size_t kBlockSize = 512;  // programmed at once; a multiple of every program unit
-constexpr std::size_t kChunkSize = 64;   // read at once
-// Far above what a flash can live to see; keeps arithmetic on hostile content from wrapping.
-constexpr std::uint64_t kSeqMax = std::uint64_t{1} << 62;
+constexpr std::size_t kBlockSize = 512;    // programmed at once; a multiple of every program unit
+constexpr std::uint32_t kPlacesTried = 3;  // by one append, to open a sector; twice each
+constexpr int kWritesTried = 3;            // by one append, for each entry
 
-// The CRC of a record is over epoch, size, payload and seq, in this order; its size check is part of the CRC
-// after the first two. So neither payload nor an older log can be taken for records of this one.
-std::uint32_t crc_of_size(Epoch epoch, std::uint16_t size) {
-  return crc32(bytes_of(size), crc32(bytes_of(epoch)));
-}
-std::uint16_t size_check(std::uint32_t crc) { return static_cast<std::uint16_t>(crc ^ (crc >> 16)); }
-std::uint32_t record_crc(std::uint32_t crc, Bytes payload, Seq seq) {
-  return crc32(bytes_of(seq), crc32(payload, crc));
+void push(Marks& marks, const Found& entry) {
+  if (entry.kind != Kind::kMark) return;
+  // The later of two with one seq stands.
+  if (marks[0].first_seq != entry.seq) std::shift_right(marks.begin(), marks.end(), 1);
+  marks[0] = {.epoch = {entry.numbers[0]}, .first_seq = entry.seq};
 }
 
-// A CRC-32 that is wrong by `difference` because of one flipped bit in the last `bits` bits of its input
-// names that bit, counted from the end.
-std::optional<std::uint32_t> flipped_bit(std::uint32_t difference, std::uint32_t bits) {
-  std::uint32_t pattern = 1;
-  for (std::uint32_t i = 0; i < bits; ++i) {
-    pattern = (pattern >> 1) ^ ((pattern & 1) != 0 ? 0xEDB88320U : 0);
-    if (pattern == difference) return i;
+// A mark that was cut off, and verifies after newer ones were written, is none: headers and hellos do not
+// know of it, and nothing stands under it.
+bool is_named(const Marks& marks, const Found& entry) {
+  for (const Mark& mark : marks) {
+    if (mark.first_seq > entry.seq) continue;
+    return mark.first_seq == entry.seq && mark.epoch.value == entry.numbers[0];
   }
-  return std::nullopt;
+  return true;
 }
 
 }  // namespace
 
 Outbox::Outbox(ports::Flash& flash, ports::Entropy& entropy, FullPolicy policy)
-    : flash_(flash), entropy_(entropy), policy_(policy) {}
-
-// --- Places ---
-
-std::uint32_t Outbox::index_of(std::uint32_t serial) const {
-  const std::uint32_t count = flash_.geometry().sector_count;
-  return (active_index_ + count - (active_.serial - serial)) % count;
-}
-
-std::uint64_t Outbox::address(std::uint32_t serial, std::uint32_t offset) const {
-  return std::uint64_t{index_of(serial)} * flash_.geometry().sector_size_bytes + offset;
-}
-
-std::uint32_t Outbox::padded(std::size_t size) const {
-  const std::uint32_t unit = flash_.geometry().program_size_bytes;
-  return (static_cast<std::uint32_t>(size) + unit - 1) & ~(unit - 1);
-}
-
-std::uint32_t Outbox::extent(std::size_t payload_size) const {
-  return padded(kRecordHeaderSize + payload_size);
-}
-
-bool Outbox::fits(std::uint32_t offset, std::size_t payload_size) const {
-  return offset + extent(payload_size) <= flash_.geometry().sector_size_bytes;
-}
+    : flash_(flash), entropy_(entropy), policy_(policy), cursor_(flash) {}
 
 std::size_t Outbox::record_size_max() const {
   const std::uint32_t size = flash_.geometry().sector_size_bytes;
-  const std::uint32_t used = padded(kSectorHeaderSize) + kRecordHeaderSize;
-  return size <= used ? 0 : std::min(size - used, kRecordSizeMax);
+  const std::uint32_t used = entries_begin(flash_.geometry()) + sizeof(EntryHeader);
+  return size < used + sizeof(Numbers) ? 0 : std::min(size - used, kPayloadSizeMax);
 }
 
-Seq Outbox::oldest_seq() const { return std::max(acked_seq_, held_seq_); }
-
-Status Outbox::read_flash(std::uint32_t serial, std::uint32_t offset, MutableBytes out) {
-  return flash_.read(address(serial, offset), out);
+void Outbox::assert_sound() const {
+  GODWIT_ASSERT(freed_seq_ <= held_seq_ && held_seq_ <= first_seq_ && first_seq_ <= next_seq_ &&
+                acked_seq_ <= next_seq_ && end_ <= flash_.geometry().sector_size_bytes);
 }
 
 // --- Sectors ---
 
-// Makes a header with one flipped bit whole. False: it is not one, or beyond repair.
-bool Outbox::Sector::repair() {
-  if (std::popcount(magic ^ kMagic) > 1) return false;
-  const std::uint32_t difference = crc32(checked()) ^ crc;
-  if (difference == 0 || std::has_single_bit(difference)) return true;
-  const auto bit = flipped_bit(difference, static_cast<std::uint32_t>(checked().size()) * 8);
-  if (!bit) return false;
-  checked()[checked().size() - 1 - *bit / 8] ^= static_cast<std::uint8_t>(0x80U >> (*bit % 8));
-  return true;
+// What is known about the sector `serial`: by its header, or by the one behind it, or because it is the
+// active one. kCorrupt: nothing. kIo.
+Status Outbox::read_sector(std::uint32_t serial, SectorHeader& out) {
+  Status status = read_header(flash_, index_of(serial), out);
+  if (status == Status::kIo || (status == Status::kOk && out.serial == serial)) return status;
+  if (serial == serial_) {
+    out.first_seq = first_seq_;
+    out.marks = marks_;
+    return Status::kOk;
+  }
+  status = read_header(flash_, index_of(serial + 1), out);
+  if (status == Status::kIo) return status;
+  if (status != Status::kOk || out.serial != serial + 1) return Status::kCorrupt;
+  out.first_seq = out.before_seq;
+  return Status::kOk;
 }
 
-// kCorrupt: no header of a log is here.
-Status Outbox::read_sector(std::uint32_t index, Sector& out) {
-  const ports::FlashGeometry& geometry = flash_.geometry();
-  const Status status = flash_.read(std::uint64_t{index} * geometry.sector_size_bytes, out.bytes());
-  if (status != Status::kOk) return status;
-  const bool whole = out.repair();
-  // Magic and version stay where they are in every version to come. The version stands there twice because
-  // one flipped bit must not turn a log into one from the future.
-  if (out.magic == kMagic && out.version > kVersion && (out.version ^ out.version_check) == 0xFF) {
-    return Status::kUnsupported;
-  }
-  if (!whole || out.version != kVersion) return Status::kCorrupt;
-  if (out.unit_log2 != std::countr_zero(geometry.program_size_bytes) ||
-      out.size_bytes != geometry.sector_size_bytes) {
-    return Status::kUnsupported;
-  }
-  const bool sound = out.epoch.value != 0 && out.acked_seq >= kFirstSeq &&
-                     out.acked_seq <= out.oldest_seq() && out.oldest_seq() <= out.first_seq &&
-                     out.first_seq <= Seq{kSeqMax};
-  return sound ? Status::kOk : Status::kCorrupt;
-}
-
-// The first sector behind `serial` that can be read. kNotFound: that was the active one.
-Status Outbox::next_sector(std::uint32_t serial, Sector& out) {
-  while (serial != active_.serial) {
-    ++serial;
-    if (serial == active_.serial) {
-      out = active_;
-      return Status::kOk;
-    }
-    const Status status = read_sector(index_of(serial), out);
-    if (status == Status::kCorrupt || (status == Status::kOk && out.serial != serial)) continue;
-    return status;
-  }
-  return Status::kNotFound;
-}
-
-// Programs `head` and `payload`, one behind the other and filling up the last unit, and makes them durable.
-// kIo: something failed.
-Status Outbox::program(std::uint64_t at, Bytes head, Bytes payload) {
-  std::array<std::uint8_t, kBlockSize> block{};
-  std::memcpy(block.data(), head.data(), head.size());
-  std::size_t used = head.size();
+// Programs `head` and `payload`, one behind the other and filling up the last unit, makes them durable, and
+// makes sure that they can be read. kIo: something failed.
+Status Outbox::program(std::uint32_t sector, std::uint32_t offset, Bytes head, Bytes payload) {
+  const std::uint64_t start = std::uint64_t{sector} * flash_.geometry().sector_size_bytes;
+  std::array<std::uint8_t, kBlockSize> block;  // NOLINT(*-pro-type-member-init): filled below
   do {
-    const Bytes part = payload.first(std::min(payload.size(), block.size() - used));
-    std::memset(&block[used], 0xFF, block.size() - used);
-    if (!part.empty()) std::memcpy(&block[used], part.data(), part.size());
-    const Bytes whole = Bytes(block).first(padded(used + part.size()));
-    if (flash_.program(at, whole) != Status::kOk) return Status::kIo;
-    at += whole.size();
+    const Bytes part = payload.first(std::min(payload.size(), block.size() - head.size()));
+    block.fill(0xFF);
+    std::ranges::copy(head, block.begin());
+    std::ranges::copy(part, &block[head.size()]);
+    const Bytes whole = Bytes(block).first(padded(flash_.geometry(), head.size() + part.size()));
+    if (flash_.program(start + offset, whole) != Status::kOk) return Status::kIo;
+    if (!stands_there(flash_, sector, offset, whole)) return Status::kIo;
+    offset += static_cast<std::uint32_t>(whole.size());
     payload = payload.subspan(part.size());
-    used = 0;
+    head = {};
   } while (!payload.empty());
   return flash_.flush() == Status::kOk ? Status::kOk : Status::kIo;
 }
 
-// Gives up oldest sectors until the next one of the ring is free, and `spare_sectors` more.
-Status Outbox::make_room(std::uint32_t spare_sectors) {
-  while (held_sectors_ + 1 + spare_sectors > flash_.geometry().sector_count) {
-    Sector second;
-    const Status status = next_sector(oldest_serial(), second);
-    if (status != Status::kOk && status != Status::kNotFound) return status;
-    const bool is_last = status == Status::kNotFound;
-    const Seq end = is_last ? next_seq_ : second.first_seq;
-    if (oldest_seq() < end) {
-      if (policy_ == FullPolicy::kRefuse) return Status::kFull;
-      stats_.dropped_records += end - oldest_seq();
-    }
-    held_sectors_ = is_last ? 0 : active_.serial - second.serial + 1;
-    held_seq_ = end;
+// Makes `serial` the active sector. kFull: not without giving up what is not acked, by policy; kIo: its place
+// failed. Nothing has changed then.
+Status Outbox::open_place(std::uint32_t serial) {
+  const std::uint32_t count = flash_.geometry().sector_count;
+  SectorHeader header;
+  std::uint32_t oldest = oldest_serial_;
+  Seq held = held_seq_;
+  if (oldest + count <= serial) {  // the place is in use: what is in it is given up
+    oldest = serial - count;
+    Status status = Status::kCorrupt;
+    while (status == Status::kCorrupt && ++oldest <= serial_) status = read_sector(oldest, header);
+    if (status == Status::kIo) return status;
+    held = oldest <= serial_ ? std::clamp(header.first_seq, held, next_seq_) : next_seq_;
+    if (held > acked_seq_ && policy_ == FullPolicy::kRefuse) return Status::kFull;
   }
+  const Seq kept_so_far = std::max(acked_seq_, held_seq_);
+  const std::uint64_t dropped = held > kept_so_far ? held - kept_so_far : 0;
+  header.magic = kMagic;
+  header.version = kVersion;
+  header.version_check = static_cast<std::uint16_t>(~kVersion);
+  header.geometry = geometry_check(flash_.geometry());
+  header.serial = serial;
+  header.bad_sectors = std::max(stats_.bad_sectors, lap_bad_ + passed_);
+  header.first_seq = next_seq_;
+  header.before_seq = serial == serial_ + 1 ? first_seq_ : next_seq_;
+  header.acked_seq = std::max(acked_seq_, freed_seq_);
+  header.dropped_records = stats_.dropped_records + dropped;
+  header.marks = marks_;
+  header.crc = header.checksum();
+  if (flash_.erase(index_of(serial)) != Status::kOk) return Status::kIo;
+  const Status status = program(index_of(serial), 0, bytes_of(header), {});
+  if (status != Status::kOk) return status;
+
+  freed_seq_ = std::max(freed_seq_, std::min(acked_seq_, held));
+  held_seq_ = held;
+  stats_.dropped_records += dropped;
+  oldest_serial_ = oldest;
+  first_seq_ = next_seq_;
+  serial_ = serial;
+  end_ = entries_begin(flash_.geometry());
+  cursor_.valid = false;
+  assert_sound();
   return Status::kOk;
 }
 
-Status Outbox::open_sector(Epoch epoch, std::uint32_t spare_sectors) {
-  Status status = make_room(spare_sectors);
-  if (status != Status::kOk) return status;
-  const ports::FlashGeometry& geometry = flash_.geometry();
-  const std::uint32_t index = (active_index_ + 1) % geometry.sector_count;
-  Sector sector{.magic = kMagic,
-                .version = kVersion,
-                .version_check = static_cast<std::uint8_t>(~kVersion),
-                .unit_log2 = static_cast<std::uint8_t>(std::countr_zero(geometry.program_size_bytes)),
-                .size_bytes = geometry.sector_size_bytes,
-                .serial = active_.serial + 1,
-                .epoch = epoch,
-                .first_seq = next_seq_,
-                .acked_seq = acked_seq_,
-                .dropped_records = stats_.dropped_records,
-                .held_records = static_cast<std::uint32_t>(next_seq_ - oldest_seq())};
-  sector.crc = crc32(sector.checked());
-
+// Opens the next place that can be written. One that cannot is left out of the ring, for this way around.
+Status Outbox::open_sector() {
+  const std::uint32_t count = flash_.geometry().sector_count;
   // Whatever fails from here on, nothing is added to the present sector any more: the header of the new one
   // may have been written, and it says with which seq the present one ends.
-  end_ = geometry.sector_size_bytes;
-  if (flash_.erase(index) != Status::kOk) return Status::kIo;
-  status = program(std::uint64_t{index} * geometry.sector_size_bytes, sector.bytes(), {});
-  if (status != Status::kOk) return status;
-  if (cursor_.valid && cursor_.sector.serial == active_.serial) cursor_.end_seq = next_seq_;
-  active_ = sector;
-  active_index_ = index;
-  epoch_ = epoch;
-  ++held_sectors_;
-  end_ = padded(kSectorHeaderSize);
-  return Status::kOk;
-}
-
-// --- Recovery ---
-
-Status Outbox::draw_epoch(Epoch& out) {
-  // A source that yields zeros again and again is broken, so there is an end to asking.
-  for (int attempt = 0; attempt < 4; ++attempt) {
-    if (entropy_.fill(bytes_of(out)) != Status::kOk) break;
-    if (out.value != 0 && out != epoch_) return Status::kOk;
+  end_ = flash_.geometry().sector_size_bytes;
+  for (std::uint32_t tries = 2 * std::min(count, kPlacesTried); tries > 0; --tries) {
+    const std::uint32_t from = serial_;
+    const Status status = open_place(from + 1 + passed_);
+    if (status == Status::kFull) return status;
+    if (status == Status::kOk) {
+      lap_bad_ += passed_;
+      passed_ = 0;
+      const bool is_lap = index_of(serial_) < index_of(from);
+      if (lap_bad_ > stats_.bad_sectors || (is_lap && lap_is_whole_)) stats_.bad_sectors = lap_bad_;
+      if (is_lap) {
+        lap_bad_ = 0;
+        lap_is_whole_ = true;
+      }
+      return status;
+    }
+    // Nothing is given up for a flash that does not answer at all.
+    std::uint8_t byte = 0;
+    if (read_flash(flash_, index_of(serial_), 0, {&byte, 1}) == Status::kIo) break;
+    if (tries % 2 == 1) passed_ = (passed_ + 1) % count;
   }
   return Status::kIo;
 }
 
-Status Outbox::format() {
-  Epoch epoch;
-  const Status status = draw_epoch(epoch);
-  if (status != Status::kOk) return status;
-  active_index_ = flash_.geometry().sector_count - 1;  // so that sector 0 is opened
-  return open_sector(epoch, 0);
-}
+// --- Recovery ---
 
-// Finds the active sector and how far back the ring goes from it. kNotFound: there is no log.
+// Finds the newest sector with a header and the oldest that belongs to it. Serials count places, so that a
+// place has one serial only that is in the ring.
 Status Outbox::find_ring() {
   const std::uint32_t count = flash_.geometry().sector_count;
-  bool found = false;
-  Sector sector;
+  bool foreign = false;
+  bool behind = false;      // the oldest stands behind the newest
+  std::uint32_t first = 0;  // the first one of the newest's way around the ring
+  SectorHeader header;
+  serial_ = 0;
   for (std::uint32_t index = 0; index < count; ++index) {
-    const Status status = read_sector(index, sector);
-    if (status == Status::kCorrupt) continue;
-    if (status != Status::kOk) return status;
-    // Serials may wrap around, so what counts is the distance.
-    if (found && static_cast<std::int32_t>(sector.serial - active_.serial) <= 0) continue;
-    found = true;
-    active_ = sector;
-    active_index_ = index;
-  }
-  if (!found) return Status::kNotFound;
-  held_sectors_ = 1;
-  held_seq_ = active_.first_seq;
-  for (std::uint32_t back = 1; back < count; ++back) {
-    const Status status = read_sector(index_of(active_.serial - back), sector);
-    if (status == Status::kCorrupt) continue;  // between others, it is a gap
-    if (status != Status::kOk) return status;
-    if (sector.serial != active_.serial - back || sector.first_seq > held_seq_) continue;  // not of this log
-    held_sectors_ = back + 1;
-    held_seq_ = sector.first_seq;
-  }
-  return Status::kOk;
-}
-
-// Finds next_seq() and the end of what is recorded in the active sector.
-Status Outbox::scan_active() {
-  std::uint32_t at = padded(kSectorHeaderSize);
-  end_ = flash_.geometry().sector_size_bytes;
-  next_seq_ = active_.first_seq;
-  Seq least = next_seq_;
-  Status status = Status::kOk;
-  while (status == Status::kOk) {
-    Record record;
-    status = find(active_, at, least, record);
-    if (status != Status::kOk) break;
-    least = record.seq;
-    next_seq_ = record.seq + 1;
-    at = end_of(record);
-  }
-  end_ = at;
-  return status == Status::kNotFound ? Status::kOk : status;
-}
-
-// Sets `end` to one unit behind the last byte from `at` to `limit` that is not erased, if there is one.
-Status Outbox::find_used(std::uint32_t serial, std::uint32_t at, std::uint32_t limit, std::uint32_t& end) {
-  std::array<std::uint8_t, kChunkSize> chunk{};
-  while (at < limit) {
-    const auto part = MutableBytes(chunk).first(std::min<std::size_t>(chunk.size(), limit - at));
-    const Status status = read_flash(serial, at, part);
-    if (status != Status::kOk) return status;
-    for (const std::uint8_t byte : part) {
-      ++at;
-      if (byte != 0xFF) end = at + flash_.geometry().program_size_bytes;
+    const Status status = read_header(flash_, index, header);
+    if (status == Status::kIo) return status;
+    if (status == Status::kUnsupported) foreign = true;
+    if (status != Status::kOk) continue;
+    if (header.serial > serial_) {
+      if (header.serial / count != serial_ / count) first = header.serial;
+      serial_ = header.serial;
+      oldest_serial_ = first;
+      behind = false;
+    } else if (!behind && header.serial + count > serial_) {
+      oldest_serial_ = header.serial;
+      behind = true;
     }
   }
+  if (serial_ == 0) {
+    serial_ = count - 1;  // so that sector 0 is opened first
+    oldest_serial_ = count;
+    return foreign ? Status::kUnsupported : Status::kOk;
+  }
+  const Status status = read_header(flash_, index_of(oldest_serial_), header);
+  if (status != Status::kOk) return Status::kIo;
+  held_seq_ = header.first_seq;
+  // The header of the one before may be damaged: this one knows of it.
+  if (header.before_seq < held_seq_ && oldest_serial_ + count > serial_ + 1) {
+    held_seq_ = header.before_seq;
+    --oldest_serial_;
+  }
   return Status::kOk;
 }
 
-// Moves end_ behind everything in the active sector that a power cut may have touched, and next_seq() behind
-// the records that its bytes may have been.
-Status Outbox::skip_used_tail() {
-  const std::uint32_t limit = flash_.geometry().sector_size_bytes;
-  // A cut can hit units that read as erased all the same: a header not yet begun, or the rest of a record, of
-  // which 0xFF may have been written.
-  std::uint32_t used = end_;
-  std::uint32_t spent = 0;
-  while (fits(used, 0)) {
-    RecordHeader header;
-    const Status status = read_flash(active_.serial, used, bytes_of(header));
-    if (status != Status::kOk) return status;
-    if (!is_plausible(active_, used, header)) break;
-    used += extent(header.size_bytes);
-    ++spent;
+// Takes in the sector `serial`, and goes on with the cursor's reader from the one before. kNotFound: it is
+// not in use.
+Status Outbox::scan_sector(std::uint32_t serial, std::uint32_t newest) {
+  SectorReader& reader = cursor_.reader;
+  const std::uint32_t size = flash_.geometry().sector_size_bytes;
+  const Seq end_before = reader.last_seq() + 1;
+  SectorHeader header;
+  Status status = read_header(flash_, index_of(serial), header);
+  if (status == Status::kIo) return status;
+  const bool known = status == Status::kOk;
+  // One of the way around before, or damaged, but of known extent.
+  if (known ? header.serial != serial : serial < newest) return Status::kNotFound;
+  if (known) {
+    reader.enter(index_of(serial), header.first_seq, header.marks);
+  } else {
+    reader.go_on(index_of(serial));
   }
-  std::uint32_t torn_end = 0;
-  Status status = find_used(active_.serial, end_, limit, torn_end);
-  if (status != Status::kOk) return status;
-  if (spent == 0) {
-    used += kRecordHeaderSize;
-    spent = torn_end > 0 ? 1 : 0;
-  }
-  next_seq_ = next_seq_ + spent;
-  end_ = std::min(padded(std::max(used, torn_end)), limit);
+  Found found;
+  status = reader.find(size, found);
+  // A header that verifies only now (cells that were charged halfway do that) is void if the log went on
+  // without it.
+  const bool is_void = !known || (serial == newest && end_before > header.first_seq);
+  if (status == Status::kIo || (status == Status::kNotFound && is_void)) return status;
 
-  if (held_sectors_ == flash_.geometry().sector_count) return Status::kOk;
-  std::uint32_t opened = 0;
-  status = find_used(active_.serial + 1, 0, kSectorHeaderSize, opened);
-  if (opened > 0) end_ = limit;  // its opening was cut off
-  return status;
+  serial_ = serial;
+  first_seq_ = header.first_seq;
+  if (known) {
+    marks_ = header.marks;
+    acked_seq_ = header.acked_seq;
+    stats_.dropped_records = header.dropped_records;
+    stats_.bad_sectors = header.bad_sectors;
+  } else if (end_before > kFirstSeq) {
+    first_seq_ = end_before;
+  } else {
+    first_seq_ = held_seq_ = found.seq;
+  }
+  for (; status == Status::kOk; status = reader.find(size, found)) push(marks_, found);
+  if (status == Status::kIo) return status;
+  next_seq_ = reader.last_seq() + 1 + reader.spent();
+  end_ = known ? reader.touched_end() : size;
+  return Status::kOk;
 }
 
 Status Outbox::mount() {
+  mounted_ = marked_ = lap_is_whole_ = false;
+  refused_ = passed_ = lap_bad_ = 0;
+  stats_ = {};
+  epoch_ = {};
+  marks_ = {};
+  cursor_.valid = false;
+  freed_seq_ = held_seq_ = acked_seq_ = first_seq_ = next_seq_ = counted_seq_ = kFirstSeq;
+  end_ = flash_.geometry().sector_size_bytes;
   if (record_size_max() == 0) return Status::kInvalidArgument;
-  active_ = {};
   Status status = find_ring();
-  if (status == Status::kNotFound) return format();
-  if (status != Status::kOk) return status;
-
-  epoch_ = active_.epoch;
-  acked_seq_ = active_.acked_seq;
-  stats_.dropped_records = active_.dropped_records;
-  status = scan_active();
-  if (status == Status::kOk) status = skip_used_tail();
-  GODWIT_ASSERT(end_ <= flash_.geometry().sector_size_bytes);
-  // An opening that was cut off had given up the oldest sector, and could not write down any more whether its
-  // records were acked. They count as dropped unless ack() goes past them before anybody has asked for them.
-  presumed_seq_ = active_.oldest_seq();
-  presumed_end_ = std::max(held_seq_, presumed_seq_);
-  stats_.dropped_records += presumed_end_ - presumed_seq_;
-  return status;
+  const std::uint32_t newest = serial_;
+  cursor_.reader.enter(0, kFirstSeq, marks_);
+  // From the one before the newest on, up to a place that is not in use: the newest may be void, and there
+  // may be one behind it whose header is damaged.
+  std::uint32_t serial = newest - (oldest_serial_ < newest ? 1 : 0) + (oldest_serial_ > newest ? 1 : 0);
+  while (status == Status::kOk || (status == Status::kNotFound && serial <= newest)) {
+    status = scan_sector(serial++, newest);
+  }
+  if (status != Status::kNotFound) return status;
+  if (held_seq_ > first_seq_) {
+    held_seq_ = first_seq_;
+    oldest_serial_ = serial_;
+  }
+  freed_seq_ = std::min(acked_seq_, held_seq_);
+  acked_seq_ = std::min(acked_seq_, next_seq_);
+  assert_sound();
+  mounted_ = true;
+  return Status::kOk;
 }
 
 // --- Writing ---
 
-Status Outbox::append(Bytes payload) {
-  if (payload.empty() || payload.size() > record_size_max()) return Status::kInvalidArgument;
-  Status status = write_record(payload);
-  // Once more, behind the place that failed: a run of power cuts may have hit more units than the one that
-  // mount() leaves out without a trace.
-  if (status == Status::kIo) status = write_record(payload);
-  if (status != Status::kOk) ++stats_.refused_records;
+Status Outbox::write(Kind kind, Bytes payload, Seq seq) {
+  const auto kind_and_size =
+      static_cast<std::uint16_t>((static_cast<std::uint32_t>(kind) << 12) | payload.size());
+  const std::uint32_t size_crc = crc_of_size(kind == Kind::kMark ? 0 : key_of(epoch_), kind_and_size);
+  const EntryHeader header{.kind_and_size = kind_and_size,
+                           .check = check_of(size_crc),
+                           .crc = crc_with_seq(crc32(payload, size_crc), seq)};
+  for (int tries = 0; tries < kWritesTried; ++tries) {
+    // The first time more behind the place that failed: a run of power cuts may have hit more units than the
+    // one that mount() leaves out without a trace. Then in a new sector.
+    if (tries == kWritesTried - 1) end_ = flash_.geometry().sector_size_bytes;
+    if (!fits(payload.size())) {
+      const Status status = open_sector();
+      if (status != Status::kOk) return tries > 0 ? Status::kIo : status;
+    }
+    // Moved on even if this fails: what may have been programmed is not programmed again.
+    const std::uint32_t at = end_;
+    end_ += extent(flash_.geometry(), payload.size());
+    if (program(index_of(serial_), at, bytes_of(header), payload) != Status::kOk) continue;
+    next_seq_ = seq + 1;
+    return Status::kOk;
+  }
+  return Status::kIo;
+}
+
+// Twice, as all entries behind it hang on it. Where there is no room, the header of the next sector repeats
+// it.
+Status Outbox::write_mark() {
+  // The nonce stays the same until it is written: what failed may have written it, too.
+  for (int tries = 0; epoch_.value == 0; ++tries) {
+    // A source that yields the same again and again is broken, so there is an end to asking.
+    if (tries == 4 || entropy_.fill(bytes_of(epoch_)) != Status::kOk) {
+      epoch_ = {};
+      return Status::kIo;
+    }
+    for (const Mark& mark : marks_) {
+      if (mark.epoch == epoch_) epoch_ = {};
+    }
+  }
+  const Seq seq = next_seq_;
+  const Numbers numbers{epoch_.value, seq.value};
+  const Bytes payload = bytes_of(numbers);
+  const Status status = write(Kind::kMark, payload, seq);
+  if (status != Status::kOk) return status;
+  marked_ = true;
+  push(marks_, {.kind = Kind::kMark, .seq = seq, .numbers = numbers});
+  if (fits(payload.size())) return write(Kind::kMark, payload, seq);
+  end_ = flash_.geometry().sector_size_bytes;
   return status;
 }
 
-Status Outbox::write_record(Bytes payload) {
-  if (!fits(end_, payload.size())) {
-    const Status status = open_sector(epoch_, policy_ == FullPolicy::kRefuse ? 1 : 0);
-    if (status != Status::kOk) return status;
+Status Outbox::append(Bytes payload) {
+  if (!mounted_) return Status::kState;
+  if (payload.empty() || payload.size() > record_size_max()) return Status::kInvalidArgument;
+  Status status = marked_ ? Status::kOk : write_mark();
+  if (status == Status::kOk && refused_ > 0) {
+    const Numbers numbers{refused_, static_cast<std::uint64_t>(refused_reason_)};
+    status = write(Kind::kRefused, bytes_of(numbers), next_seq_);
+    if (status == Status::kOk) refused_ = 0;
   }
-  const auto size = static_cast<std::uint16_t>(payload.size());
-  const std::uint32_t size_crc = crc_of_size(active_.epoch, size);
-  RecordHeader header{.size_bytes = size,
-                      .size_check = size_check(size_crc),
-                      .crc = record_crc(size_crc, payload, next_seq_)};
-
-  // Moved on even if this fails: what may have been programmed is not programmed again.
-  const std::uint64_t at = address(active_.serial, end_);
-  end_ += extent(payload.size());
-  const Status status = program(at, bytes_of(header), payload);
-  if (status == Status::kOk) next_seq_ = next_seq_ + 1;
+  if (status == Status::kOk) status = write(Kind::kData, payload, next_seq_);
+  if (status != Status::kOk) {
+    ++refused_;
+    ++stats_.refused_records;
+    refused_reason_ = status == Status::kFull ? RefusedReason::kFull : RefusedReason::kFlash;
+  }
   return status;
 }
 
 Status Outbox::ack(Seq next) {
   if (next > next_seq_) return Status::kInvalidArgument;
-  acked_seq_ = std::max(acked_seq_, next);
-  // What a cut-off opening had given up was acked, then, and not dropped.
-  const Seq known = std::min(next, presumed_end_);
-  if (known > presumed_seq_) {
-    stats_.dropped_records -= known - presumed_seq_;
-    presumed_seq_ = known;
-  }
+  acked_seq_ = next;
   return Status::kOk;
-}
-
-Status Outbox::begin_epoch() {
-  Epoch epoch;
-  const Status status = draw_epoch(epoch);
-  return status == Status::kOk ? open_sector(epoch, 0) : status;
 }
 
 // --- Reading ---
 
-// Whether this may be the header of a record at `offset`: its size fits, and is confirmed by its check.
-bool Outbox::is_plausible(const Sector& sector, std::uint32_t offset, const RecordHeader& header) const {
-  return header.size_bytes > 0 && header.size_bytes <= kRecordSizeMax && fits(offset, header.size_bytes) &&
-         header.size_check == size_check(crc_of_size(sector.epoch, header.size_bytes));
-}
-
-// The record at `offset`, if its CRC holds for one of the `most` seqs from `least` on. kNotFound: none.
-Status Outbox::verify(const Sector& sector, std::uint32_t offset, const RecordHeader& header, Seq least,
-                      std::uint32_t most, Record& out) {
-  if (!is_plausible(sector, offset, header)) return Status::kNotFound;
-  std::uint32_t crc = crc_of_size(sector.epoch, header.size_bytes);
-  std::uint32_t at = offset + kRecordHeaderSize;
-  std::array<std::uint8_t, kChunkSize> chunk{};
-  for (std::uint32_t left = header.size_bytes; left > 0;) {
-    const auto part = MutableBytes(chunk).first(std::min<std::size_t>(left, chunk.size()));
-    const Status status = read_flash(sector.serial, at, part);
-    if (status != Status::kOk) return status;
-    crc = crc32(part, crc);
-    at += static_cast<std::uint32_t>(part.size());
-    left -= static_cast<std::uint32_t>(part.size());
-  }
-  for (; most > 0; --most, least = least + 1) {
-    if (record_crc(crc, {}, least) != header.crc) continue;
-    out = {.seq = least, .offset = offset, .size_bytes = header.size_bytes};
-    return Status::kOk;
-  }
-  return Status::kNotFound;
-}
-
-// The first record of `sector` at or behind `offset` with a seq of at least `least`. kNotFound: none.
-Status Outbox::find(const Sector& sector, std::uint32_t offset, Seq least, Record& out) {
-  const std::uint32_t unit = flash_.geometry().program_size_bytes;
-  const std::uint32_t limit = sector.serial == active_.serial ? end_ : flash_.geometry().sector_size_bytes;
-  std::array<std::uint8_t, kChunkSize> chunk{};
-  for (std::uint32_t at = offset; at + extent(1) <= limit;) {
-    const auto part = MutableBytes(chunk).first(std::min<std::size_t>(chunk.size(), limit - at));
-    Status status = read_flash(sector.serial, at, part);
-    if (status != Status::kOk) return status;
-    if (all_equal(part, 0xFF)) {
-      // A header that begins in this part and ends behind it may be one.
-      const auto headers = static_cast<std::uint32_t>(part.size()) - kRecordHeaderSize + 1;
-      at += std::max(unit, headers & ~(unit - 1));
-      continue;
+// The sector that `seq` is in, and where it ends. Precondition: oldest_seq() <= seq < next_seq().
+Status Outbox::find_sector(Seq seq, SectorHeader& out, Seq& end) {
+  std::uint32_t low = oldest_serial_;
+  std::uint32_t high = serial_ + 1;
+  end = next_seq_;
+  while (high - low > 1) {
+    const std::uint32_t middle = low + (high - low) / 2;
+    std::uint32_t serial = middle;
+    Status status = Status::kCorrupt;
+    for (; serial < high && status == Status::kCorrupt; ++serial) status = read_sector(serial, out);
+    if (status == Status::kIo) return status;
+    if (status == Status::kOk && out.first_seq <= seq) {
+      low = serial - 1;
+    } else {
+      if (status == Status::kOk) end = out.first_seq;
+      high = middle;
     }
-    // The bytes that were skipped can have been so many records; one more seq because `least` may be taken
-    // already.
-    const std::uint32_t most = (at - offset) / extent(1) + 2;
-    RecordHeader header;
-    std::memcpy(&header, part.data(), sizeof header);
-    status = verify(sector, at, header, least, most, out);
-    if (status != Status::kNotFound) return status;
-    at += unit;
   }
-  return Status::kNotFound;
+  const Status status = read_sector(low, out);
+  out.serial = low;
+  return status;
 }
 
-// Sets the cursor to the sector that `seq` would be in. Precondition: oldest_seq() <= seq < next_seq().
-Status Outbox::enter_sector(Seq seq) {
-  const bool forward = cursor_.valid && cursor_.sector.serial >= oldest_serial() && seq >= cursor_.seq;
-  cursor_.valid = false;
-  if (!forward) {
-    const Status status = next_sector(oldest_serial() - 1, cursor_.sector);
-    if (status != Status::kOk) return status;
-  }
-  cursor_.end_seq = next_seq_;
-  while (cursor_.sector.serial != active_.serial) {
-    Sector next;
-    const Status status = next_sector(cursor_.sector.serial, next);
-    if (status != Status::kOk) return status;
-    if (next.first_seq > seq) {
-      cursor_.end_seq = next.first_seq;
-      break;
-    }
-    cursor_.sector = next;
+// Sets the cursor to the begin of the sector that `seq` would be in.
+Status Outbox::enter_sector(Seq seq, SectorHeader& header) {
+  const Status status = find_sector(seq, header, cursor_.end_seq);
+  if (status == Status::kIo) return status;
+  if (status != Status::kOk) {
+    header.first_seq = held_seq_;
+    header.marks = {};
   }
   cursor_.valid = true;
-  cursor_.seq = cursor_.sector.first_seq;
-  cursor_.offset = padded(kSectorHeaderSize);
-  cursor_.record = cursor_.ahead = {};
+  cursor_.serial = header.serial;
+  cursor_.seq = header.first_seq;
+  cursor_.found.kind = cursor_.ahead.kind = Kind::kLoss;
+  cursor_.found.seq = cursor_.seq;
+  cursor_.reader.enter(index_of(header.serial), header.first_seq, header.marks);
   return Status::kOk;
 }
 
-// Finds the cursor's record: the first one at or above its seq that no later record replaces.
+// Finds the cursor's next entry, which no later one replaces. kNotFound: there is none.
 Status Outbox::advance() {
-  Record record = cursor_.ahead;
-  std::uint32_t offset = cursor_.offset;
-  Seq least = cursor_.seq;
-  cursor_.record = cursor_.ahead = {};
+  const std::uint32_t limit = limit_of(cursor_.serial);
+  Found& found = cursor_.found;
+  Found& ahead = cursor_.ahead;
+  found = ahead;
+  if (found.kind == Kind::kLoss) {
+    const Status status = cursor_.reader.find(limit, found);
+    if (status != Status::kOk) return status;
+  }
   while (true) {
-    if (record.size_bytes != 0) {
-      offset = end_of(record);
-      least = record.seq;
-    }
-    Record ahead;
-    const Status status = find(cursor_.sector, offset, least, ahead);
-    if (status != Status::kOk && status != Status::kNotFound) return status;
-    if (status == Status::kOk && (record.size_bytes == 0 || ahead.seq == record.seq)) {
-      record = ahead;
-      continue;
-    }
-    if (record.seq < cursor_.end_seq) {
-      cursor_.record = record;
-      cursor_.ahead = ahead;
-    }
-    return Status::kOk;
+    ahead.kind = Kind::kLoss;
+    const Status status = cursor_.reader.find(limit, ahead);
+    if (status == Status::kIo) return status;
+    if (ahead.kind == Kind::kLoss || ahead.seq != found.seq) return Status::kOk;
+    found = ahead;
   }
 }
 
-void Outbox::lose(Seq first, Seq end, LossReason reason, Entry& out) {
+Status Outbox::lose(Seq first, Seq end, LossReason reason, Entry& out) {
   if (reason == LossReason::kCorrupt && end > counted_seq_) {
     stats_.corrupt_records += end - std::max(first, counted_seq_);
     counted_seq_ = end;
   }
-  out = {.kind = Entry::Kind::kLoss, .seq = first, .count = end - first, .size_bytes = 0, .reason = reason};
+  out.kind = Kind::kLoss;
+  out.seq = first;
+  out.count = end - first;
+  out.reason = reason;
+  return Status::kOk;
 }
 
-// What stands at `seq`; the cursor is there if it is a record.
+// What stands at `seq`; the cursor is there unless it is a loss.
 Status Outbox::look(Seq seq, Entry& out) {
   if (seq >= next_seq_) return Status::kNotFound;
-  if (seq < acked_seq_) {
-    lose(seq, acked_seq_, LossReason::kNotHeld, out);
-    return Status::kOk;
-  }
   if (seq < held_seq_) {
-    presumed_seq_ = presumed_end_;
-    lose(seq, held_seq_, LossReason::kDroppedFull, out);
+    const bool is_freed = seq < freed_seq_;
+    return lose(seq, is_freed ? freed_seq_ : held_seq_,
+                is_freed ? LossReason::kNotHeld : LossReason::kDroppedFull, out);
+  }
+  if (cursor_.serial == serial_) cursor_.end_seq = next_seq_;
+  const bool here = cursor_.valid && seq >= cursor_.seq && seq < cursor_.end_seq;
+  SectorHeader header;
+  Status status = here ? Status::kOk : enter_sector(seq, header);
+  const Found& found = cursor_.found;
+  while (status == Status::kOk && (found.kind == Kind::kLoss || found.seq < seq)) {
+    if (found.kind != Kind::kLoss) cursor_.seq = found.seq + 1;
+    status = advance();
+  }
+  if (status == Status::kIo) {
+    cursor_.valid = false;
+    return status;
+  }
+  Seq next = status == Status::kOk ? std::min(found.seq, cursor_.end_seq) : cursor_.end_seq;
+  if (next == seq && found.kind == Kind::kMark && !is_named(marks_, found)) next = seq + 1;
+  if (seq < next) {
+    // A mark that cannot be read is served if it is known.
+    for (const Mark& mark : marks_) {
+      if (mark.first_seq < seq || mark.first_seq >= next) continue;
+      next = mark.first_seq;
+      out.epoch = mark.epoch;
+    }
+    if (seq < next) return lose(seq, next, LossReason::kCorrupt, out);
+    out.kind = Kind::kMark;
     return Status::kOk;
   }
-
-  if (cursor_.valid && cursor_.sector.serial == active_.serial) cursor_.end_seq = next_seq_;
-  const bool here = cursor_.valid && cursor_.sector.serial >= oldest_serial() && seq >= cursor_.seq &&
-                    seq < cursor_.end_seq;
-  Status status = here ? Status::kOk : enter_sector(seq);
-  const Record& record = cursor_.record;
-  while (status == Status::kOk) {
-    if (record.size_bytes == 0) status = advance();
-    if (status != Status::kOk) break;
-    const Seq next = record.size_bytes == 0 ? cursor_.end_seq : record.seq;
-    if (seq < next) {
-      lose(seq, next, LossReason::kCorrupt, out);
-      return Status::kOk;
-    }
-    if (seq == next) {
-      out = {.seq = seq, .size_bytes = record.size_bytes};
-      return Status::kOk;
-    }
-    cursor_.seq = record.seq + 1;
-    cursor_.offset = end_of(record);
-    cursor_.record = {};
-  }
-  cursor_.valid = false;
-  return status;
-}
-
-std::expected<Entry, Status> Outbox::peek(Seq seq) {
-  std::expected<Entry, Status> entry;
-  const Status status = look(seq, *entry);
-  if (status != Status::kOk) entry = std::unexpected(status);
-  return entry;
-}
-
-std::expected<Entry, Status> Outbox::read(Seq seq, MutableBytes out) {
-  std::expected<Entry, Status> entry;
-  Status status = look(seq, *entry);
-  if (status == Status::kOk && entry->kind == Entry::Kind::kRecord) status = read_record(out, *entry);
-  if (status != Status::kOk) entry = std::unexpected(status);
-  return entry;
-}
-
-// The payload of the record under the cursor. It was checked when the cursor came here, and is again: these
-// bytes are the ones that are handed out.
-Status Outbox::read_record(MutableBytes out, Entry& entry) {
-  const Record& record = cursor_.record;
-  if (out.size() < record.size_bytes) return Status::kInvalidArgument;
-  const auto payload = out.first(record.size_bytes);
-  RecordHeader header;
-  Status status = read_flash(cursor_.sector.serial, record.offset, bytes_of(header));
-  if (status == Status::kOk) {
-    status = read_flash(cursor_.sector.serial, record.offset + kRecordHeaderSize, payload);
-  }
-  if (status != Status::kOk) return status;
-  const std::uint32_t size_crc =
-      crc_of_size(cursor_.sector.epoch, static_cast<std::uint16_t>(record.size_bytes));
-  if (record_crc(size_crc, payload, record.seq) != header.crc) {
-    lose(record.seq, record.seq + 1, LossReason::kCorrupt, entry);
+  out.kind = found.kind;
+  out.size_bytes = found.size_bytes;
+  if (found.kind == Kind::kMark) out.epoch = {found.numbers[0]};
+  if (found.kind == Kind::kRefused) {
+    out.count = found.numbers[0];
+    out.refused_reason = static_cast<RefusedReason>(found.numbers[1]);
   }
   return Status::kOk;
+}
+
+std::expected<Entry, Status> Outbox::serve(Seq seq, MutableBytes* out) {
+  std::expected<Entry, Status> entry;
+  entry->seq = seq;
+  Status status = look(seq, *entry);
+  if (status == Status::kOk && entry->kind == Kind::kData && out != nullptr) {
+    status = read_payload(*out, *entry);
+  }
+  if (status != Status::kOk) entry = std::unexpected(status);
+  return entry;
+}
+
+// The payload of the entry under the cursor. It was checked when the cursor came here, and is again: these
+// bytes are the ones that are handed out.
+Status Outbox::read_payload(MutableBytes out, Entry& entry) {
+  const Found& found = cursor_.found;
+  if (out.size() < found.size_bytes) return Status::kInvalidArgument;
+  const auto payload = out.first(found.size_bytes);
+  const Status status = read_flash(flash_, index_of(cursor_.serial),
+                                   found.offset + static_cast<std::uint32_t>(sizeof(EntryHeader)), payload);
+  if (status != Status::kOk) return status;
+  if (crc_with_seq(crc32(payload, found.size_crc), found.seq) == found.crc) return Status::kOk;
+  return lose(found.seq, found.seq + 1, LossReason::kCorrupt, entry);
+}
+
+std::expected<std::size_t, Status> Outbox::marks_before(Seq before, std::span<Mark> out) {
+  before = std::min(before, next_seq_);
+  SectorHeader header{.marks = marks_};
+  if (held_seq_ < next_seq_) {
+    // The sector that `before` is in: its header names what is unreadable at the end of the one in front.
+    Status status = enter_sector(std::max(held_seq_, before), header);
+    const Found& found = cursor_.found;
+    for (; status == Status::kOk && found.seq < before; status = advance()) push(header.marks, found);
+    cursor_.valid = false;
+    if (status == Status::kIo) return std::unexpected(status);
+  }
+  std::size_t count = 0;
+  for (const Mark& mark : header.marks) {
+    if (mark.epoch.value == 0 || mark.first_seq >= before || count == out.size()) continue;
+    out[count++] = mark;
+    before = mark.first_seq;  // descending, also where damage of a header passes its check
+  }
+  return count;
 }
 
 }  // namespace godwit::outbox

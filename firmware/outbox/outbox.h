@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// The outbox: a log of records in flash that survives any power cut. append() returning kOk is the moment
+// The outbox: a log of entries in flash that survives any power cut. append() returning kOk is the moment
 // from which Godwit's promise holds for a record.
 //
 // It is not a file system and knows nothing of what a record means. At most 512 bytes of RAM, no allocation;
-// calls do flash I/O, are for the main loop only, and need 1 KB of stack (up to 512 bytes of it for one
+// calls do flash I/O, are for the main loop only, and need 1.5 KB of stack (up to 512 bytes of it for one
 // program unit). Theory of operation: outbox.cc. Format: docs/reference/flash.md.
 #pragma once
 
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <expected>
+#include <span>
 
+#include "firmware/outbox/format.h"
+#include "firmware/outbox/sector_reader.h"
 #include "firmware/ports/entropy.h"
 #include "firmware/ports/flash.h"
 #include "proto/base/bytes.h"
@@ -22,166 +24,151 @@ namespace godwit::outbox {
 
 enum class FullPolicy : std::uint8_t {
   kDropOldest,  // make room by giving up the oldest sector; counted, and reported as a loss
-  kRefuse,      // append() answers kFull; counted. One sector is kept free, for begin_epoch()
+  kRefuse,      // append() answers kFull; counted, and reported in front of the next record
 };
 
-enum class LossReason : std::uint8_t { kDroppedFull, kCorrupt, kNotHeld };
+enum class LossReason : std::uint8_t {
+  kDroppedFull,  // given up for newer ones before it was acked
+  kCorrupt,      // damaged, or cut off
+  kNotHeld,      // acked, and given up since
+};
 
-// What stands at a place of the log: a record, or the fact that some are lost.
+enum class RefusedReason : std::uint8_t {
+  kFull,   // no room, by policy
+  kFlash,  // the flash failed, or the source of entropy when a mark was due
+};
+
+// What stands at a place of the log. All but a loss take one seq.
 struct Entry {
-  enum class Kind : std::uint8_t { kRecord, kLoss };
-  Kind kind = Kind::kRecord;
-  Seq seq;                                       // of the record, or the first that is lost
-  std::uint64_t count = 1;                       // records that this entry stands for
-  std::size_t size_bytes = 0;                    // kRecord: bytes of payload
+  using Kind = outbox::Kind;
+  Kind kind = Kind::kData;
+  Seq seq;                                       // of the entry, or the first that is lost
+  std::uint64_t count = 1;                       // kLoss: seqs; kRefused: records refused before the next one
+  std::size_t size_bytes = 0;                    // kData: bytes of payload
   LossReason reason = LossReason::kDroppedFull;  // kLoss
+  RefusedReason refused_reason = RefusedReason::kFull;  // kRefused: of the last of them
+  Epoch epoch;                                          // kMark: of the entries from here on
 };
 
 struct Stats {
-  std::uint64_t dropped_records = 0;  // since the log was formatted, kept in flash
+  std::uint64_t dropped_records = 0;  // entries, since the log was formatted, kept in flash
   std::uint64_t refused_records = 0;  // since mount(): appends that found no room, or whose flash failed
-  std::uint64_t corrupt_records = 0;  // found since mount()
+  std::uint64_t corrupt_records = 0;  // entries, found since mount()
+  std::uint32_t bad_sectors = 0;      // left out on the last way around the ring
 };
 
 class Outbox {
  public:
+  static constexpr std::size_t kMarksKept = outbox::kMarksKept;
+
   // `flash` and `entropy` must outlive this object.
   Outbox(ports::Flash& flash, ports::Entropy& entropy, FullPolicy policy = FullPolicy::kDropOldest);
 
-  // Recovers the log, or formats the region where it holds none; call once, before anything else. What stands
-  // behind the last record that verifies (an append that was cut off, or damage) is reported as lost. Its
-  // time is bounded by one header read per sector plus one sector. kUnsupported: a newer format, or the log
-  // of another geometry, left untouched. kInvalidArgument: a geometry that cannot hold a log. kIo: the flash
-  // failed, try again or replace it.
+  // Finds the log, which is empty where there is none, and writes nothing; call it before anything else, and
+  // again after an error. What stands behind the last entry that verifies (an append that was cut off, or
+  // damage) is reported as lost. Its time is bounded by one header read per sector plus three sectors.
+  // kUnsupported: nothing but a log of a newer format or of another geometry, left untouched.
+  // kInvalidArgument: a geometry that cannot hold a log. kIo: the flash does not answer. After an error the
+  // log is empty, and append() refuses.
   Status mount();
 
-  // Makes `payload` durable as record next_seq(). Copied. kFull: refused by policy. kInvalidArgument: empty
-  // or longer than record_size_max(). kIo: not recorded. After anything but kOk, next_seq() is unchanged.
+  // Makes `payload` durable as the newest entry, copied; what is due is written in front of it: this mount's
+  // mark, and how many records were refused since the last success. kFull: refused by policy.
+  // kInvalidArgument: empty or longer than record_size_max(). kIo: it may or may not be there. kState: not
+  // mounted. After anything but kOk, next_seq() has moved over what was due at most.
   Status append(Bytes payload);
 
   // What stands at `seq`, without its bytes. Cheap in ascending order. kNotFound: seq >= next_seq(), nothing
-  // there yet. An entry of kind kLoss may begin below oldest_seq(). kIo: the flash failed.
-  std::expected<Entry, Status> peek(Seq seq);
-  // Like peek(), and for a record copies its payload to the front of `out` once its CRC has been checked; a
+  // there yet. A loss ends where something else begins, and may begin below oldest_seq(). kIo: the flash does
+  // not answer.
+  std::expected<Entry, Status> peek(Seq seq) { return serve(seq, nullptr); }
+  // Like peek(), and for data copies the payload to the front of `out` once its CRC has been checked; a
   // record that fails comes as kLoss. kInvalidArgument: `out` is smaller than the record; nothing is lost.
-  std::expected<Entry, Status> read(Seq seq, MutableBytes out);
+  std::expected<Entry, Status> read(Seq seq, MutableBytes out) { return serve(seq, &out); }
 
-  // Everything below `next` is safe elsewhere and may be reclaimed. Lower than what was acked before: no
-  // effect. kInvalidArgument: above next_seq() (see begin_epoch()).
+  // Everything below `next` is safe elsewhere and may be reclaimed; also less than what was said before.
+  // What the ring holds is served on all the same. kInvalidArgument: above next_seq().
   Status ack(Seq next);
 
-  // Gives the records that are held, and all that follow, a new epoch; their sequence numbers stay. For a
-  // gateway that expects records which this log never made: its history and ours are not the same. Durable on
-  // kOk. Takes a new sector, so a full log drops its oldest by policy. kFull: the policy is to refuse, and
-  // the sector kept free was used by a begin_epoch() before. After anything but kOk the epoch is unchanged.
-  Status begin_epoch();
+  // The newest marks with a first seq below `before`, newest first; how many there are, at most kMarksKept.
+  // They are known for longer than the entries are held. Reads one sector at most. kIo: as above.
+  std::expected<std::size_t, Status> marks_before(Seq before, std::span<Mark> out);
 
-  [[nodiscard]] Epoch epoch() const { return epoch_; }
-  [[nodiscard]] Seq oldest_seq() const;  // = next_seq() when nothing is held
+  // Of this mount's mark; 0 until an append wrote it.
+  [[nodiscard]] Epoch epoch() const { return marked_ ? epoch_ : Epoch{}; }
+  // The first that the ring still holds, acked or not; = next_seq() when nothing is held.
+  [[nodiscard]] Seq oldest_seq() const { return held_seq_; }
   [[nodiscard]] Seq next_seq() const { return next_seq_; }
   [[nodiscard]] std::size_t record_size_max() const;
   [[nodiscard]] const Stats& stats() const { return stats_; }
 
  private:
-  // The header of a sector, as it stands in flash (docs/reference/flash.md). Copied as it is, so every target
-  // has to be little-endian.
-  struct Sector {
-    std::uint32_t magic = 0;
-    std::uint8_t version = 0;
-    std::uint8_t version_check = 0;
-    std::uint8_t unit_log2 = 0;
-    std::uint8_t zero = 0;
-    std::uint32_t size_bytes = 0;
-    std::uint32_t serial = 0;  // counts the sectors opened since the log was formatted
-    Epoch epoch;               // of the log when the sector was opened; keys the checks of its records
-    Seq first_seq;             // of its first record
-    Seq acked_seq;             // the rest: the state of the log when the sector was opened
-    std::uint64_t dropped_records = 0;
-    std::uint32_t held_records = 0;  // in the sectors before
-    std::uint32_t crc = 0;           // of all before it
-
-    [[nodiscard]] Seq oldest_seq() const { return {first_seq.value - held_records}; }
-    MutableBytes bytes() { return bytes_of(*this); }
-    MutableBytes checked() { return bytes().first(sizeof *this - sizeof crc); }
-    bool repair();
-  };
-  static_assert(sizeof(Sector) == 56);
-  // What stands in front of a record in flash.
-  struct RecordHeader {
-    std::uint16_t size_bytes = 0;  // of the payload
-    std::uint16_t size_check = 0;
-    std::uint32_t crc = 0;
-  };
-  // Where a record stands in its sector. Size 0: there is none.
-  struct Record {
-    Seq seq;
-    std::uint32_t offset = 0;
-    std::uint32_t size_bytes = 0;
-  };
-  // The place of the last peek(): `record` is the first one in the sector at or above `seq`.
+  // The place of the last peek().
   struct Cursor {
+    explicit Cursor(ports::Flash& flash) : reader(flash) {}
     bool valid = false;
-    Sector sector;
+    std::uint32_t serial = 0;
     Seq end_seq;  // the first one that is not in the sector
-    Seq seq;
-    std::uint32_t offset = 0;  // where `record` is looked for
-    Record record;
-    Record ahead;  // the one after it, verified already
+    Seq seq;      // `found` is the first entry at or above it
+    Found found;
+    Found ahead;  // the one behind it, which may replace it
+    SectorReader reader;
   };
 
-  [[nodiscard]] std::uint32_t index_of(std::uint32_t serial) const;
-  [[nodiscard]] std::uint32_t oldest_serial() const { return active_.serial - held_sectors_ + 1; }
-  [[nodiscard]] std::uint64_t address(std::uint32_t serial, std::uint32_t offset) const;
-  [[nodiscard]] std::uint32_t padded(std::size_t size) const;
-  [[nodiscard]] std::uint32_t extent(std::size_t payload_size) const;
-  [[nodiscard]] std::uint32_t end_of(const Record& record) const {
-    return record.offset + extent(record.size_bytes);
+  [[nodiscard]] std::uint32_t index_of(std::uint32_t serial) const {
+    return serial % flash_.geometry().sector_count;
   }
-  [[nodiscard]] bool fits(std::uint32_t offset, std::size_t payload_size) const;
+  [[nodiscard]] std::uint32_t limit_of(std::uint32_t serial) const {
+    return serial == serial_ ? end_ : flash_.geometry().sector_size_bytes;
+  }
+  [[nodiscard]] bool fits(std::size_t payload_size) const {
+    return end_ + extent(flash_.geometry(), payload_size) <= flash_.geometry().sector_size_bytes;
+  }
+  void assert_sound() const;
 
-  // What they leave in `out` counts only if they return kOk; a Record stays as it was otherwise.
-  Status read_flash(std::uint32_t serial, std::uint32_t offset, MutableBytes out);
-  Status read_sector(std::uint32_t index, Sector& out);
-  Status next_sector(std::uint32_t serial, Sector& out);
+  Status read_sector(std::uint32_t serial, SectorHeader& out);
   Status find_ring();
-  Status scan_active();
-  Status find_used(std::uint32_t serial, std::uint32_t at, std::uint32_t limit, std::uint32_t& end);
-  Status skip_used_tail();
-  Status format();
-  Status make_room(std::uint32_t spare_sectors);
-  Status open_sector(Epoch epoch, std::uint32_t spare_sectors);
-  Status write_record(Bytes payload);
-  Status program(std::uint64_t at, Bytes head, Bytes payload);
-  Status draw_epoch(Epoch& out);
+  Status scan_sector(std::uint32_t serial, std::uint32_t newest);
+  Status program(std::uint32_t sector, std::uint32_t offset, Bytes head, Bytes payload);
+  Status open_sector();
+  Status open_place(std::uint32_t serial);
+  Status write(Kind kind, Bytes payload, Seq seq);
+  Status write_mark();
 
-  [[nodiscard]] bool is_plausible(const Sector& sector, std::uint32_t offset,
-                                  const RecordHeader& header) const;
-  Status verify(const Sector& sector, std::uint32_t offset, const RecordHeader& header, Seq least,
-                std::uint32_t most, Record& out);
-  Status find(const Sector& sector, std::uint32_t offset, Seq least, Record& out);
-  Status enter_sector(Seq seq);
+  Status find_sector(Seq seq, SectorHeader& out, Seq& end);
+  Status enter_sector(Seq seq, SectorHeader& header);
   Status advance();
   Status look(Seq seq, Entry& out);
-  Status read_record(MutableBytes out, Entry& entry);
-  void lose(Seq first, Seq end, LossReason reason, Entry& out);
+  std::expected<Entry, Status> serve(Seq seq, MutableBytes* out);
+  Status read_payload(MutableBytes out, Entry& entry);
+  Status lose(Seq first, Seq end, LossReason reason, Entry& out);
 
+  // Small ones first: the nearer, the shorter the code. mount() sets all.
   ports::Flash& flash_;
+  std::uint32_t serial_ = 0;  // of the active sector
+  std::uint32_t oldest_serial_ = 0;
+  std::uint32_t end_ = 0;      // where the next entry goes in the active sector
+  std::uint32_t passed_ = 0;   // places behind the active sector that failed to open
+  std::uint32_t lap_bad_ = 0;  // sectors left out on the present way around the ring
+  std::uint32_t refused_ = 0;  // since the last success
   ports::Entropy& entropy_;
   FullPolicy policy_;
+  bool mounted_ = false;
+  bool marked_ = false;        // this mount's mark is written
+  bool lap_is_whole_ = false;  // the present way around the ring began since mount()
+  RefusedReason refused_reason_ = RefusedReason::kFull;
+  // freed <= held <= first <= next, and acked <= next.
+  Seq freed_seq_;  // below it is what was acked when it was given up
+  Seq held_seq_;   // the first one of the oldest sector
+  Seq acked_seq_;  // the reclaim mark
+  Seq first_seq_;  // the first one of the active sector
+  Seq next_seq_;
+  Seq counted_seq_;  // damage below it is in stats_
   Stats stats_;
-  Epoch epoch_;
-  Seq acked_seq_ = kFirstSeq;
-  Seq held_seq_ = kFirstSeq;  // the first one of the oldest sector
-  Seq next_seq_ = kFirstSeq;
-  Seq presumed_seq_ = kFirstSeq;  // up to presumed_end_: counted as dropped by mount(), may have been acked
-  Seq presumed_end_ = kFirstSeq;
-  Seq counted_seq_ = kFirstSeq;  // damage below it is in stats_
-  Sector active_;
-  std::uint32_t active_index_ = 0;
-  std::uint32_t held_sectors_ = 0;  // the active one included
-  std::uint32_t end_ = 0;           // where the next record goes in the active sector
+  Epoch epoch_;  // of this mount; 0: not drawn yet
+  Marks marks_;  // of the whole log
   Cursor cursor_;
 };
-static_assert(sizeof(Outbox) <= 512 && std::endian::native == std::endian::little);
+static_assert(sizeof(Outbox) <= 512);
 
 }  // namespace godwit::outbox

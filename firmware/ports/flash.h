@@ -18,8 +18,9 @@ struct FlashGeometry {
 
 // Offsets are relative to the region. Erased bytes read 0xFF. A byte is programmed once between erases.
 // After a Status other than kOk the bytes of that call are undefined and all others untouched. A power cut
-// may leave any prefix of a program, with its last unit in any state, and for an erase any content of the
-// sector. Calls are synchronous, from the main loop only; their worst-case time is a figure of the board.
+// may leave any prefix of a program, with its last unit in any state, unreadable included, and for an erase
+// any content of the sector. Calls are synchronous, from the main loop only; their worst-case time is a
+// figure of the board.
 class Flash {
  public:
   [[nodiscard]] const FlashGeometry& geometry() const { return geometry_; }
@@ -27,12 +28,14 @@ class Flash {
     return std::uint64_t{geometry_.sector_size_bytes} * geometry_.sector_count;
   }
 
-  // kInvalidArgument: outside of the region. kIo: the memory failed.
+  // kInvalidArgument: outside of the region. kCorrupt: a unit in there cannot be read, for good or until it
+  // is erased, as after a cut-off program of memory with error correction; the others can. kIo: no answer,
+  // which may pass.
   Status read(std::uint64_t offset, MutableBytes out);
   // Precondition: the area is erased. kInvalidArgument: outside, or offset or size not a multiple of the
-  // program size. kIo: the memory failed.
+  // program size. kIo: the memory failed, perhaps for good.
   Status program(std::uint64_t offset, Bytes in);
-  // kInvalidArgument: no such sector. kIo: the memory failed.
+  // kInvalidArgument: no such sector. kIo: the memory failed, perhaps for good.
   Status erase(std::uint32_t sector);
   // When it returns kOk, all that was programmed and erased before survives a power cut.
   Status flush() { return do_flush(); }

@@ -7,14 +7,15 @@
 
 #include "proto/base/status.h"
 #include "proto/base/time.h"
+#include "proto/codec/samples.h"
 
 namespace godwit::ports {
 
 class Sensors {
  public:
   // Writes one raw value for each channel of table `table` (its index in the device's configuration), in the
-  // order of the table. Bounded in time, does not block. A sensor that fails repeats its last value and logs.
-  // kIo: no row can be had now; the instant counts as missed.
+  // order of the table; codec::kMissing where a sensor failed, or has no value yet: never an older one, never
+  // a made-up one. Bounded in time, does not block. kIo: no row can be had now; the instant counts as missed.
   virtual Status sample(std::size_t table, Instant now, std::span<std::int64_t> row) = 0;
 
  protected:

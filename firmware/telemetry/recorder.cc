@@ -8,19 +8,6 @@
 namespace godwit::telemetry {
 namespace {
 
-constexpr Millis kAgeMax = std::chrono::hours{24};
-
-// The Unix time at `instant`, which is close to the stamp. nullopt also for a time that no message can hold:
-// then the clock is wrong, and the time since boot is the better one.
-std::optional<UnixMillis> unix_time_at(Instant instant, const Stamp& stamp) {
-  if (!stamp.unix_time || stamp.unix_time->value < 0 || stamp.unix_time->value > codec::kTimeMax.count()) {
-    return std::nullopt;
-  }
-  const std::int64_t value = stamp.unix_time->value + (instant - stamp.now).count();
-  if (value < 0 || value > codec::kTimeMax.count()) return std::nullopt;
-  return UnixMillis{value};
-}
-
 // Modulo 2^64, so that the distance of any two values fits.
 std::uint64_t distance(std::int64_t a, std::int64_t b) {
   const std::uint64_t difference = static_cast<std::uint64_t>(a) - static_cast<std::uint64_t>(b);
@@ -36,22 +23,39 @@ Recorder::Recorder(const Table& table, MutableBytes buffer)
       encoder_(std::span(models_).first(table.contract.channels.size()),
                buffer.subspan(codec::kBatchHeaderMax)) {
   GODWIT_ASSERT(buffer.size() >= kBufferSizeMin);
+  begin_batch();
 }
 
 Status Recorder::check(const Table& table) {
-  if (table.rows_max == 0 || table.rows_max > codec::kRowsMax) return Status::kInvalidArgument;
   if (table.age_max < Millis{1} || table.age_max > kAgeMax) return Status::kInvalidArgument;
   return codec::check(table.contract);
 }
 
-bool Recorder::continues_batch(Instant instant, std::optional<UnixMillis> unix_time) const {
+// The time of `instant`, which is close to the stamp. Of a clock that shows what no batch can hold: then it
+// is wrong, and the time since boot is the better one.
+Recorder::Time Recorder::time_of(Instant instant, const Stamp& stamp) {
+  const auto holds = [](std::int64_t ms) { return ms >= 0 && ms <= codec::kBatchTimeMax.count(); };
+  if (stamp.unix_time && holds(stamp.unix_time->value)) {
+    const std::int64_t value = stamp.unix_time->value + (instant - stamp.now).count();
+    if (holds(value)) {
+      return {.quality = stamp.holdover ? codec::TimeQuality::kHoldover : codec::TimeQuality::kSynced,
+              .value = Millis{value}};
+    }
+  }
+  return {.quality = codec::TimeQuality::kNone, .value = instant.time_since_epoch()};
+}
+
+std::size_t Recorder::rows_max() const {
+  const std::size_t announced = table_->contract.rows_max;
+  return announced != 0 ? announced : codec::kRowsMax;
+}
+
+bool Recorder::continues_batch(Instant instant, const Time& time) const {
   const auto rows = static_cast<std::int64_t>(encoder_.rows());
   if (instant - first_ != rows * table_->contract.period) return false;
-  if (unix_time.has_value() != first_unix_.has_value()) return false;
-  if (!unix_time) return true;
-  const std::int64_t expected = first_unix_->value + (instant - first_).count();
-  return 2 * distance(unix_time->value, expected) <=
-         static_cast<std::uint64_t>(table_->contract.period.count());
+  if (time.quality != first_time_.quality) return false;
+  const Millis stepped = time.value - first_time_.value - (instant - first_);
+  return 2 * std::chrono::abs(stepped) <= table_->contract.period;
 }
 
 void Recorder::advance_to(Instant instant) {
@@ -64,23 +68,28 @@ Status Recorder::sample(const Stamp& stamp, std::span<const std::int64_t> row) {
   if (row.size() != channels.size()) return Status::kInvalidArgument;
   if (stamp.now < next_) return Status::kBusy;
   const Instant instant = nearest_instant(stamp.now, table_->contract.period);
-  const auto unix_time = unix_time_at(instant, stamp);
+  const Time time = time_of(instant, stamp);
   const bool first = encoder_.rows() == 0;
-  if (encoder_.rows() == table_->rows_max) return Status::kFull;
-  if (!first && !continues_batch(instant, unix_time)) return Status::kFull;
+  if (encoder_.rows() == rows_max()) return Status::kFull;
+  if (!first && !continues_batch(instant, time)) return Status::kFull;
 
-  std::array<std::int64_t, codec::kChannelsMax> kept{};
+  std::array<std::int64_t, codec::kChannelsMax> recorded{};
   for (std::size_t i = 0; i < row.size(); ++i) {
-    const bool unchanged = started_ && distance(row[i], kept_[i]) <= channels[i].deadband;
-    kept[i] = unchanged ? kept_[i] : row[i];
+    const bool unchanged = row[i] != codec::kMissing && (std::uint32_t{kept_channels_} >> i & 1U) != 0 &&
+                           distance(row[i], kept_[i]) <= channels[i].deadband;
+    recorded[i] = unchanged ? kept_[i] : row[i];
   }
-  const auto status = encoder_.add(std::span(kept).first(row.size()));
+  const auto status = encoder_.add(std::span(recorded).first(row.size()));
   if (status != Status::kOk) return status;
 
-  std::ranges::copy(std::span(kept).first(row.size()), kept_.begin());
+  for (std::size_t i = 0; i < row.size(); ++i) {
+    if (recorded[i] == codec::kMissing) continue;
+    kept_[i] = recorded[i];
+    kept_channels_ = static_cast<std::uint16_t>(kept_channels_ | 1U << i);
+  }
   if (first) {
     first_ = instant;
-    first_unix_ = unix_time;
+    first_time_ = time;
     boot_ = stamp.boot;
   }
   advance_to(instant);
@@ -96,7 +105,7 @@ void Recorder::skip(Instant now) {
 
 bool Recorder::due(Instant now) const {
   if (encoder_.rows() == 0) return false;
-  return encoder_.rows() == table_->rows_max || now >= first_ + table_->age_max;
+  return encoder_.rows() == rows_max() || now >= first_ + table_->age_max;
 }
 
 std::optional<Instant> Recorder::next_due() const {
@@ -104,23 +113,29 @@ std::optional<Instant> Recorder::next_due() const {
   return first_ + table_->age_max;
 }
 
+void Recorder::begin_batch() {
+  const auto channels = table_->contract.channels;
+  for (std::size_t i = 0; i < channels.size(); ++i) models_[i] = codec::ChannelModel(channels[i].prior);
+  encoder_.reset();
+}
+
 Bytes Recorder::close() {
-  if (encoder_.rows() == 0) return {};
+  const std::size_t rows = encoder_.rows();
+  if (rows == 0) return {};
   codec::Batch batch;
   batch.table = hash_;
-  batch.unix_time = first_unix_;
-  batch.boot_time = first_.time_since_epoch();
+  batch.quality = first_time_.quality;
+  batch.time = first_time_.value;
   batch.boot = boot_;
-  batch.rows = static_cast<std::uint32_t>(encoder_.rows());
+  if (rows != table_->contract.rows_max) batch.rows = static_cast<std::uint32_t>(rows);
   const std::size_t samples_size = encoder_.finish();
-  encoder_.reset();
+  begin_batch();
 
-  // The header is written last, when rows and size are known, and ends where the samples begin.
+  // The header is written last, when the rows are known, and ends where the samples begin.
   std::array<std::uint8_t, codec::kBatchHeaderMax> header{};
-  const auto header_size = codec::encode_batch_header(batch, samples_size, header);
-  GODWIT_ASSERT(header_size.has_value());
-  const MutableBytes whole(buffer_ + header.size() - *header_size, *header_size + samples_size);
-  std::ranges::copy(std::span(header).first(*header_size), whole.begin());
+  const std::size_t header_size = codec::encode_batch_header(batch, header);
+  const MutableBytes whole(buffer_ + header.size() - header_size, header_size + samples_size);
+  std::ranges::copy(std::span(header).first(header_size), whole.begin());
   return whole;
 }
 

@@ -56,6 +56,8 @@ constexpr std::array kKeys{
     Key{"store.directory", Path{&Config::store_directory}},
     Key{"store.gather_ms", Integer{&Config::store_gather_ms, 0, 1000}},
     Key{"store.devices_max", Integer{&Config::store_devices_max, 1, 10'000'000}},
+    Key{"store.device_megabytes_per_day", Integer{&Config::store_device_megabytes_per_day, 1, 1'000'000}},
+    Key{"store.disk_reserve_percent", Integer{&Config::store_disk_reserve_percent, 0, 50}},
     Key{"log.level", Level{&Config::log_level}},
 };
 

@@ -42,6 +42,8 @@ struct Config {
   std::filesystem::path store_directory = "data";
   std::int64_t store_gather_ms = 5;
   std::int64_t store_devices_max = 100'000;
+  std::int64_t store_device_megabytes_per_day = 256;
+  std::int64_t store_disk_reserve_percent = 5;
 
   gateway::LogLevel log_level = gateway::LogLevel::kInfo;
 };

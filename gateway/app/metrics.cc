@@ -32,7 +32,7 @@ class Text {
 
 }  // namespace
 
-std::string metrics(const gateway::Consumer::Stats& consumer, const gateway::Inbox::Dropped& inbox,
+std::string metrics(const gateway::Consumer::Stats& consumer, const gateway::Intake::Dropped& intake,
                     const gateway::WriterStats& writer, const http::Counters& http) {
   const gateway::IngestCounters& ingest = writer.ingest;
   Text text;
@@ -41,7 +41,8 @@ std::string metrics(const gateway::Consumer::Stats& consumer, const gateway::Inb
   text.counter("godwit_messages_received_total", "Messages from devices.", consumer.messages);
   text.counter("godwit_messages_foreign_total", "Messages on topics that are not ours.", consumer.foreign);
   text.counter("godwit_messages_dropped_total",
-               "Messages that found the queue full; devices send records again.", inbox.messages);
+               "Messages that were not taken in; devices send records again.", intake.messages);
+  text.counter("godwit_messages_throttled_total", "Of these: for a limit of their device.", intake.throttled);
   text.counter("godwit_acks_sent_total", "Acknowledgements to devices.", consumer.acks);
   text.counter("godwit_acks_dropped_total", "Acknowledgements given up; devices ask again.",
                consumer.dropped_acks);
@@ -53,10 +54,21 @@ std::string metrics(const gateway::Consumer::Stats& consumer, const gateway::Inb
                ingest.gaps);
   text.counter("godwit_malformed_total", "Messages that do not decode.", ingest.malformed);
   text.counter("godwit_refused_total", "Messages beyond a limit.", ingest.refused);
+  text.counter("godwit_foreign_total", "Records under another hello than the last one heard.",
+               ingest.foreign);
+  text.counter("godwit_histories_replaced_total",
+               "Devices that came back with another copy of their storage.", ingest.replaced);
+  text.counter("godwit_epochs_forgotten_total", "Epochs beyond the limit of a device.",
+               ingest.forgotten_epochs);
+  text.counter("godwit_table_conflicts_total", "Tables announced with the hash of another one.",
+               ingest.table_conflicts);
   text.counter("godwit_events_total", "Events appended to the log.", writer.events);
   text.counter("godwit_commits_total", "Transactions, each with one sync of the disk.", writer.commits);
   text.counter("godwit_commits_failed_total", "Transactions that failed and were tried again.",
                writer.failed_commits);
+  text.counter("godwit_quarantined_total", "Records that the database refused; they are kept beside the log.",
+               writer.quarantined);
+  text.gauge("godwit_disk_low", "1 while less is free than the reserve.", writer.disk_low ? 1 : 0);
   text.gauge("godwit_database_writable", "0 while commits fail.", writer.writable ? 1 : 0);
   text.counter("godwit_http_connections_total", "Connections accepted.", http.connections);
   text.counter("godwit_http_connections_refused_total", "Connections closed at once: one of the limits.",

@@ -4,15 +4,15 @@
 
 #include <string>
 
-#include "gateway/domain/inbox.h"
+#include "gateway/domain/intake.h"
 #include "gateway/http/server.h"
 #include "gateway/mqtt/consumer.h"
-#include "gateway/store/writer.h"
+#include "gateway/pipeline/writer.h"
 
 namespace godwit::app {
 
 [[nodiscard]] std::string metrics(const gateway::Consumer::Stats& consumer,
-                                  const gateway::Inbox::Dropped& inbox, const gateway::WriterStats& writer,
+                                  const gateway::Intake::Dropped& intake, const gateway::WriterStats& writer,
                                   const http::Counters& http);
 
 }  // namespace godwit::app

@@ -2,28 +2,31 @@
 #include "gateway/app/run.h"
 
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <cstdint>
 #include <ostream>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "gateway/app/check.h"
 #include "gateway/app/log.h"
 #include "gateway/app/metrics.h"
+#include "gateway/app/writer_thread.h"
 #include "gateway/http/server.h"
 #include "gateway/mqtt/consumer.h"
 #include "gateway/store/store.h"
-#include "gateway/store/writer.h"
 
 namespace godwit::app {
 namespace {
 
 using gateway::Consumer;
-using gateway::Inbox;
+using gateway::Intake;
 using gateway::LogLevel;
 using gateway::Store;
 using gateway::Writer;
@@ -96,10 +99,19 @@ http::ServerConfig server_config(const Config& config, const gateway::LogSink& l
   return server;
 }
 
+Intake::Limits intake_limits(const Config& config) {
+  Intake::Limits limits;
+  limits.day_bytes = static_cast<std::uint64_t>(config.store_device_megabytes_per_day) << 20U;
+  // Some more than the rules take, so that these are asked, and say that it is too many.
+  limits.devices = static_cast<std::size_t>(config.store_devices_max) + 1000;
+  return limits;
+}
+
 Writer::Options writer_options(const Config& config) {
   Writer::Options options;
   options.limits.devices_max = static_cast<std::size_t>(config.store_devices_max);
   options.gather = std::chrono::milliseconds(config.store_gather_ms);
+  options.disk_reserve_percent = static_cast<unsigned>(config.store_disk_reserve_percent);
   return options;
 }
 
@@ -110,25 +122,37 @@ std::string url(const std::string& address, std::uint16_t port) {
   return "https://" + host + ":" + std::to_string(port);
 }
 
+gateway::Term draw_term() {
+  std::uint32_t value = 0;
+  do {
+    if (::getentropy(&value, sizeof value) != 0)
+      throw std::runtime_error("the system gives no random numbers");
+  } while (value == 0);
+  return {value};
+}
+
 // The parts and what they call of each other. Nothing calls anything before start() or after stop().
 class Gateway {
  public:
   // Throws if the database or a file cannot be used.
   explicit Gateway(const Config& config)
-      : store_(config.store_directory),
-        inbox_({}),
-        consumer_(consumer_options(config), inbox_, stderr_log(config.log_level, "mqtt")),
-        writer_(store_, inbox_, writer_options(config),
+      : store_(config.store_directory, draw_term()),
+        consumer_(consumer_options(config),
+                  {.message = [this](gateway::Message message) { writer_.push(std::move(message)); },
+                   .session_started = [this] { writer_.session_started(); }},
+                  stderr_log(config.log_level, "mqtt")),
+        writer_(store_, intake_limits(config), writer_options(config),
                 {.acks = [this](std::span<const gateway::AckTo> acks) { consumer_.send(acks); },
                  .feed = [this](std::span<const gateway::Event> events) { server_.publish(events); }},
                 stderr_log(config.log_level, "store")),
         server_(server_config(config, stderr_log(config.log_level, "http")),
                 http::ApiKeys::load(config.http_api_keys),
                 {.log = &store_.reader(),
+                 .interrupt_reads = [this] { store_.interrupt_reads(); },
                  .readiness = [this] { return readiness(); },
                  .metrics =
                      [this] {
-                       return metrics(consumer_.stats(), inbox_.dropped(), writer_.stats(),
+                       return metrics(consumer_.stats(), writer_.dropped(), writer_.stats(),
                                       server_.counters());
                      },
                  .log_sink = stderr_log(config.log_level, "http")}) {}
@@ -159,9 +183,8 @@ class Gateway {
   }
 
   Store store_;
-  Inbox inbox_;
   Consumer consumer_;
-  Writer writer_;
+  WriterThread writer_;
   http::Server server_;
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The gateway at work: broker -> inbox -> rules and commit -> acks to the devices, and REST and the live
+// The gateway at work: broker -> intake -> rules and commit -> acks to the devices, and REST and the live
 // feed.
 #pragma once
 

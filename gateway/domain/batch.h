@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <expected>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "gateway/domain/event.h"
@@ -19,13 +20,17 @@ namespace godwit::gateway {
 // How the time of a batch is known.
 enum class TimeQuality : std::uint8_t {
   kSynced,        // the device's clock was set when it was recorded
+  kHoldover,      // likewise, or as kResolved, by a clock that nothing had confirmed for long
   kResolved,      // it was not; the device learned later when that boot began
   kBootRelative,  // it was not, and nobody knows: only time since boot
 };
 
+// "synced", "holdover", "resolved", "boot_relative".
+[[nodiscard]] std::string_view time_quality_name(TimeQuality quality);
+
 struct BatchTime {
   TimeQuality quality = TimeQuality::kBootRelative;
-  UnixMillis unix_time;    // of row 0; kSynced and kResolved
+  UnixMillis unix_time;    // of row 0; but for kBootRelative
   std::uint32_t boot = 0;  // kBootRelative: row 0 is `boot_time` after the start of boot number `boot`
   Millis boot_time{0};
 };
@@ -35,7 +40,8 @@ struct BatchRows {
   BatchTime time;
   std::shared_ptr<const TableInfo> table;
   std::size_t rows = 0;
-  std::vector<std::int64_t> values;  // raw, row by row, one for each of table->channels
+  // Raw, row by row, one for each of table->channels; codec::kMissing: there is none.
+  std::vector<std::int64_t> values;
 
   [[nodiscard]] std::int64_t at(std::size_t row, std::size_t channel) const {
     return values[(row * table->channels.size()) + channel];
@@ -46,14 +52,19 @@ struct BatchRows {
 struct BatchInfo {
   std::uint32_t table_hash = 0;
   BatchTime time;
-  std::size_t rows = 0;
-  Bytes samples;  // borrowed from the event
+  std::size_t rows = 0;  // 0: as many as the table has in a full batch
+  Bytes samples;         // borrowed from the event
 };
 
 // Precondition for both: event.type is kTelemetry.
-// kMalformed: event.batch is no godwit.v1.Batch that this build can read.
+// kMalformed: event.batch is no codec::Batch that this build can read.
 std::expected<BatchInfo, Status> batch_info(const Event& event, const BatchContext& context);
-// kMalformed as above; kNotFound: the table was never announced; kCorrupt: the samples do not fit the table.
+// kMalformed as above; kNotFound: the table was never announced, or is in
+// conflict with another; kCorrupt: the samples do not fit the table.
 std::expected<BatchRows, Status> batch_rows(const Event& event, const BatchContext& context);
+
+// No batch of so many rows of the table has longer "channels" in append_json(), whatever its samples; the
+// rest of its event takes less than 512 bytes. Takes time for the channels alone.
+[[nodiscard]] std::size_t channels_json_size_max(const TableInfo& table, std::size_t rows);
 
 }  // namespace godwit::gateway

@@ -13,6 +13,7 @@
 #include "proto/base/assert.h"
 #include "proto/base/bytes.h"
 #include "proto/codec/messages.h"
+#include "proto/codec/samples.h"
 
 namespace godwit::gateway {
 namespace {
@@ -21,11 +22,16 @@ struct TypeName {
   EventType type;
   std::string_view name;
 };
-constexpr std::array<TypeName, 5> kTypeNames{{{EventType::kTelemetry, "telemetry"},
-                                              {EventType::kLoss, "loss"},
-                                              {EventType::kEpoch, "epoch"},
-                                              {EventType::kDeviceOnline, "device.online"},
-                                              {EventType::kDeviceOffline, "device.offline"}}};
+constexpr std::array<TypeName, 10> kTypeNames{{{EventType::kTelemetry, "telemetry"},
+                                               {EventType::kLoss, "loss"},
+                                               {EventType::kEpoch, "epoch"},
+                                               {EventType::kDeviceOnline, "device.online"},
+                                               {EventType::kDeviceOffline, "device.offline"},
+                                               {EventType::kHistoryReplaced, "history.replaced"},
+                                               {EventType::kHistoryUnknown, "history.unknown"},
+                                               {EventType::kHistoryForgotten, "history.forgotten"},
+                                               {EventType::kTableConflict, "table.conflict"},
+                                               {EventType::kDeviceThrottled, "device.throttled"}}};
 
 // With leading zeros up to `width` digits.
 template <typename Integer>
@@ -50,24 +56,45 @@ void append_base64(std::string& out, Bytes bytes) {
   }
 }
 
-std::string_view loss_reason_name(codec::LossReason reason) {
+std::string_view loss_reason_name(LossReason reason) {
   switch (reason) {
-    case codec::LossReason::kDroppedFull:
+    case LossReason::kDroppedFull:
       return "dropped_full";
-    case codec::LossReason::kCorrupt:
+    case LossReason::kCorrupt:
       return "corrupt";
-    case codec::LossReason::kNotHeld:
+    case LossReason::kNotHeld:
       return "not_held";
-    case codec::LossReason::kUnspecified:
+    case LossReason::kRefusedFull:
+      return "refused_full";
+    case LossReason::kRefusedFlash:
+      return "refused_flash";
+    case LossReason::kQuarantined:
+      return "quarantined";
+    case LossReason::kUnspecified:
       break;
   }
   return "unspecified";
 }
 
-void append_stream(std::string& out, const Event& event) {
-  out += R"(,"epoch":")";
-  append_epoch(out, event.epoch);
-  out += '"';
+std::string_view offline_reason_name(OfflineReason reason) {
+  switch (reason) {
+    case OfflineReason::kWill:
+      return "will";
+    case OfflineReason::kStopped:
+      return "stopped";
+    case OfflineReason::kSilent:
+      return "silent";
+    case OfflineReason::kRestarted:
+      return "restarted";
+    case OfflineReason::kUnspecified:
+      break;
+  }
+  return "unspecified";
+}
+
+void append_seq(std::string& out, const Event& event) {
+  out += R"(,"seq":)";
+  append_integer(out, event.seq.value);
 }
 
 void append_batch_time(std::string& out, const BatchTime& time) {
@@ -76,39 +103,52 @@ void append_batch_time(std::string& out, const BatchTime& time) {
     append_integer(out, time.boot);
     out += R"(,"boot_ms":)";
     append_integer(out, time.boot_time.count());
-    out += R"(,"time_quality":"boot_relative")";
-    return;
+  } else {
+    out += R"(,"time":")";
+    append_time(out, time.unix_time);
+    out += '"';
   }
-  out += R"(,"time":")";
-  append_time(out, time.unix_time);
-  out += time.quality == TimeQuality::kSynced ? R"(","time_quality":"synced")"
-                                              : R"(","time_quality":"resolved")";
+  out += R"(,"time_quality":")";
+  out += time_quality_name(time.quality);
+  out += '"';
 }
 
-void append_channels(std::string& out, const BatchRows& batch) {
+// The least that a value takes: a digit, and a comma or bracket.
+constexpr std::size_t kValueSizeMin = 2;
+
+// False: out.size() would go beyond `size_max`. Goes on for at most a channel more before it sees that.
+bool append_channels(std::string& out, const BatchRows& batch, std::size_t size_max) {
+  if (out.size() + batch.values.size() * kValueSizeMin > size_max) return false;
   out += R"(,"channels":{)";
   for (std::size_t channel = 0; channel < batch.table->channels.size(); ++channel) {
+    if (out.size() > size_max) return false;
     const ChannelInfo& info = batch.table->channels[channel];
     if (channel > 0) out += ',';
     append_json_string(out, info.name);
     out += ":[";
     for (std::size_t row = 0; row < batch.rows; ++row) {
       if (row > 0) out += ',';
-      append_decimal(out, batch.at(row, channel), info.exponent);
+      append_value(out, batch.at(row, channel), info.exponent);
     }
     out += ']';
   }
   out += '}';
+  return out.size() <= size_max;
+}
+
+void append_batch(std::string& out, const Event& event) {
+  out += R"(,"channels":null,"batch":")";
+  append_base64(out, as_bytes(event.batch));
+  out += '"';
 }
 
 void append_telemetry(std::string& out, const Event& event, const BatchContext& context) {
-  append_stream(out, event);
   if (event.seq == kLiveSeq) {
     out += R"(,"live":true)";
   } else {
-    out += R"(,"seq":)";
-    append_integer(out, event.seq.value);
+    append_seq(out, event);
   }
+  const std::size_t size_max = out.size() + kEventJsonMax;
   if (const auto batch = batch_rows(event, context)) {
     out += R"(,"table":)";
     append_json_string(out, batch->table->name);
@@ -117,7 +157,11 @@ void append_telemetry(std::string& out, const Event& event, const BatchContext& 
     append_integer(out, batch->table->period_ms);
     out += R"(,"rows":)";
     append_integer(out, batch->rows);
-    append_channels(out, *batch);
+    const std::size_t size = out.size();
+    if (!append_channels(out, *batch, size_max)) {
+      out.resize(size);
+      append_batch(out, event);
+    }
     return;
   }
   if (const auto info = batch_info(event, context)) {
@@ -125,22 +169,20 @@ void append_telemetry(std::string& out, const Event& event, const BatchContext& 
     append_hex(out, info->table_hash, 8);
     out += '"';
     append_batch_time(out, info->time);
-    out += R"(,"rows":)";
-    append_integer(out, info->rows);
+    if (info->rows != 0) {
+      out += R"(,"rows":)";
+      append_integer(out, info->rows);
+    }
     out += R"(,"channels":null,"samples":")";
     append_base64(out, info->samples);
     out += '"';
     return;
   }
-  out += R"(,"channels":null,"batch":")";
-  append_base64(out, as_bytes(event.batch));
-  out += '"';
+  append_batch(out, event);
 }
 
 void append_loss(std::string& out, const Event& event) {
-  append_stream(out, event);
-  out += R"(,"seq":)";
-  append_integer(out, event.seq.value);
+  append_seq(out, event);
   out += R"(,"count":)";
   append_integer(out, event.count);
   out += R"(,"reason":")";
@@ -148,8 +190,29 @@ void append_loss(std::string& out, const Event& event) {
   out += '"';
 }
 
+std::string_view throttle_reason_name(ThrottleReason reason) {
+  switch (reason) {
+    case ThrottleReason::kUnspecified:
+      break;
+    case ThrottleReason::kQueueFull:
+      return "queue_full";
+    case ThrottleReason::kDayBudget:
+      return "day_budget";
+    case ThrottleReason::kDiskLow:
+      return "disk_low";
+  }
+  return "unspecified";
+}
+
+void append_throttled(std::string& out, const Event& event) {
+  out += R"(,"count":)";
+  append_integer(out, event.count);
+  out += R"(,"reason":")";
+  out += throttle_reason_name(event.throttle_reason);
+  out += '"';
+}
+
 void append_online(std::string& out, const Event& event) {
-  append_stream(out, event);
   const auto hello = unpack(event.hello);
   if (!hello) return;
   out += R"(,"firmware":)";
@@ -168,12 +231,57 @@ void append_online(std::string& out, const Event& event) {
   out += '}';
 }
 
+// Those that only some types have.
+void append_members(std::string& out, const Event& event, const BatchContext& context) {
+  switch (event.type) {
+    case EventType::kTelemetry:
+      return append_telemetry(out, event, context);
+    case EventType::kLoss:
+      return append_loss(out, event);
+    case EventType::kDeviceOnline:
+      return append_online(out, event);
+    case EventType::kEpoch:
+    case EventType::kHistoryUnknown:
+      return append_seq(out, event);
+    case EventType::kDeviceOffline:
+      out += R"(,"reason":")";
+      out += offline_reason_name(event.offline_reason);
+      out += '"';
+      return;
+    case EventType::kHistoryReplaced:
+      append_seq(out, event);
+      out += R"(,"expected_seq":)";
+      append_integer(out, event.count);
+      return;
+    case EventType::kHistoryForgotten:
+      out += R"(,"count":)";
+      append_integer(out, event.count);
+      return;
+    case EventType::kDeviceThrottled:
+      return append_throttled(out, event);
+    case EventType::kTableConflict:
+      out += R"(,"table_hash":")";
+      append_hex(out, event.count, 8);
+      out += '"';
+      return;
+  }
+}
+
 }  // namespace
 
 std::string_view type_name(EventType type) {
   const auto* const entry = std::ranges::find(kTypeNames, type, &TypeName::type);
   GODWIT_ASSERT(entry != kTypeNames.end());
   return entry->name;
+}
+
+std::span<const EventType> event_types() {
+  static constexpr auto kTypes = [] {
+    std::array<EventType, kTypeNames.size()> types{};
+    std::ranges::transform(kTypeNames, types.begin(), &TypeName::type);
+    return types;
+  }();
+  return kTypes;
 }
 
 std::optional<EventType> event_type(std::string_view name) {
@@ -183,7 +291,9 @@ std::optional<EventType> event_type(std::string_view name) {
 }
 
 void append_json(std::string& out, const Event& event, const BatchContext& context) {
-  out += R"({"offset":)";
+  out += R"({"id":")";
+  append_log_id(out, {event.offset, event.term});
+  out += R"(","offset":)";
   append_integer(out, event.offset.value);
   out += R"(,"type":")";
   out += type_name(event.type);
@@ -192,21 +302,12 @@ void append_json(std::string& out, const Event& event, const BatchContext& conte
   out += R"(,"received_at":")";
   append_time(out, event.received_at);
   out += '"';
-  switch (event.type) {
-    case EventType::kTelemetry:
-      append_telemetry(out, event, context);
-      break;
-    case EventType::kLoss:
-      append_loss(out, event);
-      break;
-    case EventType::kDeviceOnline:
-      append_online(out, event);
-      break;
-    case EventType::kEpoch:
-    case EventType::kDeviceOffline:
-      append_stream(out, event);
-      break;
+  if (event.epoch != Epoch{}) {
+    out += R"(,"epoch":")";
+    append_epoch(out, event.epoch);
+    out += '"';
   }
+  append_members(out, event, context);
   out += '}';
 }
 
@@ -224,6 +325,14 @@ void append_json_string(std::string& out, std::string_view text) {
     }
   }
   out += '"';
+}
+
+void append_value(std::string& out, std::int64_t raw, int exponent) {
+  if (raw == codec::kMissing) {
+    out += "null";
+  } else {
+    append_decimal(out, raw, exponent);
+  }
 }
 
 void append_decimal(std::string& out, std::int64_t raw, int exponent) {

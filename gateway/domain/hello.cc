@@ -106,8 +106,9 @@ void append_causes(std::string& out, std::uint32_t cause) {
 
 }  // namespace
 
-std::string pack(const codec::Hello& hello) {
-  std::array<std::uint8_t, codec::kHelloNumbersMax + 128> buffer{};  // epoch and texts: 77 bytes
+std::string pack(codec::Hello hello) {
+  hello.marks_count = 0;
+  std::array<std::uint8_t, codec::kHelloNumbersMax + 128> buffer{};  // texts: 112 bytes at most
   const auto size = codec::encode(hello, {}, buffer);
   GODWIT_ASSERT(size.has_value());  // its texts were bounded when it was decoded
   return std::string(as_text(Bytes(buffer).first(*size)));
@@ -135,6 +136,20 @@ std::string_view reset_reason_name(codec::ResetReason reason) {
     case codec::ResetReason::kPin:
       return "pin";
     case codec::ResetReason::kUnspecified:
+      break;
+  }
+  return "unspecified";
+}
+
+std::string_view log_state_name(codec::LogState state) {
+  switch (state) {
+    case codec::LogState::kOk:
+      return "ok";
+    case codec::LogState::kDegraded:
+      return "degraded";
+    case codec::LogState::kNone:
+      return "none";
+    case codec::LogState::kUnspecified:
       break;
   }
   return "unspecified";

@@ -8,6 +8,8 @@
 #include <functional>
 #include <string_view>
 
+#include "proto/base/time.h"
+
 namespace godwit::gateway {
 
 enum class LogLevel : std::uint8_t { kDebug, kInfo, kWarning, kError };
@@ -22,7 +24,7 @@ class LogLimit {
   explicit LogLimit(std::chrono::seconds interval) : interval_(interval) {}
 
   // True if a line may be written now.
-  bool allow(std::chrono::steady_clock::time_point now) {
+  bool allow(Instant now) {
     if (allowed_before_ && now - last_ < interval_) return false;
     allowed_before_ = true;
     last_ = now;
@@ -31,7 +33,7 @@ class LogLimit {
 
  private:
   std::chrono::seconds interval_;
-  std::chrono::steady_clock::time_point last_;
+  Instant last_;
   bool allowed_before_ = false;
 };
 

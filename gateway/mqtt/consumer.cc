@@ -56,9 +56,9 @@ std::string describe(std::string_view what, int reason) {
 
 class Consumer::Session {
  public:
-  Session(Options options, Inbox& inbox, LogSink log)
+  Session(Options options, Callbacks callbacks, LogSink log)
       : options_(std::move(options)),
-        inbox_(inbox),
+        callbacks_(std::move(callbacks)),
         log_(std::move(log)),
         client_("ssl://" + options_.host + ":" + std::to_string(options_.port), options_.client_id,
                 create_options()) {
@@ -165,7 +165,7 @@ class Consumer::Session {
     connected_ = true;
     last_failure_.clear();
     log_(LogLevel::kInfo, "connected to the broker at " + where());
-    inbox_.session_started();
+    callbacks_.session_started();
     return true;
   }
 
@@ -228,7 +228,11 @@ class Consumer::Session {
       ++foreign_;
       return;
     }
-    inbox_.push({topic->device, topic->leaf, unix_now(), message.get_payload_str()});
+    callbacks_.message({.device = topic->device,
+                        .leaf = topic->leaf,
+                        .received = received_now(),
+                        .payload = message.get_payload_str(),
+                        .qos = static_cast<std::uint8_t>(message.get_qos())});
   }
 
   bool send_one(const AckTo& entry) {
@@ -262,7 +266,7 @@ class Consumer::Session {
   std::string where() const { return options_.host + ":" + std::to_string(options_.port); }
 
   const Options options_;
-  Inbox& inbox_;
+  const Callbacks callbacks_;
   const LogSink log_;
 
   std::mutex mutex_;  // of the four below
@@ -283,8 +287,8 @@ class Consumer::Session {
   std::jthread thread_;
 };
 
-Consumer::Consumer(Options options, Inbox& inbox, LogSink log)
-    : session_(std::make_unique<Session>(std::move(options), inbox, std::move(log))) {}
+Consumer::Consumer(Options options, Callbacks callbacks, LogSink log)
+    : session_(std::make_unique<Session>(std::move(options), std::move(callbacks), std::move(log))) {}
 Consumer::~Consumer() { stop(); }
 void Consumer::start() { session_->start(); }
 void Consumer::stop() { session_->stop(); }

@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// The gateway's MQTT session: subscribes to what devices publish, puts each message into the inbox, and sends
-// acks. Reconnects by itself with back-off. Eclipse Paho's threads call in; nothing here waits for the
-// database, because Paho delivers, acknowledges and sends pings on the one thread that calls us.
+// The gateway's MQTT session: subscribes to what devices publish, hands each message over, and sends acks.
+// Reconnects by itself with back-off. Eclipse Paho's threads call in; nothing here waits for the database,
+// because Paho delivers, acknowledges and sends pings on the one thread that calls us.
 #pragma once
 
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
 
-#include "gateway/domain/inbox.h"
 #include "gateway/domain/ingest.h"
 #include "gateway/domain/log.h"
+#include "gateway/domain/message.h"
 
 namespace godwit::gateway {
 
@@ -42,9 +43,15 @@ class Consumer {
     std::uint64_t dropped_acks = 0;
   };
 
-  // `inbox` must outlive the consumer. Takes http_proxy and https_proxy out of the environment: make it
+  // Called on Paho's threads; must not wait or throw.
+  struct Callbacks {
+    std::function<void(Message)> message;
+    std::function<void()> session_started;  // subscribed: devices may have come or gone unseen
+  };
+
+  // Takes http_proxy and https_proxy out of the environment: make it
   // before other threads use that.
-  Consumer(Options options, Inbox& inbox, LogSink log);
+  Consumer(Options options, Callbacks callbacks, LogSink log);
   // As stop().
   ~Consumer();
   Consumer(const Consumer&) = delete;
@@ -52,7 +59,7 @@ class Consumer {
 
   // Returns at once; connects in the background until stop().
   void start();
-  // Disconnects and ends the thread; nothing enters the inbox afterwards. Takes at most about 2 s.
+  // Disconnects and ends the thread; no callback is called afterwards. Takes at most about 2 s.
   // Idempotent.
   void stop();
 

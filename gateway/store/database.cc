@@ -1,38 +1,43 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/store/database.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <unistd.h>
-
-#include <array>
-#include <cerrno>
-#include <charconv>
 #include <string>
-#include <system_error>
+#include <utility>
+
+#include "gateway/store/checksum_vfs.h"
 
 namespace godwit::gateway {
 namespace {
 
-// Above this a full check at each start would take longer than a restart may. A larger damaged database is
-// noticed when the damaged page is read: nothing is acknowledged then.
-constexpr std::uintmax_t kCheckedSizeMax = 64U << 20U;
-
-// Times are Unix milliseconds. epoch and seq are 64 bits, signed here.
-constexpr const char* kSchemaVersion1 = R"sql(
+// Times are Unix milliseconds. Unsigned 64-bit numbers (epoch, seq, mark, prior, digest) are signed here.
+constexpr const char* kSchema = R"sql(
 CREATE TABLE devices (
-  key          INTEGER PRIMARY KEY,
-  id           TEXT NOT NULL UNIQUE,
-  online       INTEGER NOT NULL,
-  first_seen   INTEGER NOT NULL,
-  firmware     TEXT NOT NULL,
-  board        TEXT NOT NULL,
-  boot         INTEGER NOT NULL,
-  reset_reason INTEGER NOT NULL,
-  dropped      INTEGER NOT NULL,  -- DeviceCounters
-  refused      INTEGER NOT NULL,
-  corrupt      INTEGER NOT NULL,
-  missed       INTEGER NOT NULL
+  key               INTEGER PRIMARY KEY,
+  id                TEXT NOT NULL UNIQUE,
+  online            INTEGER NOT NULL,
+  first_seen        INTEGER NOT NULL,
+  last_seen         INTEGER NOT NULL,
+  firmware          TEXT NOT NULL,
+  board             TEXT NOT NULL,
+  boot              INTEGER NOT NULL,
+  reset_reason      INTEGER NOT NULL,
+  dropped           INTEGER NOT NULL,  -- DeviceCounters
+  refused           INTEGER NOT NULL,
+  corrupt           INTEGER NOT NULL,
+  missed            INTEGER NOT NULL,
+  stack_used        INTEGER NOT NULL,  -- codec::Health
+  stack_size        INTEGER NOT NULL,
+  heap_used         INTEGER NOT NULL,
+  heap_size         INTEGER NOT NULL,
+  time_quality      INTEGER NOT NULL,
+  crash_hello       BLOB,              -- CrashReport
+  crash_at          INTEGER NOT NULL,
+  head_epoch        INTEGER NOT NULL,  -- mark of the stream ...
+  head_seq          INTEGER NOT NULL,  -- ... that took the last entry
+  forgotten_records INTEGER NOT NULL,  -- of streams not kept any more
+  forgotten_lost    INTEGER NOT NULL,
+  log_state         INTEGER NOT NULL,  -- codec::LogState
+  bad_sectors       INTEGER NOT NULL
 ) STRICT;
 
 -- AUTOINCREMENT: an offset is never given again, whatever is trimmed.
@@ -43,21 +48,29 @@ CREATE TABLE log (
   received_at INTEGER NOT NULL,
   epoch       INTEGER NOT NULL,
   seq         INTEGER NOT NULL,
-  count       INTEGER,  -- of a loss
-  loss_reason INTEGER,  -- of a loss
-  batch       BLOB      -- of telemetry
+  count       INTEGER,  -- of types that have one, see has_count()
+  loss_reason INTEGER,  -- the reason of a loss, device.offline or device.throttled
+  batch       BLOB,     -- of telemetry
+  hello       BLOB      -- of device.online
 ) STRICT;
-CREATE INDEX log_by_device ON log (device);
-CREATE INDEX log_without_telemetry ON log (offset) WHERE type <> 1;
+-- The offset, being the rowid, is the last column of each.
+CREATE INDEX log_by_device ON log (device, type);
+CREATE INDEX log_by_type ON log (type) WHERE type <> 1;  -- a filter that lets telemetry through reads the log
+
+CREATE TABLE terms (
+  first_offset INTEGER PRIMARY KEY,  -- of its events, up to the next term's
+  term         INTEGER NOT NULL UNIQUE
+) STRICT;
 
 CREATE TABLE streams (
-  key      INTEGER PRIMARY KEY,  -- ascending with age
-  device   INTEGER NOT NULL,
-  epoch    INTEGER NOT NULL,
-  next_seq INTEGER NOT NULL,
-  records  INTEGER NOT NULL,
-  lost     INTEGER NOT NULL,
-  UNIQUE (device, epoch)
+  key       INTEGER PRIMARY KEY,  -- in the order in which they began
+  device    INTEGER NOT NULL,
+  epoch     INTEGER NOT NULL,     -- this and first_seq: the mark
+  first_seq INTEGER NOT NULL,
+  expected  INTEGER NOT NULL,
+  records   INTEGER NOT NULL,
+  lost      INTEGER NOT NULL,
+  UNIQUE (device, epoch, first_seq)
 ) STRICT;
 
 CREATE TABLE tables (
@@ -66,6 +79,9 @@ CREATE TABLE tables (
   name      TEXT NOT NULL,
   period_ms INTEGER NOT NULL,
   durable   INTEGER NOT NULL,
+  rows_max  INTEGER NOT NULL,  -- codec::ChannelTable
+  digest    INTEGER NOT NULL,  -- of its content
+  conflict  INTEGER,           -- the event that found another table with this hash
   PRIMARY KEY (device, hash)
 ) STRICT, WITHOUT ROWID;
 
@@ -78,16 +94,18 @@ CREATE TABLE channels (
   exponent INTEGER NOT NULL,
   min      INTEGER NOT NULL,
   max      INTEGER NOT NULL,
+  prior    INTEGER NOT NULL,  -- codec::Channel
   PRIMARY KEY (device, hash, position)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE boots (
+  key       INTEGER PRIMARY KEY,  -- in the order in which they were told
   device    INTEGER NOT NULL,
-  epoch     INTEGER NOT NULL,
-  boot      INTEGER NOT NULL,
-  unix_time INTEGER NOT NULL,  -- when its monotonic clock was zero
-  PRIMARY KEY (device, epoch, boot)
-) STRICT, WITHOUT ROWID;
+  epoch     INTEGER NOT NULL,     -- of what the boot recorded
+  unix_time INTEGER NOT NULL,     -- when its monotonic clock was zero
+  quality   INTEGER NOT NULL,     -- codec::TimeQuality
+  UNIQUE (device, epoch)
+) STRICT;
 
 CREATE TABLE latest (
   device INTEGER NOT NULL,
@@ -95,119 +113,116 @@ CREATE TABLE latest (
   offset INTEGER NOT NULL,  -- its newest event
   PRIMARY KEY (device, hash)
 ) STRICT, WITHOUT ROWID;
-)sql";
 
-constexpr const char* kSchemaVersion2 = R"sql(
-ALTER TABLE devices ADD COLUMN stack_used   INTEGER NOT NULL DEFAULT 0;  -- codec::Health
-ALTER TABLE devices ADD COLUMN stack_size   INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE devices ADD COLUMN heap_used    INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE devices ADD COLUMN heap_size    INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE devices ADD COLUMN time_quality INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE devices ADD COLUMN crash_hello  BLOB;  -- CrashReport
-ALTER TABLE devices ADD COLUMN crash_at     INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE log ADD COLUMN hello BLOB;  -- of device.online
+-- Records that the database refused: their places in the log are losses. May be deleted when they are understood.
+CREATE TABLE quarantine (
+  key         INTEGER PRIMARY KEY,
+  device      TEXT NOT NULL,     -- devices.id
+  received_at INTEGER NOT NULL,
+  epoch       INTEGER NOT NULL,
+  seq         INTEGER NOT NULL,  -- 0: live samples
+  content     BLOB NOT NULL,     -- the encoded batch
+  why         TEXT NOT NULL
+) STRICT;
 )sql";
-
-// What makes each version of the one before. A new database goes through all of them, so that it is the same
-// as an old one that was upgraded.
-constexpr std::array<const char*, kSchemaVersion> kSchema{kSchemaVersion1, kSchemaVersion2};
 
 [[noreturn]] void refuse(const std::filesystem::path& file, const std::string& why) {
   throw StoreError(file.string() + " " + why + "; it was left untouched");
 }
 
-void quick_check(Connection& connection, const std::filesystem::path& file) {
-  const Statement statement(connection, "PRAGMA quick_check(1)");
-  Query query(statement);
-  if (query.next() && query.text(0) == "ok") return;
-  refuse(file,
-         "is damaged (" + std::string(query.text(0)) + "): restore a copy, or move it away to start anew");
+// All but the log: what the gateway goes by must be sound, whereas damage in the log is a gap in it, and
+// reading 10 GB would take an SD card four minutes.
+void check_projections(Connection& connection, const std::filesystem::path& file) {
+  const Statement tables(connection, "SELECT name FROM sqlite_schema WHERE type = 'table' AND name <> 'log'");
+  for (Query table(tables); table.next();) {
+    const std::string name(table.text(0));
+    const Statement check(connection, "PRAGMA quick_check(" + name + ")");
+    Query result(check);
+    if (result.next() && result.text(0) == "ok") continue;
+    refuse(file, "is damaged (" + name + ": " + std::string(result.text(0)) +
+                     "): restore a backup, or move it away to start anew");
+  }
 }
 
-// Reads only: whatever is wrong with the file, it stays as it is.
-void inspect(const std::filesystem::path& file) {
+// Reads only: whatever is wrong with the file, it stays as it is. But if power failed while it was created,
+// there is a journal to roll back first, as any program that reads the file must.
+void inspect(const Files& files, const std::filesystem::path& file) {
   try {
-    Connection connection(file, SQLITE_OPEN_READONLY);
+    const bool interrupted = files.size(file.string() + "-journal").value_or(0) > 0;
+    Connection connection(file, interrupted ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY, files.vfs());
     sqlite3_db_config(connection.get(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
     const auto version = connection.integer("PRAGMA user_version");
     const auto application = connection.integer("PRAGMA application_id");
     const bool blank = connection.integer("SELECT count(*) FROM sqlite_schema") == 0;
     if (blank && version == 0 && application == 0) return;  // died while creating it
     if (application != kApplicationId) refuse(file, "is not a Godwit database: use another data directory");
-    if (version > kSchemaVersion) {
-      refuse(file, "is of schema version " + std::to_string(version) + ", this gateway knows up to " +
-                       std::to_string(kSchemaVersion) + ": install a newer gateway");
+    if (version != kSchemaVersion) {
+      refuse(file, "is of schema version " + std::to_string(version) + ", this gateway's is " +
+                       std::to_string(kSchemaVersion) +
+                       (version > kSchemaVersion ? ": install a newer gateway"
+                                                 : ", the first that is kept: move it away to start anew"));
     }
-    if (std::filesystem::file_size(file) <= kCheckedSizeMax) quick_check(connection, file);
+    check_projections(connection, file);
   } catch (const SqliteError& error) {
     if (!error.damaged()) throw StoreError("cannot read " + file.string() + ": " + error.what());
-    refuse(file,
-           "is damaged (" + std::string(error.what()) + "): restore a copy, or move it away to start anew");
+    refuse(file, "is damaged: " + std::string(error.what()));
   }
 }
 
-void upgrade(Connection& connection, std::size_t version) {
+void create(Connection& connection) {
   connection.execute("BEGIN IMMEDIATE");
-  for (; version < kSchema.size(); ++version) connection.execute(kSchema[version]);
+  connection.execute(kSchema);
   connection.execute(("PRAGMA application_id = " + std::to_string(kApplicationId)).c_str());
   connection.execute(("PRAGMA user_version = " + std::to_string(kSchemaVersion)).c_str());
   connection.execute("COMMIT");
 }
 
-std::string holder(int descriptor) {
-  std::array<char, 16> text{};
-  const auto size = ::pread(descriptor, text.data(), text.size(), 0);
-  int pid = 0;
-  if (size <= 0 || std::from_chars(text.data(), text.data() + size, pid).ec != std::errc{}) return "unknown";
-  return std::to_string(pid);
-}
-
 }  // namespace
 
-DirectoryLock::DirectoryLock(const std::filesystem::path& directory) {
-  if (!std::filesystem::is_directory(directory)) {
+std::unique_ptr<Files::Lock> lock_directory(Files& files, const std::filesystem::path& directory) {
+  if (!files.is_directory(directory)) {
     throw StoreError(directory.string() + " is not a directory: create it with `godwit-gateway init`");
   }
-  const auto file = directory / "gateway.lock";
-  descriptor_ = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (descriptor_ < 0) {
-    throw StoreError("cannot open " + file.string() + ": " + std::generic_category().message(errno));
-  }
-  if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
-    const std::string pid = holder(descriptor_);
-    ::close(descriptor_);
-    throw StoreError("another gateway (process " + pid + ") uses " + directory.string() +
-                     ": stop it first, or use another data directory");
-  }
-  // Only for the message above: failing to write it does no harm.
-  const std::string pid = std::to_string(::getpid()) + "\n";
-  if (::ftruncate(descriptor_, 0) == 0 && ::pwrite(descriptor_, pid.data(), pid.size(), 0) < 0) return;
+  auto [lock, holder] = files.lock(directory / "gateway.lock");
+  if (lock) return std::move(lock);
+  throw StoreError("another gateway (process " + holder + ") uses " + directory.string() +
+                   ": stop it first, or use another data directory");
 }
 
-// The file stays: removing it would let two gateways lock two files of the same name.
-DirectoryLock::~DirectoryLock() { ::close(descriptor_); }
-
-Connection open_for_writing(const std::filesystem::path& file) {
-  std::error_code missing;
-  if (std::filesystem::file_size(file, missing) > 0 && !missing) inspect(file);
+Connection open_for_writing(const Files& files, const std::filesystem::path& file) {
+  if (files.size(file).value_or(0) > 0) inspect(files, file);
   try {
-    Connection connection(file, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+    Connection connection(file, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, files.vfs());
     sqlite3_busy_timeout(connection.get(), 1000);  // somebody with a database shell
-    connection.execute("PRAGMA journal_mode = WAL");
+    request_checksums(connection);
+    // Anything but WAL would let readers hold up commits.
+    if (const std::string mode = connection.text("PRAGMA journal_mode = WAL"); mode != "wal") {
+      throw StoreError("cannot use " + file.string() + " with a write-ahead log (it stays in mode \"" + mode +
+                       "\"): the file system has no shared memory or locks, as some network mounts; set "
+                       "[store] directory to a folder on a local disk");
+    }
     connection.execute("PRAGMA synchronous = FULL");
     connection.execute("PRAGMA wal_autocheckpoint = 0");         // Store::checkpoint() instead
     connection.execute("PRAGMA journal_size_limit = 33554432");  // after a burst
     connection.execute("PRAGMA cache_size = -8192");             // KiB
-    const auto version = static_cast<std::size_t>(connection.integer("PRAGMA user_version"));
-    if (version < kSchema.size()) upgrade(connection, version);
+    if (connection.integer("PRAGMA user_version") == 0) create(connection);
+    // A transaction whose sync failed may have come back from the page cache alone. Nothing is built on it
+    // before it is in the database and synced anew; a reader in the way holds this up until the next start.
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)");
     return connection;
   } catch (const SqliteError& error) {
     throw StoreError("cannot open " + file.string() + ": " + error.what());
   }
 }
 
-Connection open_for_reading(const std::filesystem::path& file) {
-  Connection connection(file, SQLITE_OPEN_READONLY);
+void request_checksums(Connection& connection) {
+  int bytes = kChecksumBytes;
+  (void)sqlite3_file_control(connection.get(), "main", SQLITE_FCNTL_RESERVE_BYTES,
+                             &bytes);  // only then it fits
+}
+
+Connection open_for_reading(const Files& files, const std::filesystem::path& file) {
+  Connection connection(file, SQLITE_OPEN_READONLY, files.vfs());
   sqlite3_busy_timeout(connection.get(), 5000);
   return connection;
 }

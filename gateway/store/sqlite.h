@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "gateway/domain/reader.h"
@@ -20,20 +21,25 @@ namespace godwit::gateway {
 class SqliteError : public StoreError {
  public:
   SqliteError(sqlite3* database, int code);
+  // What was to be written is at fault, not the disk: trying again is of no use.
+  [[nodiscard]] bool refused() const;
+  // A progress handler ended it.
+  [[nodiscard]] bool interrupted() const { return kind_ == SQLITE_INTERRUPT; }
   // The bytes on the disk are not those of a sound database.
-  [[nodiscard]] bool damaged() const { return code_ == SQLITE_CORRUPT || code_ == SQLITE_NOTADB; }
+  [[nodiscard]] bool damaged() const;
 
  private:
-  int code_;  // primary result code
+  int kind_;  // primary result code, or SQLITE_IOERR_DATA: a page's checksum is wrong
 };
 
 class Connection {
  public:
-  // `flags`: SQLITE_OPEN_...
-  Connection(const std::filesystem::path& file, int flags);
+  // `flags`: SQLITE_OPEN_...; `vfs`: Files::vfs().
+  Connection(const std::filesystem::path& file, int flags, const char* vfs);
 
   void execute(const char* sql);
   [[nodiscard]] std::int64_t integer(const char* sql);  // the first column of the first row
+  [[nodiscard]] std::string text(const char* sql);      // likewise
   [[nodiscard]] sqlite3* get() const { return database_.get(); }
 
  private:

@@ -12,13 +12,14 @@
 
 namespace godwit {
 
-// One life of a device's outbox: drawn at random when the log is formatted. Never 0.
+// What one mount of a device's log wrote: the random number of its mark. 0: none. (epoch, seq) names an entry
+// for ever, in every copy of the flash.
 struct Epoch {
   std::uint64_t value = 0;
   friend constexpr auto operator<=>(Epoch, Epoch) = default;
 };
 
-// A record's place in its epoch. The first record is 1; there are no gaps.
+// The place of an entry in its log, counted from 1 over all epochs.
 struct Seq {
   std::uint64_t value = 0;
   // Not <=>, which costs a device three times the code.
@@ -28,10 +29,23 @@ struct Seq {
   friend constexpr bool operator<=(Seq a, Seq b) { return !(b < a); }
   friend constexpr bool operator>=(Seq a, Seq b) { return !(a < b); }
   friend constexpr Seq operator+(Seq seq, std::uint64_t count) { return {seq.value + count}; }
-  // The number of records from `from` up to, not including, `to`. Precondition: from <= to.
+  // The number of entries from `from` up to, not including, `to`. Precondition: from <= to.
   friend constexpr std::uint64_t operator-(Seq to, Seq from) { return to.value - from.value; }
 };
 inline constexpr Seq kFirstSeq{1};
+
+// The entry with which an epoch begins: the first that a mount appended. Both numbers together name it.
+struct Mark {
+  Epoch epoch;
+  Seq first_seq;
+  friend constexpr bool operator==(Mark, Mark) = default;
+};
+
+// One hello and what is said under it. Random, 0: none.
+struct Try {
+  std::uint32_t value = 0;
+  friend constexpr bool operator==(Try, Try) = default;
+};
 
 // A device's name: the common name of its certificate, its MQTT client id and user name, a topic level and a
 // path segment. 1 to 32 characters of [a-z0-9._-], the first one a letter or digit.

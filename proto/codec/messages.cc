@@ -12,13 +12,13 @@
 #include "godwit.pb.h"
 
 #include "proto/base/crc32.h"
+#include "proto/base/utf8.h"
 #include "proto/codec/fields.h"
 #include "proto/codec/samples.h"
 
 namespace godwit::codec {
 namespace {
 
-constexpr std::uint64_t kTimeMaxMs = static_cast<std::uint64_t>(kTimeMax.count());
 constexpr Millis kPeriodMax = std::chrono::hours{24};
 constexpr int kExponentMax = 18;
 
@@ -28,27 +28,11 @@ bool is_name(std::string_view text) {
   });
 }
 
-// UTF-8 as in Unicode, table 3-7 (no overlong forms, no surrogates), without the control characters C0, DEL
-// and C1.
 bool is_plain_text(std::string_view text, std::size_t size_max) {
   if (text.size() > size_max) return false;
-  const Bytes bytes = as_bytes(text);
-  for (std::size_t i = 0; i < bytes.size();) {
-    const std::uint8_t lead = bytes[i++];
-    if (lead < 0x80) {
-      if (lead < 0x20 || lead == 0x7F) return false;
-      continue;
-    }
-    if (lead < 0xC2 || lead > 0xF4) return false;
-    const std::size_t follow = lead < 0xE0 ? 1 : lead < 0xF0 ? 2 : 3;
-    if (bytes.size() - i < follow) return false;
-    std::uint32_t code = lead & (0x3FU >> follow);
-    for (std::size_t n = 0; n < follow; ++n) {
-      if ((bytes[i] & 0xC0) != 0x80) return false;
-      code = (code << 6) | (bytes[i++] & 0x3FU);
-    }
-    constexpr std::array<std::uint32_t, 4> kSmallest{0, 0xA0, 0x800, 0x1'0000};
-    if (code < kSmallest[follow] || code > 0x10'FFFF || (code >= 0xD800 && code <= 0xDFFF)) return false;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::uint32_t character = next_character(as_bytes(text), at);
+    if (character == kNoCharacter || is_control(character)) return false;
   }
   return true;
 }
@@ -69,6 +53,7 @@ bool put_channels(pb_ostream_t* stream, const pb_field_t* field, void* const* ar
     message.min = channel.min;
     message.max = channel.max;
     message.deadband = channel.deadband;
+    message.prior = channel.prior;
     if (!pb_encode_tag_for_field(stream, field)) return false;
     if (!pb_encode_submessage(stream, godwit_v1_Channel_fields, &message)) return false;
   }
@@ -83,14 +68,20 @@ godwit_v1_ChannelTable to_message(const ChannelTable& table, std::uint32_t hash)
   message.period_ms = static_cast<std::uint32_t>(table.period.count());
   message.channel_class = static_cast<godwit_v1_ChannelClass>(table.channel_class);
   message.channels = source_of(put_channels, table.channels);
+  message.rows_max = table.rows_max;
   return message;
 }
 
+// Their sizes are known: nanopb would encode each table once more to find it.
 bool put_tables(pb_ostream_t* stream, const pb_field_t* field, void* const* arg) {
-  for (const ChannelTable* table : *static_cast<const std::span<const ChannelTable* const>*>(*arg)) {
-    const auto message = to_message(*table, hash(*table));
-    if (!pb_encode_tag_for_field(stream, field)) return false;
-    if (!pb_encode_submessage(stream, godwit_v1_ChannelTable_fields, &message)) return false;
+  for (const AnnouncedTable& known : *static_cast<const std::span<const AnnouncedTable>*>(*arg)) {
+    if (!pb_encode_tag_for_field(stream, field) || !pb_encode_varint(stream, known.size_bytes)) return false;
+    if (stream->callback == nullptr) {  // counts only
+      if (!pb_write(stream, nullptr, known.size_bytes)) return false;
+      continue;
+    }
+    const auto message = to_message(*known.table, known.hash);
+    if (!pb_encode(stream, godwit_v1_ChannelTable_fields, &message)) return false;
   }
   return true;
 }
@@ -99,18 +90,6 @@ bool add_to_crc(pb_ostream_t* stream, const pb_byte_t* bytes, std::size_t size) 
   auto& crc = *static_cast<std::uint32_t*>(stream->state);
   crc = crc32({bytes, size}, crc);
   return true;
-}
-
-// As encode_message(), and then the tag and length of a field `tag` of `size` bytes that the caller adds.
-std::expected<std::size_t, Status> encode_up_to(std::uint32_t tag, std::size_t size,
-                                                const pb_msgdesc_t* fields, const void* message,
-                                                MutableBytes out) {
-  pb_ostream_t stream = pb_ostream_from_buffer(out.data(), out.size());
-  if (!pb_encode(&stream, fields, message) || !pb_encode_tag(&stream, PB_WT_STRING, tag) ||
-      !pb_encode_varint(&stream, size)) {
-    return std::unexpected(Status::kFull);
-  }
-  return stream.bytes_written;
 }
 
 // The number that came, which need not be one of the enumerators: reading it as one would be undefined.
@@ -146,6 +125,7 @@ bool take_channel(pb_istream_t* stream, const pb_field_t* /*field*/, void** arg)
   channel.min = message.min;
   channel.max = message.max;
   channel.deadband = message.deadband;
+  channel.prior = message.prior;
   return true;
 }
 
@@ -180,6 +160,8 @@ bool take_table(pb_istream_t* stream, const pb_field_t* /*field*/, void** arg) {
   table.period = Millis{message.period_ms};
   table.channel_class = static_cast<ChannelClass>(number_of(message.channel_class));
   table.channels = std::span(list.channels).first(list.count);
+  if (message.rows_max > kRowsMax) return false;
+  table.rows_max = static_cast<std::uint16_t>(message.rows_max);
   if (check(table) != Status::kOk || crc_without_hash(*raw) != message.hash) return false;
   static_cast<TableVisitor*>(*arg)->table(message.hash, table);
   return true;
@@ -195,6 +177,7 @@ Status check(const ChannelTable& table) {
   if (table.channel_class != ChannelClass::kDurable && table.channel_class != ChannelClass::kLive) {
     return Status::kInvalidArgument;
   }
+  if (table.rows_max > kRowsMax) return Status::kInvalidArgument;
   const auto channels = table.channels;
   if (channels.empty() || channels.size() > kChannelsMax) return Status::kInvalidArgument;
   for (std::size_t i = 0; i < channels.size(); ++i) {
@@ -206,7 +189,7 @@ Status check(const ChannelTable& table) {
   return Status::kOk;
 }
 
-std::uint32_t hash(const ChannelTable& table) {
+AnnouncedTable announced(const ChannelTable& table) {
   std::uint32_t crc = 0;
   pb_ostream_t stream{};
   stream.callback = add_to_crc;
@@ -215,8 +198,11 @@ std::uint32_t hash(const ChannelTable& table) {
   const auto message = to_message(table, 0);
   (void)pb_encode(&stream, godwit_v1_ChannelTable_fields,
                   &message);  // cannot fail: the stream takes everything
-  return crc;
+  const std::size_t hash_size = crc == 0 ? 0 : 1 + sizeof crc;
+  return {&table, crc, hash_size + stream.bytes_written};
 }
+
+std::uint32_t hash(const ChannelTable& table) { return announced(table).hash; }
 
 namespace {
 
@@ -244,11 +230,16 @@ godwit_v1_Crash to_message(const Crash& crash) {
 }
 
 // Borrows from both arguments.
-godwit_v1_Hello to_message(const Hello& hello, const std::span<const ChannelTable* const>& tables) {
+godwit_v1_Hello to_message(const Hello& hello, const std::span<const AnnouncedTable>& tables) {
   godwit_v1_Hello message{};
-  message.epoch = hello.epoch.value;
+  message.try_id = hello.try_id.value;
   message.oldest_seq = hello.oldest_seq.value;
   message.next_seq = hello.next_seq.value;
+  for (const Mark& mark : hello.named_marks())
+    message.marks[message.marks_count++] = {mark.epoch.value, mark.first_seq.value};
+  message.marks_before = hello.marks_before.value;
+  message.more_marks = hello.more_marks;
+  message.epoch = hello.epoch.value;
   message.firmware = source_of(put_text, hello.firmware);
   message.board = source_of(put_text, hello.board);
   message.boot = hello.boot;
@@ -263,6 +254,8 @@ godwit_v1_Hello to_message(const Hello& hello, const std::span<const ChannelTabl
   if (hello.health) message.health = to_message(*hello.health);
   message.has_crash = hello.crash.has_value();
   if (hello.crash) message.crash = to_message(*hello.crash);
+  message.log_state = static_cast<godwit_v1_LogState>(hello.log_state);
+  message.bad_sectors = hello.bad_sectors;
   return message;
 }
 
@@ -284,13 +277,27 @@ Crash crash_of(const godwit_v1_Crash& message, std::string_view where) {
           .where = where};
 }
 
+// False: they are not the newest below some place, newest first.
+bool take_marks(const godwit_v1_Hello& message, Hello& hello) {
+  hello.marks_before = {message.marks_before};
+  Seq above{message.next_seq};
+  if (message.marks_before != 0) above = std::min(above, hello.marks_before);
+  for (const godwit_v1_Mark& mark : std::span(message.marks).first(message.marks_count)) {
+    const Mark named{{mark.epoch}, {mark.first_seq}};
+    if (named.epoch == Epoch{} || named.first_seq < kFirstSeq || named.first_seq >= above) return false;
+    above = named.first_seq;
+    hello.marks[hello.marks_count++] = named;
+  }
+  return true;
+}
+
 }  // namespace
 
 bool is_label(std::string_view text, std::size_t size_max) {
   return text.size() <= size_max && std::ranges::all_of(text, [](char c) { return c >= ' ' && c <= '~'; });
 }
 
-std::size_t encoded_size(const Hello& hello, std::span<const ChannelTable* const> tables) {
+std::size_t encoded_size(const Hello& hello, std::span<const AnnouncedTable> tables) {
   const auto message = to_message(hello, tables);
   pb_ostream_t counting{};
   counting.max_size = SIZE_MAX;
@@ -298,109 +305,10 @@ std::size_t encoded_size(const Hello& hello, std::span<const ChannelTable* const
   return counting.bytes_written;
 }
 
-std::expected<std::size_t, Status> encode(const Hello& hello, std::span<const ChannelTable* const> tables,
+std::expected<std::size_t, Status> encode(const Hello& hello, std::span<const AnnouncedTable> tables,
                                           MutableBytes out) {
   const auto message = to_message(hello, tables);
   return encode_message(godwit_v1_Hello_fields, &message, out);
-}
-
-std::expected<std::size_t, Status> encode(const Ack& ack, MutableBytes out) {
-  const godwit_v1_Ack message{ack.epoch.value, ack.next_seq.value, ack.rewind, ack.send_hello};
-  return encode_message(godwit_v1_Ack_fields, &message, out);
-}
-
-std::expected<std::size_t, Status> encode(const Batch& batch, MutableBytes out) {
-  const auto header = encode_batch_header(batch, batch.samples.size(), out);
-  if (!header) return header;
-  if (batch.samples.size() > out.size() - *header) return std::unexpected(Status::kFull);
-  std::ranges::copy(batch.samples, out.subspan(*header).begin());
-  return *header + batch.samples.size();
-}
-
-std::expected<std::size_t, Status> encode(Epoch epoch, Seq seq, const Loss& loss, MutableBytes out) {
-  godwit_v1_Record message{};
-  message.epoch = epoch.value;
-  message.seq = seq.value;
-  message.has_loss = true;
-  message.loss.count = loss.count;
-  message.loss.reason = static_cast<godwit_v1_LossReason>(loss.reason);
-  return encode_message(godwit_v1_Record_fields, &message, out);
-}
-
-std::expected<std::size_t, Status> encode_batch_header(const Batch& batch, std::size_t samples_size,
-                                                       MutableBytes out) {
-  godwit_v1_Batch message{};
-  message.table = batch.table;
-  if (batch.unix_time) {
-    message.which_time = godwit_v1_Batch_unix_ms_tag;
-    message.time.unix_ms = static_cast<std::uint64_t>(batch.unix_time->value);
-  } else {
-    message.which_time = godwit_v1_Batch_boot_ms_tag;
-    message.time.boot_ms = static_cast<std::uint64_t>(batch.boot_time.count());
-    message.boot = batch.boot;
-  }
-  message.rows = batch.rows;
-  return encode_up_to(godwit_v1_Batch_samples_tag, samples_size, godwit_v1_Batch_fields, &message, out);
-}
-
-std::expected<std::size_t, Status> encode_record_prefix(Epoch epoch, Seq seq, std::size_t batch_size,
-                                                        MutableBytes out) {
-  godwit_v1_Record message{};
-  message.epoch = epoch.value;
-  message.seq = seq.value;
-  return encode_up_to(godwit_v1_Record_batch_tag, batch_size, godwit_v1_Record_fields, &message, out);
-}
-
-std::expected<Ack, Status> decode_ack(Bytes in) {
-  pb_istream_t stream = stream_of(in);
-  godwit_v1_Ack message{};
-  if (!pb_decode(&stream, godwit_v1_Ack_fields, &message)) return malformed();
-  if (message.epoch == 0 || message.next_seq == 0) return malformed();
-  return Ack{{message.epoch}, {message.next_seq}, message.rewind, message.send_hello};
-}
-
-std::expected<Record, Status> decode_record(Bytes in) {
-  Record record;
-  pb_istream_t stream = stream_of(in);
-  godwit_v1_Record message{};
-  message.batch = sink_to(take_bytes, record.batch);
-  if (!pb_decode(&stream, godwit_v1_Record_fields, &message)) return malformed();
-  if (message.epoch == 0 || message.seq == 0) return malformed();
-  if (record.batch.has_value() == message.has_loss) return malformed();
-  record.epoch = {message.epoch};
-  record.seq = {message.seq};
-  if (message.has_loss) {
-    if (message.loss.count == 0 || message.loss.count > UINT64_MAX - message.seq) return malformed();
-    // Refused, a reason of a newer firmware would hold up its stream for ever.
-    record.loss = Loss{message.loss.count, known_or_unspecified(message.loss.reason, LossReason::kNotHeld)};
-  }
-  return record;
-}
-
-std::expected<Batch, Status> decode_batch(Bytes in) {
-  std::optional<Bytes> samples;
-  pb_istream_t stream = stream_of(in);
-  godwit_v1_Batch message{};
-  message.samples = sink_to(take_bytes, samples);
-  if (!pb_decode(&stream, godwit_v1_Batch_fields, &message)) return malformed();
-  if (!samples || samples->empty() || message.rows == 0 || message.rows > kRowsMax) return malformed();
-  Batch batch;
-  batch.table = message.table;
-  batch.boot = message.boot;
-  batch.rows = message.rows;
-  batch.samples = *samples;
-  switch (message.which_time) {
-    case godwit_v1_Batch_unix_ms_tag:
-      if (message.time.unix_ms > kTimeMaxMs) return malformed();
-      batch.unix_time = UnixMillis{static_cast<std::int64_t>(message.time.unix_ms)};
-      return batch;
-    case godwit_v1_Batch_boot_ms_tag:
-      if (message.time.boot_ms > kTimeMaxMs) return malformed();
-      batch.boot_time = Millis{static_cast<std::int64_t>(message.time.boot_ms)};
-      return batch;
-    default:
-      return malformed();
-  }
 }
 
 std::expected<Hello, Status> decode_hello(Bytes in, TableVisitor& visitor) {
@@ -413,16 +321,19 @@ std::expected<Hello, Status> decode_hello(Bytes in, TableVisitor& visitor) {
   std::string_view where;
   message.crash.where = sink_to(take_text, where);
   if (!pb_decode(&stream, godwit_v1_Hello_fields, &message)) return malformed();
-  if (message.epoch == 0 || message.oldest_seq == 0 || message.oldest_seq > message.next_seq)
+  if (message.try_id == 0 || message.oldest_seq == 0 || message.oldest_seq > message.next_seq)
     return malformed();
+  if (!take_marks(message, hello)) return malformed();
   if (!is_plain_text(hello.firmware, kVersionSizeMax) || !is_plain_text(hello.board, kVersionSizeMax)) {
     return malformed();
   }
   if (!is_label(where, kWhereSizeMax)) return malformed();
   if (message.boot_unix_ms > kTimeMax.count() || message.boot_unix_ms < -kTimeMax.count()) return malformed();
-  hello.epoch = {message.epoch};
+  hello.try_id = {message.try_id};
   hello.oldest_seq = {message.oldest_seq};
   hello.next_seq = {message.next_seq};
+  hello.more_marks = message.more_marks;
+  hello.epoch = {message.epoch};
   hello.boot = message.boot;
   hello.reset_reason = known_or_unspecified(message.reset_reason, ResetReason::kPin);
   if (message.boot_unix_ms != 0) hello.boot_time = UnixMillis{message.boot_unix_ms};
@@ -432,6 +343,8 @@ std::expected<Hello, Status> decode_hello(Bytes in, TableVisitor& visitor) {
   hello.missed_samples = message.missed_samples;
   if (message.has_health) hello.health = health_of(message.health);
   if (message.has_crash) hello.crash = crash_of(message.crash, where);
+  hello.log_state = known_or_unspecified(message.log_state, LogState::kNone);
+  hello.bad_sectors = message.bad_sectors;
   return hello;
 }
 

@@ -11,61 +11,88 @@
 // share is what the BitModel of its context estimates, so that an expected bit costs next to nothing; a plain
 // bit's share is a half.
 //
-//   stream    row 0, row 1, ...; a row is one value per channel
-//   value     the delta to the row before: width [sign, the bits of its magnitude below the top one, plain]
-//   width     0 to 64, the number of bits of the magnitude; 0 ends the value
+//   stream    row 0, row 1, ...; a row is one cell per channel
+//   cell      [again] [width [sign, the bits of the magnitude below the top one, plain]]
+//   again     only if the two deltas before were equal and not 0, or the cell before is missing: this one is
+//             like it, and that is all
+//   width     0 to 64, the number of bits of the magnitude of the delta to the value before; 0 ends the cell;
+//             65: it is missing
 //
-// A width is coded as its class, in unary with one BitModel per step, and the rest in plain bits:
+// A width is coded as its class, in unary with one BitModel per step (the first step has two: one for after a
+// delta of 0), and the rest in plain bits:
 //
-//   class     0  1  2  3  4  5  6  7  8      9       10      ...  15      16
-//   width     0  1  2  3  4  5  6  7  8-11   12-15   16-19   ...  36-39   40-64
-//   plain     -  -  -  -  -  -  -  -  2      2       2       ...  2       5       bits
+//   class     0  1  2  3  4  5  6  7  8      9       10      ...  13      14
+//   width     0  1  2  3  4  5  6  7  8-11   12-15   16-19   ...  28-31   32-65
+//   plain     -  -  -  -  -  -  -  -  2      2       2       ...  2       6       bits
 //
-// In row 0 the delta is the value itself, and all bits are plain: not 0 (1 bit), width - 1 (5 bits; 31 is an
-// escape with 6 more), sign, magnitude.
+// In row 0 the delta is that to 0, and no estimate is used: not 0 (1 bit), width - 1 (5 bits; 31 is an escape
+// with 6 more), sign (a 16th is kept for "negative"), magnitude. It is learned from all the same.
+//
+// A prior says where the estimates of a channel start: 16 numbers of 4 bits, from the lowest bits up, each
+// the chance of a 1 in sixteenths, or 0 where nothing is known. In order: "the class is above n" for n = 0 to
+// 13, the same for n = 0 after a delta of 0, "negative". Whoever knows typical rows of a channel can announce
+// one in its table; `codec_bench --priors` makes them.
 namespace godwit::codec {
 namespace {
+
+using State = ChannelModel::State;
 
 constexpr std::uint32_t kWholeRange = 0xFFFF'FFFF;
 constexpr std::uint32_t kRangeMin = 1U << 24;
 constexpr unsigned kNarrow = 8;  // widths below this one are classes of their own
-// Widths of a first value from this one on are an escape, followed by the rest in 6 bits.
+// Widths - 1 of a first value from this one on are an escape, followed by the rest in 6 bits.
 constexpr unsigned kFirstWidths = 31;
-// A modelled bit costs at most kPrecisionBits; a delta takes at most kSteps of them for its width, one for
-// its sign, and 6 + 63 plain ones.
+constexpr unsigned kMissingWidth = 65;
+// A modelled bit costs at most kPrecisionBits; a cell takes at most kSteps of them for its width, one each
+// for "again" and its sign, and 6 + 63 plain ones.
 constexpr std::size_t kValueSizeMax =
-    ((ChannelModel::kSteps + 1) * BitModel::kPrecisionBits + 6 + 63 + 7) / 8;
+    ((ChannelModel::kSteps + 2) * BitModel::kPrecisionBits + 6 + 63 + 7) / 8;
+// Which of ChannelModel::primed; those below are "the class is above n".
+constexpr unsigned kAboveAfterRest = ChannelModel::kSteps;
+constexpr unsigned kNegative = kAboveAfterRest + 1;
 
 // How far the n-th bit moves the estimate: 1/2, 1/3, ... as for counted frequencies, but never below 1/32, so
 // that it can still follow a signal that changes.
 constexpr std::array<std::uint8_t, 16> kRates{2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 18, 22, 26, 32};
 
+constexpr ChannelModel kFresh;
+
 constexpr unsigned class_of(unsigned width) {
   if (width < kNarrow) return width;
   return std::min(kNarrow + (width - kNarrow) / 4, ChannelModel::kSteps);
 }
-constexpr unsigned first_width_of(unsigned width_class) {
-  return width_class < kNarrow ? width_class : kNarrow + (width_class - kNarrow) * 4;
-}
-// How many plain bits tell the width from the others of its class.
-constexpr unsigned class_bits(unsigned width_class) {
-  if (width_class < kNarrow) return 0;
-  return width_class < ChannelModel::kSteps ? 2 : 5;
-}
-static_assert(64 - first_width_of(ChannelModel::kSteps) < 32);
+// Of a class that is at least kNarrow: its first width, and how many plain bits tell its widths apart.
+constexpr unsigned first_width_of(unsigned width_class) { return kNarrow + (width_class - kNarrow) * 4; }
+constexpr unsigned class_bits(unsigned width_class) { return width_class < ChannelModel::kSteps ? 2 : 6; }
+static_assert(kMissingWidth - first_width_of(ChannelModel::kSteps) < 64);
+static_assert(kMissingWidth - 1 - kFirstWidths < 64);
 
-// The estimate for "the class is above n".
-BitModel& above(ChannelModel& model, unsigned n) {
-  return n == 0 && model.rested ? model.above_after_rest : model.above[n];
+// The estimate for "the class is above 0"; those for higher classes are of their number.
+BitModel& above_0(ChannelModel& model) {
+  return model.primed[model.state == State::kRested ? kAboveAfterRest : 0];
+}
+
+// A sign in row 0 has no channel's estimate: most values are positive.
+BitModel& sign_model(ChannelModel& model, BitModel& first_sign, bool first) {
+  return first ? first_sign : model.primed[kNegative];
+}
+
+// "Again" is asked of a cell after this one.
+bool expects_more(const ChannelModel& model) { return model.state >= State::kSteady; }
+
+void learn(ChannelModel& model, std::uint64_t delta) {
+  const auto step = static_cast<std::int64_t>(delta);
+  model.state = delta == 0 ? State::kRested : step == model.step ? State::kSteady : State::kMoved;
+  model.step = static_cast<std::int32_t>(delta);
+  model.last = static_cast<std::int64_t>(static_cast<std::uint64_t>(model.last) + delta);
 }
 
 void put_width(RangeEncoder& coder, ChannelModel& model, unsigned width) {
   const unsigned width_class = class_of(width);
-  for (unsigned n = 0; n < ChannelModel::kSteps; ++n) {
-    coder.put(width_class > n, above(model, n));
-    if (width_class == n) break;
-  }
-  coder.put_plain(width - first_width_of(width_class), class_bits(width_class));
+  coder.put(width_class > 0, above_0(model));
+  const unsigned last = std::min(width_class, ChannelModel::kSteps - 1);
+  for (unsigned n = 1; n <= last; ++n) coder.put(width_class > n, model.primed[n]);
+  if (width_class >= kNarrow) coder.put_plain(width - first_width_of(width_class), class_bits(width_class));
 }
 
 void put_first_width(RangeEncoder& coder, unsigned width) {
@@ -75,32 +102,43 @@ void put_first_width(RangeEncoder& coder, unsigned width) {
   if (width - 1 >= kFirstWidths) coder.put_plain(width - 1 - kFirstWidths, 6);
 }
 
-// Row 0 has no row before it: its numbers tell nothing of the deltas to come and are coded without a model.
-void put_value(RangeEncoder& coder, ChannelModel& model, std::int64_t value, bool first) {
-  // Modulo 2^64, so that every pair of values has a delta.
-  const std::uint64_t delta = static_cast<std::uint64_t>(value) - static_cast<std::uint64_t>(model.last);
+// The width and what follows it. `delta` is not looked at if the cell is missing.
+void put_delta(RangeEncoder& coder, ChannelModel& model, std::uint64_t delta, bool missing, bool first) {
   const bool negative = (delta >> 63) != 0;
   const std::uint64_t magnitude = negative ? 0 - delta : delta;
-  const auto width = static_cast<unsigned>(std::bit_width(magnitude));
-  model.last = value;
+  const unsigned width = missing ? kMissingWidth : static_cast<unsigned>(std::bit_width(magnitude));
   if (first) {
     put_first_width(coder, width);
   } else {
     put_width(coder, model, width);
-    model.rested = width == 0;
   }
-  if (width == 0) return;
-  if (first) {
-    coder.put_plain(negative, 1);
-  } else {
-    coder.put(negative, model.negative);
-  }
+  if (width == 0 || missing) return;
+  BitModel first_sign(1);
+  coder.put(negative, sign_model(model, first_sign, first));
   coder.put_plain(magnitude, width - 1);
+}
+
+void put_value(RangeEncoder& coder, ChannelModel& model, std::int64_t value, bool first) {
+  // Modulo 2^64, so that every pair of values has a delta.
+  const std::uint64_t delta = static_cast<std::uint64_t>(value) - static_cast<std::uint64_t>(model.last);
+  const bool missing = value == kMissing;
+  bool again = false;
+  if (expects_more(model)) {
+    again = model.state == (missing ? State::kAbsent : State::kSteady) &&
+            (missing || static_cast<std::int64_t>(delta) == model.step);
+    coder.put(again, model.again);
+  }
+  if (!again) put_delta(coder, model, delta, missing, first);
+  if (missing) {
+    model.state = State::kAbsent;
+  } else {
+    learn(model, delta);
+  }
 }
 
 }  // namespace
 
-void BitModel::update(bool bit) {
+inline void BitModel::update(bool bit) {
   const std::uint32_t count = state_ & ((1U << kCountBits) - 1);
   std::uint32_t chance = chance_of_one();
   if (bit) {
@@ -110,6 +148,13 @@ void BitModel::update(bool bit) {
   }
   state_ = static_cast<std::uint16_t>((chance << kCountBits) |
                                       std::min<std::uint32_t>(count + 1, kRates.size() - 1));
+}
+
+ChannelModel::ChannelModel(std::uint64_t prior) : ChannelModel(kFresh) {  // a copy: half the instructions
+  for (std::size_t i = 0; prior != 0; ++i, prior >>= 4) {
+    const auto sixteenths = static_cast<unsigned>(prior & 0xF);
+    if (sixteenths != 0) primed[i] = BitModel(sixteenths);
+  }
 }
 
 void RangeEncoder::reset() {
@@ -179,7 +224,6 @@ SampleEncoder::SampleEncoder(std::span<ChannelModel> models, MutableBytes out)
 }
 
 void SampleEncoder::reset() {
-  std::ranges::fill(models_, ChannelModel{});
   rows_ = 0;
   coder_.reset();
 }
@@ -211,7 +255,6 @@ std::size_t SampleEncoder::finish() {
 SampleDecoder::SampleDecoder(std::span<ChannelModel> models, Bytes in, std::size_t rows)
     : models_(models), in_(in), rows_(rows) {
   GODWIT_ASSERT(!models.empty() && models.size() <= kChannelsMax && rows <= kRowsMax);
-  std::ranges::fill(models_, ChannelModel{});
   for (std::size_t i = 0; i < sizeof code_; ++i) code_ = (code_ << 8) | (i < in_.size() ? in_[i] : 0U);
   malformed_ = in_.empty() || code_ == range_;
 }
@@ -259,8 +302,10 @@ std::uint64_t SampleDecoder::get_plain(unsigned count) {
 }
 
 unsigned SampleDecoder::get_width(ChannelModel& model) {
-  unsigned width_class = 0;
-  while (width_class < ChannelModel::kSteps && get(above(model, width_class))) ++width_class;
+  if (!get(above_0(model))) return 0;
+  unsigned width_class = 1;
+  while (width_class < ChannelModel::kSteps && get(model.primed[width_class])) ++width_class;
+  if (width_class < kNarrow) return width_class;
   return first_width_of(width_class) + static_cast<unsigned>(get_plain(class_bits(width_class)));
 }
 
@@ -270,17 +315,28 @@ unsigned SampleDecoder::get_first_width() {
   return 1 + (width < kFirstWidths ? width : width + static_cast<unsigned>(get_plain(6)));
 }
 
-std::uint64_t SampleDecoder::get_delta(ChannelModel& model, bool first) {
-  const unsigned width = first ? get_first_width() : get_width(model);
-  model.rested = !first && width == 0;
-  if (width == 0) return 0;
-  const bool negative = first ? get_plain(1) != 0 : get(model.negative);
-  if (width > 64) {
-    malformed_ = true;
-    return 0;
+std::int64_t SampleDecoder::get_value(ChannelModel& model, bool first) {
+  std::uint64_t delta = 0;
+  if (expects_more(model) && get(model.again)) {
+    if (model.state == State::kAbsent) return kMissing;
+    delta = static_cast<std::uint64_t>(std::int64_t{model.step});
+  } else {
+    const unsigned width = first ? get_first_width() : get_width(model);
+    if (width >= kMissingWidth) {
+      if (width > kMissingWidth) malformed_ = true;
+      model.state = State::kAbsent;
+      return kMissing;
+    }
+    if (width > 0) {
+      BitModel first_sign(1);
+      const bool negative = get(sign_model(model, first_sign, first));
+      delta = (std::uint64_t{1} << (width - 1)) | get_plain(width - 1);
+      if (negative) delta = 0 - delta;
+    }
   }
-  const std::uint64_t magnitude = (std::uint64_t{1} << (width - 1)) | get_plain(width - 1);
-  return negative ? 0 - magnitude : magnitude;
+  learn(model, delta);
+  if (model.last == kMissing) malformed_ = true;
+  return model.last;
 }
 
 Status SampleDecoder::next(std::span<std::int64_t> row) {
@@ -288,10 +344,8 @@ Status SampleDecoder::next(std::span<std::int64_t> row) {
   if (malformed_) return Status::kMalformed;
   if (row_ == rows_) return Status::kNotFound;
   for (std::size_t i = 0; i < row.size(); ++i) {
-    const std::uint64_t delta = get_delta(models_[i], row_ == 0);
+    row[i] = get_value(models_[i], row_ == 0);
     if (malformed_) return Status::kMalformed;
-    models_[i].last = static_cast<std::int64_t>(static_cast<std::uint64_t>(models_[i].last) + delta);
-    row[i] = models_[i].last;
   }
   ++row_;
   if (row_ == rows_ && shifted_ + 1 != in_.size()) {

@@ -21,7 +21,7 @@ enum class Leaf : std::uint8_t {
   kHello,   // up/hello  Hello: birth, also sent again when asked or when the clock becomes known
   kRecord,  // up/rec    Record: durable samples and loss ranges, QoS 1, in order
   kLive,    // up/live   Batch: newest wins, QoS 0, never stored in flash
-  kGone,    // up/gone   the last will, empty
+  kGone,    // up/gone   empty: the last will; else said by a device that stops
   kAck,     // dn/ack    Ack
 };
 

@@ -5,11 +5,13 @@
 #include <csignal>
 #include <cstdio>
 #include <fstream>
+#include <functional>
 #include <iostream>
 #include <optional>
 #include <thread>
 
 #include "boards/host/console_log.h"
+#include "sim/cli/explore.h"
 #include "sim/fleet/fleet.h"
 #include "sim/fleet/installation.h"
 
@@ -157,12 +159,16 @@ int run(RunOptions& o) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Runs fleets of the Godwit firmware against a real broker and gateway.", "godwit-sim");
+  CLI::App app(
+      "Runs the Godwit firmware: fleets against a real broker and gateway, and worlds in virtual time.",
+      "godwit-sim");
   app.require_subcommand(1);
   RunOptions options;
   CLI::App* run_command =
       app.add_subcommand("run", "Run devices in real time, then judge what the gateway holds");
   add_run_options(*run_command, options);
+  std::function<int()> command = [&] { return run(options); };
+  add_explore_commands(app, command);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -173,7 +179,7 @@ int main(int argc, char** argv) {
     std::signal(signal, [](int) { ++interrupts; });
   }
   try {
-    return run(options);
+    return command();
   } catch (const std::exception& error) {
     std::cerr << "godwit-sim: " << error.what() << "\n";
     return 2;

@@ -12,13 +12,29 @@ SimFlash::SimFlash(const ports::FlashGeometry& geometry, std::uint64_t seed)
       sectors_(geometry.sector_count),
       random_(static_cast<std::minstd_rand::result_type>(seed % 2147483646 + 1)) {}
 
-SimFlash::Sector& SimFlash::in_use(std::uint32_t sector) {
-  Sector& it = sectors_[sector];
-  if (it.bytes.empty()) {
-    it.bytes.assign(geometry().sector_size_bytes, 0xFF);
-    it.hit.assign(geometry().sector_size_bytes / geometry().program_size_bytes, false);
+SimFlash::Cells& SimFlash::in_use(std::uint32_t sector) {
+  std::shared_ptr<Cells>& cells = sectors_[sector].cells;
+  if (!cells) {
+    cells = std::make_shared<Cells>();
+    cells->bytes.assign(geometry().sector_size_bytes, 0xFF);
+    cells->hit.assign(geometry().sector_size_bytes / geometry().program_size_bytes, false);
+  } else if (cells.use_count() > 1) {
+    cells = std::make_shared<Cells>(*cells);
   }
-  return it;
+  return *cells;
+}
+
+void SimFlash::break_sector(std::uint32_t sector, const Wear& wear) { bad_sectors_[sector] = wear; }
+
+void SimFlash::break_unit(std::uint64_t offset, const Wear& wear) {
+  bad_units_[offset - offset % geometry().program_size_bytes] = wear;
+}
+
+Wear SimFlash::wear_at(std::uint64_t offset) const {
+  const auto sector = bad_sectors_.find(static_cast<std::uint32_t>(offset / geometry().sector_size_bytes));
+  if (sector != bad_sectors_.end()) return sector->second;
+  const auto unit = bad_units_.find(offset - offset % geometry().program_size_bytes);
+  return unit != bad_units_.end() ? unit->second : Wear{};
 }
 
 std::optional<Tear> SimFlash::step() {
@@ -38,15 +54,24 @@ Status SimFlash::do_read(std::uint64_t offset, MutableBytes out) {
   if (!powered_) return Status::kIo;
   ++counts_.reads;
   counts_.bytes_read += out.size();
+  if (!bad_sectors_.empty() || !bad_units_.empty()) {
+    const std::uint32_t unit_size = geometry().program_size_bytes;
+    for (std::uint64_t at = offset - offset % unit_size; at < offset + out.size(); at += unit_size) {
+      if (const Status status = wear_at(at).read; status != Status::kOk) {
+        std::ranges::fill(out, std::uint8_t{0xA5});  // undefined
+        return status;
+      }
+    }
+  }
   const std::uint32_t sector_size = geometry().sector_size_bytes;
   for (std::size_t done = 0; done < out.size();) {
     const Sector& sector = sectors_[(offset + done) / sector_size];
     const std::size_t at = (offset + done) % sector_size;
     const auto part = out.subspan(done, std::min<std::size_t>(out.size() - done, sector_size - at));
-    if (sector.bytes.empty()) {
+    if (!sector.cells) {
       std::ranges::fill(part, std::uint8_t{0xFF});
     } else {
-      std::ranges::copy(Bytes(sector.bytes).subspan(at, part.size()), part.begin());
+      std::ranges::copy(Bytes(sector.cells->bytes).subspan(at, part.size()), part.begin());
     }
     done += part.size();
   }
@@ -72,19 +97,22 @@ void SimFlash::write_unit(MutableBytes unit, Bytes in, Tear tear) {
 
 Status SimFlash::do_program(std::uint64_t offset, Bytes in) {
   const std::uint32_t unit_size = geometry().program_size_bytes;
+  programmed_at_ = offset;
   for (; !in.empty(); in = in.subspan(unit_size), offset += unit_size) {
     if (!powered_) return Status::kIo;
-    Sector& sector = in_use(static_cast<std::uint32_t>(offset / geometry().sector_size_bytes));
+    Cells& sector = in_use(static_cast<std::uint32_t>(offset / geometry().sector_size_bytes));
     const std::size_t at = offset % geometry().sector_size_bytes;
     if (sector.hit[at / unit_size]) {
       ++counts_.refused;
       return Status::kIo;
     }
+    const Status worn = wear_at(offset).program;
     const auto unit = MutableBytes(sector.bytes).subspan(at, unit_size);
     const auto tear = step();
     sector.hit[at / unit_size] = tear != Tear::kBefore;
     counts_.bytes_programmed += unit_size;
-    write_unit(unit, in.first(unit_size), tear.value_or(Tear::kAfter));
+    write_unit(unit, in.first(unit_size), tear.value_or(worn == Status::kOk ? Tear::kAfter : Tear::kGarbage));
+    if (!tear && worn != Status::kOk) return worn;
     if (!tear) continue;
     torn_offset_ = offset;
     torn_bytes_.assign(in.begin(), in.begin() + (*tear == Tear::kBefore ? 0 : unit_size));
@@ -93,7 +121,7 @@ Status SimFlash::do_program(std::uint64_t offset, Bytes in) {
   return powered_ ? Status::kOk : Status::kIo;
 }
 
-void SimFlash::tear_erase(Sector& sector, Tear tear) {
+void SimFlash::tear_erase(Cells& sector, Tear tear) {
   if (tear == Tear::kBefore) return;
   const std::size_t erased = tear == Tear::kPart ? random_() % sector.bytes.size() : sector.bytes.size();
   std::fill_n(sector.bytes.begin(), erased, std::uint8_t{0xFF});
@@ -109,12 +137,15 @@ Status SimFlash::do_erase(std::uint32_t sector) {
   if (torn_offset_ / geometry().sector_size_bytes == sector) torn_bytes_.clear();
   ++counts_.erases;
   ++sectors_[sector].erases;
-  if (tear) {
-    tear_erase(in_use(sector), *tear);
-    return Status::kIo;
+  Status worn = wear_at(std::uint64_t{sector} * geometry().sector_size_bytes).erase;
+  for (const auto& [offset, wear] : bad_units_) {
+    if (offset / geometry().sector_size_bytes == sector && wear.erase != Status::kOk) worn = wear.erase;
   }
-  sectors_[sector].bytes = {};
-  sectors_[sector].hit = {};
+  if (tear || worn != Status::kOk) {
+    tear_erase(in_use(sector), tear.value_or(Tear::kPart));
+    return tear ? Status::kIo : worn;
+  }
+  sectors_[sector].cells.reset();
   return Status::kOk;
 }
 
@@ -126,7 +157,7 @@ Status SimFlash::do_flush() {
 
 void SimFlash::complete_tear() {
   if (torn_bytes_.empty()) return;
-  Sector& sector = in_use(static_cast<std::uint32_t>(torn_offset_ / geometry().sector_size_bytes));
+  Cells& sector = in_use(static_cast<std::uint32_t>(torn_offset_ / geometry().sector_size_bytes));
   std::ranges::copy(torn_bytes_, sector.bytes.begin() + static_cast<std::ptrdiff_t>(
                                                             torn_offset_ % geometry().sector_size_bytes));
   torn_bytes_.clear();
@@ -134,7 +165,7 @@ void SimFlash::complete_tear() {
 
 void SimFlash::flip_bit(std::uint64_t offset, unsigned bit) {
   GODWIT_ASSERT(offset < size_bytes() && bit < 8);
-  Sector& sector = in_use(static_cast<std::uint32_t>(offset / geometry().sector_size_bytes));
+  Cells& sector = in_use(static_cast<std::uint32_t>(offset / geometry().sector_size_bytes));
   const std::size_t at = offset % geometry().sector_size_bytes;
   sector.bytes[at] ^= static_cast<std::uint8_t>(1U << bit);
   // Nobody can tell it from a bit that was programmed.
@@ -145,10 +176,10 @@ std::vector<std::uint8_t> SimFlash::image() const {
   std::vector<std::uint8_t> bytes;
   bytes.reserve(size_bytes());
   for (const Sector& sector : sectors_) {
-    if (sector.bytes.empty()) {
+    if (!sector.cells) {
       bytes.resize(bytes.size() + geometry().sector_size_bytes, 0xFF);
     } else {
-      bytes.insert(bytes.end(), sector.bytes.begin(), sector.bytes.end());
+      bytes.insert(bytes.end(), sector.cells->bytes.begin(), sector.cells->bytes.end());
     }
   }
   return bytes;
@@ -156,17 +187,21 @@ std::vector<std::uint8_t> SimFlash::image() const {
 
 void SimFlash::load(Bytes bytes) {
   GODWIT_ASSERT(bytes.size() <= size_bytes());
-  for (Sector& sector : sectors_) {
-    sector.bytes = {};
-    sector.hit = {};
-  }
+  for (Sector& sector : sectors_) sector.cells.reset();
   for (std::size_t i = 0; i < bytes.size(); ++i) {
     if (bytes[i] == 0xFF) continue;
-    Sector& sector = in_use(static_cast<std::uint32_t>(i / geometry().sector_size_bytes));
+    Cells& sector = in_use(static_cast<std::uint32_t>(i / geometry().sector_size_bytes));
     const std::size_t at = i % geometry().sector_size_bytes;
     sector.bytes[at] = bytes[i];
     sector.hit[at / geometry().program_size_bytes] = true;
   }
+}
+
+void SimFlash::roll_back(const SimFlash& older) {
+  GODWIT_ASSERT(older.size_bytes() == size_bytes());
+  for (std::size_t i = 0; i < sectors_.size(); ++i) sectors_[i].cells = older.sectors_[i].cells;
+  torn_bytes_ = older.torn_bytes_;
+  torn_offset_ = older.torn_offset_;
 }
 
 }  // namespace godwit::sim

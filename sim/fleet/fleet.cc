@@ -152,11 +152,11 @@ void Fleet::run_member(std::size_t index, Instant now) {
     by_tag_.insert_or_assign(member.tag(), index);
     const outbox::Outbox& outbox = device->outbox();
     if (member.boots() != boots) {
-      ledger_.recovered(member.id(), outbox.epoch(), outbox.next_seq());
+      ledger_.recovered(member.id(), outbox.next_seq());
     } else {
       ledger_.recorded(member.id(), outbox.epoch(), outbox.next_seq());
     }
-    if (device->online()) ledger_.acked(member.id(), outbox.epoch(), device->acked_seq());
+    if (device->online()) ledger_.acked(member.id(), device->acked_seq());
   }
   Instant next = fault_at_[index];
   if (const auto deadline = member.next_deadline()) next = std::min(next, *deadline);

@@ -8,6 +8,7 @@
 #include <charconv>
 #include <cmath>
 #include <memory>
+#include <span>
 #include <stdexcept>
 
 namespace godwit::sim {
@@ -41,7 +42,8 @@ struct Ledger::Item {
   std::string_view device;
   std::uint64_t epoch = 0;
   std::uint64_t seq = 0;
-  std::uint64_t count = 1;
+  std::uint64_t count = 1;  // entries that it stands for
+  bool refuses = false;
   const cJSON* channels = nullptr;
 
   static Item of(const cJSON* object) {
@@ -52,10 +54,15 @@ struct Ledger::Item {
               .channels = cJSON_GetObjectItemCaseSensitive(object, "channels")};
     const std::string_view epoch = text_of(object, "epoch");
     std::from_chars(epoch.data(), epoch.data() + epoch.size(), item.epoch, 16);
+    item.refuses = text_of(object, "reason").starts_with("refused_");
+    if (item.refuses) item.count = 1;
     return item;
   }
   [[nodiscard]] bool is_record() const { return type == "telemetry"; }
-  [[nodiscard]] bool is_loss() const { return type == "loss"; }
+  [[nodiscard]] bool is_mark() const { return type == "epoch"; }
+  // Of entries that will never come. A refusal is an entry itself.
+  [[nodiscard]] bool is_loss() const { return type == "loss" && !refuses; }
+  [[nodiscard]] bool is_entry() const { return seq != 0 && (is_record() || is_mark() || type == "loss"); }
 };
 
 void Ledger::add_device(const std::string& id, const SyntheticSensors* sensors) {
@@ -63,25 +70,25 @@ void Ledger::add_device(const std::string& id, const SyntheticSensors* sensors) 
   devices_[id].sensors = sensors;
 }
 
-void Ledger::recorded(const std::string& id, Epoch epoch, Seq next) { extend(id, epoch, next, false); }
+void Ledger::recorded(const std::string& id, Epoch epoch, Seq next) { extend(id, epoch, next); }
 
-void Ledger::recovered(const std::string& id, Epoch epoch, Seq next) { extend(id, epoch, next, true); }
+void Ledger::recovered(const std::string& id, Seq next) { extend(id, Epoch{}, next); }
 
-void Ledger::extend(const std::string& id, Epoch epoch, Seq next, bool in_doubt) {
+void Ledger::extend(const std::string& id, Epoch epoch, Seq next) {
   const auto now = Clock::now();
   const std::lock_guard lock(mutex_);
-  Stream& stream = devices_[id].streams[epoch.value];
-  if (next < stream.next) forgotten_ += stream.next - next;
-  for (; stream.next < next; stream.next = stream.next + 1) {
-    stream.appended.push_back(now);
-    stream.in_doubt.push_back(in_doubt);
+  Device& device = devices_[id];
+  if (next < device.next) forgotten_ += device.next - next;
+  for (; device.next < next; device.next = device.next + 1) {
+    device.appended.push_back(now);
+    device.epochs.push_back(epoch);
   }
 }
 
-void Ledger::acked(const std::string& id, Epoch epoch, Seq next) {
+void Ledger::acked(const std::string& id, Seq next) {
   const std::lock_guard lock(mutex_);
-  Stream& stream = devices_[id].streams[epoch.value];
-  stream.acked = std::max(stream.acked, next);
+  Device& device = devices_[id];
+  device.acked = std::max(device.acked, next);
 }
 
 void Ledger::received(const EventFollower::Event& event) {
@@ -92,9 +99,9 @@ void Ledger::received(const EventFollower::Event& event) {
   if (event.type == "gap") ++sse_gaps_;
   std::from_chars(event.id.data(), event.id.data() + event.id.size(), last_offset_);
   const auto device = devices_.find(item.device);
-  if (device == devices_.end() || item.seq == 0 || !(item.is_record() || item.is_loss())) return;
+  if (device == devices_.end() || !item.is_entry()) return;
   ++sse_events_;
-  Stream& stream = device->second.streams[item.epoch];
+  Device& stream = device->second;
   if (item.seq != stream.feed_next.value) {
     sse_gaps_ += item.seq > stream.feed_next.value ? item.seq - stream.feed_next.value : 1;
   }
@@ -115,28 +122,21 @@ bool Ledger::all_acked() const { return acked_count() == recorded_count(); }
 std::uint64_t Ledger::recorded_count() const {
   const std::lock_guard lock(mutex_);
   std::uint64_t count = 0;
-  for (const auto& [id, device] : devices_) {
-    for (const auto& [epoch, stream] : device.streams) count += stream.next - kFirstSeq;
-  }
+  for (const auto& [id, device] : devices_) count += device.next - kFirstSeq;
   return count;
 }
 
 std::uint64_t Ledger::acked_count() const {
   const std::lock_guard lock(mutex_);
   std::uint64_t count = 0;
-  for (const auto& [id, device] : devices_) {
-    for (const auto& [epoch, stream] : device.streams)
-      count += std::min(stream.acked, stream.next) - kFirstSeq;
-  }
+  for (const auto& [id, device] : devices_) count += std::min(device.acked, device.next) - kFirstSeq;
   return count;
 }
 
 std::uint64_t Ledger::received_count() const {
   const std::lock_guard lock(mutex_);
   std::uint64_t count = 0;
-  for (const auto& [id, device] : devices_) {
-    for (const auto& [epoch, stream] : device.streams) count += stream.feed_next - kFirstSeq;
-  }
+  for (const auto& [id, device] : devices_) count += device.feed_next - kFirstSeq;
   return count;
 }
 
@@ -164,21 +164,17 @@ bool Ledger::values_match(const Device& device, const Item& item) {
   return !columns[0].empty();
 }
 
-// `seen[i]`: record i of the stream was stored or explained.
+// `seen[i]`: entry i of the log was stored or explained.
 void Ledger::judge_item(const Device& device, const Item& item, std::vector<bool>& seen, Report& report) {
-  if (item.seq == 0) return;
   if (seen.size() < item.seq + item.count) seen.resize(item.seq + item.count);
-  const Stream& stream = device.streams.at(item.epoch);
-  if (item.seq + item.count > stream.next.value) {
+  if (item.seq + item.count > device.next.value) {
     ++report.corrupted;  // the device never made this
     return;
   }
-  const auto doubtful = [&stream](std::uint64_t seq) {
-    return seq <= stream.in_doubt.size() && stream.in_doubt[seq - 1];
-  };
+  const auto in_doubt = [&device](std::uint64_t seq) { return device.epochs[seq - 1] == Epoch{}; };
   if (item.is_loss()) {
     for (std::uint64_t seq = item.seq; seq < item.seq + item.count; ++seq)
-      report.lost += doubtful(seq) ? 0U : 1U;
+      report.lost += in_doubt(seq) ? 0U : 1U;
     std::fill_n(seen.begin() + static_cast<std::ptrdiff_t>(item.seq), item.count, true);
     return;
   }
@@ -186,17 +182,18 @@ void Ledger::judge_item(const Device& device, const Item& item, std::vector<bool
     ++report.duplicated;
     return;
   }
-  report.stored += doubtful(item.seq) ? 0U : 1U;
+  report.stored += in_doubt(item.seq) ? 0U : 1U;
   if (std::find(seen.begin() + static_cast<std::ptrdiff_t>(item.seq), seen.end(), true) != seen.end()) {
     ++report.out_of_order;
   }
   seen[item.seq] = true;
-  if (!values_match(device, item)) ++report.corrupted;
+  const bool other_epoch = !in_doubt(item.seq) && device.epochs[item.seq - 1].value != item.epoch;
+  if (other_epoch || (item.is_record() && !values_match(device, item))) ++report.corrupted;
 }
 
 Report Ledger::judge(const Get& get) const {
   Report report;
-  std::map<std::pair<std::string, std::uint64_t>, std::vector<bool>> seen;
+  std::map<std::string, std::vector<bool>, std::less<>> seen;
   std::string path = "/api/v1/events?after=begin&limit=500";
   while (!path.empty()) {
     const Json page(cJSON_Parse(get(path).c_str()), &cJSON_Delete);
@@ -207,9 +204,8 @@ Report Ledger::judge(const Get& get) const {
     cJSON_ArrayForEach(object, items) {
       const Item item = Item::of(object);
       const auto device = devices_.find(item.device);
-      if (device == devices_.end() || !device->second.streams.contains(item.epoch)) continue;
-      if (!item.is_record() && !item.is_loss()) continue;
-      judge_item(device->second, item, seen[{std::string(item.device), item.epoch}], report);
+      if (device == devices_.end() || !item.is_entry()) continue;
+      judge_item(device->second, item, seen[device->first], report);
     }
     const std::string_view cursor = text_of(page.get(), "next_cursor");
     path = cursor.empty() || cJSON_GetArraySize(items) == 0
@@ -222,19 +218,16 @@ Report Ledger::judge(const Get& get) const {
   report.sse_gaps = sse_gaps_;
   report.missing = forgotten_;
   for (const auto& [id, device] : devices_) {
-    for (const auto& [epoch, stream] : device.streams) {
-      const auto& found = seen[{id, epoch}];
-      const auto doubts = static_cast<std::uint64_t>(std::ranges::count(stream.in_doubt, true));
-      const auto acked_end = stream.in_doubt.begin() +
-                             static_cast<std::ptrdiff_t>(std::min(stream.acked, stream.next) - kFirstSeq);
-      report.in_doubt += doubts;
-      report.recorded += (stream.next - kFirstSeq) - doubts;
-      report.acked += static_cast<std::uint64_t>(std::count(stream.in_doubt.begin(), acked_end, false));
-      for (std::uint64_t seq = 1; seq < stream.next.value; ++seq) {
-        if (seq >= found.size() || !found[seq]) ++report.missing;
-      }
-      if (stream.feed_next < stream.next) report.sse_gaps += stream.next - stream.feed_next;
+    const auto& found = seen[id];
+    const auto doubts = static_cast<std::uint64_t>(std::ranges::count(device.epochs, Epoch{}));
+    const auto acked = std::span(device.epochs).first(std::min(device.acked, device.next) - kFirstSeq);
+    report.in_doubt += doubts;
+    report.recorded += (device.next - kFirstSeq) - doubts;
+    report.acked += acked.size() - static_cast<std::uint64_t>(std::ranges::count(acked, Epoch{}));
+    for (std::uint64_t seq = 1; seq < device.next.value; ++seq) {
+      if (seq >= found.size() || !found[seq]) ++report.missing;
     }
+    if (device.feed_next < device.next) report.sse_gaps += device.next - device.feed_next;
   }
   std::vector<double> sorted = latencies_ms_;
   std::ranges::sort(sorted);

@@ -51,11 +51,12 @@ class Ledger {
 
   // `sensors` tell what the values must be; borrowed.
   void add_device(const std::string& id, const SyntheticSensors* sensors);
-  // The device's outbox has grown to `next`; called right after the append.
+  // The device's outbox has grown to `next` in this epoch; called right after the append. Marks count as
+  // records.
   void recorded(const std::string& id, Epoch epoch, Seq next);
   // After a power cut the outbox was found to reach to `next`: what append() had not confirmed is in doubt.
-  void recovered(const std::string& id, Epoch epoch, Seq next);
-  void acked(const std::string& id, Epoch epoch, Seq next);
+  void recovered(const std::string& id, Seq next);
+  void acked(const std::string& id, Seq next);
   // An event of the live feed.
   void received(const EventFollower::Event& event);
 
@@ -72,22 +73,20 @@ class Ledger {
   [[nodiscard]] Report judge(const Get& get) const;
 
  private:
-  struct Stream {
-    Seq next = kFirstSeq;
-    Seq acked = kFirstSeq;
-    Seq feed_next = kFirstSeq;                // the record that the feed must bring next
-    std::vector<Clock::time_point> appended;  // of records 1, 2, ...
-    std::vector<bool> in_doubt;               // as above
-  };
+  // One log, whose entries are numbered over all starts of the device.
   struct Device {
     const SyntheticSensors* sensors = nullptr;
-    std::map<std::uint64_t, Stream> streams;  // by epoch
+    Seq next = kFirstSeq;
+    Seq acked = kFirstSeq;
+    Seq feed_next = kFirstSeq;                // the entry that the feed must bring next
+    std::vector<Clock::time_point> appended;  // of entries 1, 2, ...
+    std::vector<Epoch> epochs;                // as above; 0: in doubt, and so of any epoch
   };
   struct Item;
 
   [[nodiscard]] static bool values_match(const Device& device, const Item& item);
   static void judge_item(const Device& device, const Item& item, std::vector<bool>& seen, Report& report);
-  void extend(const std::string& id, Epoch epoch, Seq next, bool in_doubt);
+  void extend(const std::string& id, Epoch epoch, Seq next);
 
   mutable std::mutex mutex_;
   std::map<std::string, Device, std::less<>> devices_;

@@ -20,8 +20,10 @@ Member::Member(const std::string& id, const MemberOptions& options, const Shared
       shared_(shared),
       identity_(std::move(identity)),
       sensors_(seed, options.period, options.recording),
-      table_{.contract = {.name = "sim", .period = options.period, .channels = sensors_.channels()},
-             .rows_max = options.rows_max,
+      table_{.contract = {.name = "sim",
+                          .period = options.period,
+                          .channels = sensors_.channels(),
+                          .rows_max = options.rows_max},
              .age_max = options.age_max},
       flash_(kFlash, seed) {}
 

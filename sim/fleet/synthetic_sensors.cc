@@ -102,13 +102,34 @@ Recording Recording::read(const std::string& path) {
 
 SyntheticSensors::SyntheticSensors(std::uint64_t seed, Millis period, const Recording* recording)
     : seed_(mix(seed)), period_(period), recording_(recording) {
-  constexpr codec::Channel kCounter{.name = "n", .unit = "1"};
+  // The priors are those that fit records of 8 rows of these very channels (tests/support/recording.h).
+  constexpr codec::Channel kCounter{.name = "n", .unit = "1", .prior = 0x1D00'0000'0000'001F};
   if (recording_ == nullptr) {
     channels_ = {kCounter,
-                 {.name = "temperature", .unit = "Cel", .exponent = -2, .min = -4'000, .max = 12'500},
-                 {.name = "humidity", .unit = "%", .exponent = -1, .min = 0, .max = 1'000},
-                 {.name = "pressure", .unit = "hPa", .exponent = -1, .min = 3'000, .max = 11'000},
-                 {.name = "battery", .unit = "V", .exponent = -3, .min = 0, .max = 5'000}};
+                 {.name = "temperature",
+                  .unit = "Cel",
+                  .exponent = -2,
+                  .min = -4'000,
+                  .max = 12'500,
+                  .prior = 0x8F00'0000'0001'29CE},
+                 {.name = "humidity",
+                  .unit = "%",
+                  .exponent = -1,
+                  .min = 0,
+                  .max = 1'000,
+                  .prior = 0x8E00'0000'0000'17CD},
+                 {.name = "pressure",
+                  .unit = "hPa",
+                  .exponent = -1,
+                  .min = 3'000,
+                  .max = 11'000,
+                  .prior = 0x8C00'0000'0000'016A},
+                 {.name = "battery",
+                  .unit = "V",
+                  .exponent = -3,
+                  .min = 0,
+                  .max = 5'000,
+                  .prior = 0xF100'0000'0000'0012}};
     return;
   }
   channels_.reserve(recording_->columns.size() + 1);

@@ -5,6 +5,8 @@
 // and figures: docs/adr/0006-sample-codec.md.
 //
 //   codec_bench [--json FILE] [RECORDING.csv ...]
+//   codec_bench --priors ROWS RECORDING.csv     what a table with such channels may announce, for records of
+//                                               so many rows
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -26,64 +28,20 @@
 #include <string_view>
 #include <vector>
 
+#include "proto/codec/batch.h"
 #include "proto/codec/messages.h"
 #include "proto/codec/samples.h"
+#include "tests/support/recording.h"
 
 namespace {
 
 using namespace godwit;
-using Row = std::vector<std::int64_t>;
-using Rows = std::span<const Row>;
+using test::Recording;
+using test::Row;
+using test::Rows;
 
 constexpr std::size_t kBudgetBytes = 24;  // a record: at most this ...
 constexpr double kBudgetFactor = 1.25;    // ... plus this times the entropy of its deltas
-
-struct Recording {
-  std::string name;
-  std::vector<std::string> channels;
-  std::vector<int> exponents;
-  std::vector<Row> rows;
-};
-
-std::vector<std::string> split(const std::string& text, char separator) {
-  std::vector<std::string> parts;
-  std::stringstream stream(text);
-  for (std::string part; std::getline(stream, part, separator);) parts.push_back(part);
-  return parts;
-}
-
-// The format is described in sim/data/README.md.
-Recording load(const std::string& path) {
-  std::ifstream file(path);
-  if (!file) throw std::runtime_error("cannot read " + path);
-  Recording recording{
-      .name = std::filesystem::path(path).stem(), .channels = {}, .exponents = {}, .rows = {}};
-  std::string line;
-  std::getline(file, line);
-  for (const std::string& head : split(line, ','))
-    recording.channels.push_back(head.substr(0, head.find('[')));
-  std::vector<std::vector<std::string>> lines;
-  recording.exponents.resize(recording.channels.size());
-  while (std::getline(file, line)) {
-    lines.push_back(split(line, ','));
-    if (lines.back().size() != recording.channels.size())
-      throw std::runtime_error(path + ": a row of another width");
-    for (std::size_t c = 0; c < recording.exponents.size(); ++c) {
-      const std::string& text = lines.back()[c];
-      const auto point = text.find('.');
-      const int decimals = point == std::string::npos ? 0 : static_cast<int>(text.size() - point - 1);
-      recording.exponents[c] = std::min(recording.exponents[c], -decimals);
-    }
-  }
-  for (const auto& cells : lines) {
-    Row row;
-    for (std::size_t c = 0; c < cells.size(); ++c) {
-      row.push_back(std::llround(std::stod(cells[c]) * std::pow(10.0, -recording.exponents[c])));
-    }
-    recording.rows.push_back(row);
-  }
-  return recording;
-}
 
 std::uint64_t zigzag(std::int64_t value) {
   return (static_cast<std::uint64_t>(value) << 1) ^ static_cast<std::uint64_t>(value >> 63);
@@ -95,12 +53,12 @@ std::size_t varint_size(std::uint64_t value) {
   return std::max<std::size_t>(1, (static_cast<std::size_t>(std::bit_width(value)) + 6) / 7);
 }
 
-std::size_t batch_size(std::size_t rows, std::size_t samples_size) {
+// Of a full batch, whose rows its table announces.
+std::size_t batch_size(std::size_t samples_size) {
   std::array<std::uint8_t, codec::kBatchHeaderMax> header;
-  const codec::Batch batch{.table = 0xC0DEC0DE,
-                           .unix_time = UnixMillis{1'700'000'000'000},
-                           .rows = static_cast<std::uint32_t>(rows)};
-  return samples_size + codec::encode_batch_header(batch, samples_size, header).value();
+  const codec::Batch batch{
+      .table = 0xC0DEC0DE, .quality = codec::TimeQuality::kSynced, .time = Millis{1'700'000'000'000}};
+  return samples_size + codec::encode_batch_header(batch, header);
 }
 
 // One object per row, as devices without a binary format send it.
@@ -176,14 +134,17 @@ double shortest_ns(int runs, Work work) {
   return shortest;
 }
 
-Coded code(Rows rows, int timing_runs) {
+Coded code(Rows rows, std::span<const std::uint64_t> priors, int timing_runs) {
   const std::size_t channels = rows[0].size();
+  std::vector<codec::ChannelModel> fresh(channels);
+  for (std::size_t c = 0; c < priors.size(); ++c) fresh[c] = codec::ChannelModel(priors[c]);
   const auto samples = static_cast<double>(rows.size() * channels);
   std::vector<codec::ChannelModel> models(channels);
   std::vector<std::uint8_t> buffer(rows.size() * channels * 10 + 16);
   Coded coded;
   coded.encode_ns = shortest_ns(timing_runs,
                                 [&] {
+                                  models = fresh;
                                   codec::SampleEncoder encoder(models, buffer);
                                   for (const Row& row : rows) {
                                     if (encoder.add(row) != Status::kOk)
@@ -196,6 +157,7 @@ Coded code(Rows rows, int timing_runs) {
   coded.decode_ns =
       shortest_ns(timing_runs,
                   [&] {
+                    models = fresh;
                     codec::SampleDecoder decoder(models, Bytes(buffer).first(coded.size), rows.size());
                     for (const Row& row : rows) {
                       if (decoder.next(out) != Status::kOk || out != row)
@@ -204,30 +166,6 @@ Coded code(Rows rows, int timing_runs) {
                   }) /
       samples;
   return coded;
-}
-
-using Histogram = std::map<std::int64_t, std::size_t>;
-
-// Per channel, how often each delta occurs.
-std::vector<Histogram> histograms(Rows rows) {
-  std::vector<Histogram> all(rows[0].size());
-  for (std::size_t r = 1; r < rows.size(); ++r) {
-    for (std::size_t c = 0; c < all.size(); ++c) ++all[c][difference(rows[r][c], rows[r - 1][c])];
-  }
-  return all;
-}
-
-// The bits that the deltas of `rows` take in a code that is ideal for the frequencies in `model`.
-double entropy_bits(Rows rows, const std::vector<Histogram>& model) {
-  double bits = 0;
-  for (std::size_t c = 0; c < model.size(); ++c) {
-    double total = 0;
-    for (const auto& [delta, count] : model[c]) total += static_cast<double>(count);
-    for (std::size_t r = 1; r < rows.size(); ++r) {
-      bits -= std::log2(static_cast<double>(model[c].at(difference(rows[r][c], rows[r - 1][c]))) / total);
-    }
-  }
-  return bits;
 }
 
 // How records keep to the budget, where their entropy is measured in one of two ways.
@@ -256,6 +194,7 @@ struct Result {
   double varints = 0;
   double rice = 0;
   double godwit = 0;
+  bool priors = false;   // the table announces some
   Budget by_whole;       // entropy by the frequencies of the deltas in the whole recording
   Budget by_record;      // entropy by those in each record alone
   double encode_ns = 0;  // per sample
@@ -267,27 +206,33 @@ struct Effort {
   int timing_runs;
 };
 
-// Of the records of all `recordings`, which have the same number of channels.
-Result measure(const std::string& signal, std::span<const Recording> recordings, std::size_t rows_per_record,
+// Of the records of all `recordings`, which have the same number of channels; the n-th has the priors of the
+// n-th row of `priors`, if there are any.
+Result measure(const std::string& signal, std::span<const Recording> recordings,
+               std::span<const std::vector<std::uint64_t>> priors, std::size_t rows_per_record,
                Effort effort) {
   Result result;
+  result.priors = !priors.empty();
   result.signal = signal;
   result.channels = recordings[0].channels.size();
   result.rows = rows_per_record;
   for (const Recording& recording : recordings) {
-    const auto whole = histograms(recording.rows);
+    const auto whole = test::histograms(recording.rows);
+    const auto index = static_cast<std::size_t>(&recording - recordings.data());
+    const std::span<const std::uint64_t> of_channels =
+        priors.empty() ? std::span<const std::uint64_t>() : priors[index];
     const std::size_t records = std::min(effort.records_max, recording.rows.size() / rows_per_record);
     for (std::size_t i = 0; i < records; ++i) {
       const Rows rows = Rows(recording.rows).subspan(i * rows_per_record, rows_per_record);
-      const Coded coded = code(rows, effort.timing_runs);
-      const auto size = static_cast<double>(batch_size(rows.size(), coded.size));
+      const Coded coded = code(rows, of_channels, effort.timing_runs);
+      const auto size = static_cast<double>(batch_size(coded.size));
       ++result.records;
       result.json += static_cast<double>(json_size(recording, rows));
-      result.varints += static_cast<double>(batch_size(rows.size(), varints_size(rows)));
-      result.rice += static_cast<double>(batch_size(rows.size(), rice_size(rows)));
+      result.varints += static_cast<double>(batch_size(varints_size(rows)));
+      result.rice += static_cast<double>(batch_size(rice_size(rows)));
       result.godwit += size;
-      result.by_whole.add(size, entropy_bits(rows, whole) / 8);
-      result.by_record.add(size, entropy_bits(rows, histograms(rows)) / 8);
+      result.by_whole.add(size, test::entropy_bits(rows, whole) / 8);
+      result.by_record.add(size, test::entropy_bits(rows, test::histograms(rows)) / 8);
       result.encode_ns += coded.encode_ns;
       result.decode_ns += coded.decode_ns;
     }
@@ -375,18 +320,28 @@ Recording synthesise(const Signal& signal, std::size_t channels) {
 
 constexpr std::array<std::size_t, 3> kRowsPerRecord{16, 64, 256};
 
-std::vector<Result> measure_recordings(const std::vector<std::string>& paths) {
+// Once without priors, once with those of `known`: what the author of an application can announce who has
+// seen that recording only.
+std::vector<Result> measure_recordings(const std::vector<std::string>& paths, const Recording& known) {
   constexpr Effort kEffort{.records_max = std::numeric_limits<std::size_t>::max(), .timing_runs = 25};
+  const std::vector<std::vector<std::uint64_t>> together{test::priors_for(known.rows, kRowsPerRecord[0])};
+  std::vector<std::vector<std::uint64_t>> each_alone;
+  for (const std::uint64_t prior : together[0]) each_alone.push_back({prior});
   std::vector<Result> results;
   for (const std::string& path : paths) {
-    const Recording recording = load(path);
+    const Recording recording = Recording::load(path);
     const std::vector<Recording> each = one_channel_each(recording);
-    for (const auto& recordings : {std::span(&recording, 1), std::span<const Recording>(each)}) {
+    const auto measure_as = [&](std::span<const Recording> recordings,
+                                std::span<const std::vector<std::uint64_t>> priors) {
       for (const std::size_t rows : kRowsPerRecord) {
         if (rows <= recording.rows.size())
-          results.push_back(measure(recording.name, recordings, rows, kEffort));
+          results.push_back(measure(recording.name, recordings, priors, rows, kEffort));
       }
-    }
+    };
+    measure_as({&recording, 1}, {});
+    if (recording.channels == known.channels) measure_as({&recording, 1}, together);
+    measure_as(each, {});
+    if (recording.channels == known.channels) measure_as(each, each_alone);
   }
   return results;
 }
@@ -398,21 +353,21 @@ std::vector<Result> measure_signals() {
     for (const std::size_t channels : {8U, 1U}) {
       const Recording recording = synthesise(signal, channels);
       for (const std::size_t rows : kRowsPerRecord)
-        results.push_back(measure(signal.name, std::span(&recording, 1), rows, kEffort));
+        results.push_back(measure(signal.name, std::span(&recording, 1), {}, rows, kEffort));
     }
   }
   return results;
 }
 
 void print_table(const char* title, const std::vector<Result>& results) {
-  std::printf("%s\n\n%58s  %-31s  %-31s\n%-20s %3s %4s %6s %6s %7s %6s %6s", title, "",
-              "| by the whole recording", "| by each record alone", "signal", "ch", "rows", "records", "JSON",
-              "varints", "Rice", "Godwit");
+  std::printf("%s\n\n%64s  %-31s  %-31s\n%-20s %3s %4s %5s %6s %6s %7s %6s %6s", title, "",
+              "| by the whole recording", "| by each record alone", "signal", "ch", "rows", "prior",
+              "records", "JSON", "varints", "Rice", "Godwit");
   for (int i = 0; i < 2; ++i) std::printf("  | %7s %6s %6s %6s", "entropy", "budget", "within", "excess");
   std::printf("  | %6s %6s\n", "enc ns", "dec ns");
   for (const Result& r : results) {
-    std::printf("%-20s %3zu %4zu %6zu %6.2f %7.3f %6.3f %6.3f", r.signal.c_str(), r.channels, r.rows,
-                r.records, r.json, r.varints, r.rice, r.godwit);
+    std::printf("%-20s %3zu %4zu %5s %6zu %6.2f %7.3f %6.3f %6.3f", r.signal.c_str(), r.channels, r.rows,
+                r.priors ? "yes" : "-", r.records, r.json, r.varints, r.rice, r.godwit);
     for (const Budget* budget : {&r.by_whole, &r.by_record}) {
       std::printf("  | %7.3f %6.3f %5.1f%% %6.1f", budget->entropy, budget->bytes, 100 * budget->within,
                   budget->excess_max);
@@ -442,6 +397,7 @@ void write_results(std::ofstream& file, const std::vector<Result>& results) {
   for (const Result& r : results) {
     file << (&r == results.data() ? "\n" : ",\n") << "  {\"signal\": \"" << r.signal
          << "\", \"channels\": " << r.channels << ", \"rows\": " << r.rows << ", \"records\": " << r.records
+         << ", \"priors\": " << (r.priors ? "true" : "false")
          << ", \"bytes_per_sample\": {\"json\": " << r.json << ", \"varints\": " << r.varints
          << ", \"rice\": " << r.rice << ", \"godwit\": " << r.godwit << "}";
     write_budget(file, "by_whole_recording", r.by_whole);
@@ -462,9 +418,22 @@ void write_json(const std::vector<Result>& recorded, const std::vector<Result>& 
   if (!file.flush()) throw std::runtime_error("cannot write " + path);
 }
 
+int print_priors(std::size_t rows_per_record, const std::string& path) {
+  const Recording recording = Recording::load(path);
+  if (rows_per_record < 2 || rows_per_record > std::min(codec::kRowsMax, recording.rows.size()))
+    throw std::runtime_error("ROWS is 2 to 1,024, and at most the rows of the recording");
+  const auto priors = test::priors_for(recording.rows, rows_per_record);
+  for (std::size_t c = 0; c < priors.size(); ++c)
+    std::printf("%-24s 0x%016llX\n", recording.channels[c].c_str(),
+                static_cast<unsigned long long>(priors[c]));
+  return 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) try {
+  if (argc == 4 && std::string_view(argv[1]) == "--priors")
+    return print_priors(static_cast<std::size_t>(std::strtoul(argv[2], nullptr, 10)), argv[3]);
   std::string json;
   std::vector<std::string> paths;
   for (int i = 1; i < argc; ++i) {
@@ -479,7 +448,8 @@ int main(int argc, char** argv) try {
     for (const char* name : {"host", "host_later", "host_later_unrounded"})
       paths.push_back(std::string(GODWIT_RECORDINGS_DIR "/") + name + ".csv");
   }
-  const std::vector<Result> recorded = measure_recordings(paths);
+  const std::vector<Result> recorded =
+      measure_recordings(paths, Recording::load(GODWIT_RECORDINGS_DIR "/host.csv"));
   const std::vector<Result> synthetic = measure_signals();
   print_table("Recordings; the codec was tuned on \"host\"", recorded);
   print_table("Synthetic signals", synthetic);

@@ -9,6 +9,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "proto/codec/batch.h"
 #include "proto/codec/messages.h"
 #include "proto/codec/samples.h"
 #include "proto/topics/topics.h"
@@ -47,7 +48,8 @@ std::string make_batch(const sim::SyntheticSensors& sensors, std::size_t number)
   const std::size_t samples_size = encoder.finish();
   std::array<std::uint8_t, 1024> out{};
   const auto size = codec::encode({.table = codec::hash(table_of(sensors)),
-                                   .unix_time = UnixMillis{1'700'000'000'000},
+                                   .quality = codec::TimeQuality::kSynced,
+                                   .time = Millis{1'700'000'000'000},
                                    .rows = kRows,
                                    .samples = Bytes(samples).first(samples_size)},
                                   out);
@@ -102,31 +104,49 @@ void Load::introduce() {
     must(Clock::now() < deadline, "the gateway does not answer all devices");
     poll(std::chrono::milliseconds(100));
   }
-  for (Device& device : devices_) device.next = device.taken;
+  for (Device& device : devices_) {
+    device.next = device.taken;
+    if (device.next == kFirstSeq) send_mark(device);
+  }
+  drain();
 }
 
 void Load::say_hello(Device& device) {
   const sim::SyntheticSensors sensors(1, kPeriod, nullptr);
   const codec::ChannelTable table = table_of(sensors);
-  const std::array tables{&table};
+  const std::array tables{codec::announced(table)};
+  device.try_id = {device.try_id.value + 1};
   std::array<std::uint8_t, 1024> out{};
-  const auto size = codec::encode({.epoch = device.epoch,
-                                   .oldest_seq = kFirstSeq,
-                                   .next_seq = device.next,
-                                   .firmware = "bench",
-                                   .board = "none",
-                                   .boot = 1,
-                                   .reset_reason = codec::ResetReason::kPowerOn},
+  const auto size = codec::encode(codec::Hello{.try_id = device.try_id,
+                                               .oldest_seq = kFirstSeq,
+                                               .next_seq = std::max(device.next, kFirstSeq + 1),
+                                               .marks = {{{device.epoch, kFirstSeq}}},
+                                               .marks_count = 1,
+                                               .epoch = device.epoch,
+                                               .firmware = "bench",
+                                               .board = "none",
+                                               .boot = 1,
+                                               .reset_reason = codec::ResetReason::kPowerOn},
                                   tables, out);
   must(size.has_value(), "a hello does not fit");
   device.peer.publish(topics::make(*DeviceId::parse(device.id), topics::Leaf::kHello).view(),
                       Bytes(out).first(*size));
 }
 
+// The first entry of its log, without which the gateway takes no other.
+void Load::send_mark(Device& device) {
+  std::array<std::uint8_t, codec::kNoticeSizeMax> out{};
+  const auto size =
+      codec::encode(codec::Record{.try_id = device.try_id, .seq = device.next, .mark = device.epoch}, out);
+  must(size.has_value(), "a mark does not fit");
+  device.peer.publish(device.topic, Bytes(out).first(*size));
+  device.next = device.next + 1;
+}
+
 void Load::send_record(Device& device) {
   const std::string& batch = batches_[device.next.value % batches_.size()];
   std::array<std::uint8_t, 1024> out{};
-  const auto prefix = codec::encode_record_prefix(device.epoch, device.next, batch.size(), out);
+  const auto prefix = codec::encode_record_prefix(device.try_id, device.next, batch.size(), out);
   must(prefix.has_value() && *prefix + batch.size() <= out.size(), "a record does not fit");
   std::ranges::copy(as_bytes(batch), out.begin() + static_cast<std::ptrdiff_t>(*prefix));
   device.peer.publish(device.topic, Bytes(out).first(*prefix + batch.size()));
@@ -204,7 +224,7 @@ void Load::poll(std::chrono::nanoseconds timeout) {
 
 void Load::take_ack(Device& device, Bytes payload) {
   const auto ack = codec::decode_ack(payload);
-  must(ack.has_value() && ack->epoch == device.epoch, "an ack is not of its device");
+  must(ack.has_value() && ack->try_id == device.try_id, "an ack is not of its device");
   must(!ack->rewind, "the gateway found a gap");
   device.taken = ack->next_seq;
   device.answered = true;
@@ -226,7 +246,7 @@ std::size_t Load::message_size() const {
   std::size_t sum = 0;
   for (const std::string& batch : batches_) sum += batch.size();
   std::array<std::uint8_t, codec::kRecordPrefixMax> prefix{};
-  return sum / batches_.size() + codec::encode_record_prefix(Epoch{1}, Seq{100'000}, 64, prefix).value();
+  return sum / batches_.size() + codec::encode_record_prefix(Try{1}, Seq{100'000}, 64, prefix).value();
 }
 
 }  // namespace godwit::bench

@@ -52,6 +52,7 @@ class Load {
     std::string id;
     std::string topic;
     Epoch epoch;
+    Try try_id{1};  // of the last hello
     MqttPeer peer;
     Seq next = kFirstSeq;   // to be sent
     Seq taken = kFirstSeq;  // all before it are
@@ -59,6 +60,7 @@ class Load {
   };
 
   void say_hello(Device& device);
+  void send_mark(Device& device);
   void send_record(Device& device);
   void fill_windows(std::size_t& left);
   void poll(std::chrono::nanoseconds timeout);

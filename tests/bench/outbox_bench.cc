@@ -62,7 +62,7 @@ Result measure(std::uint32_t unit, std::uint32_t record) {
   const std::vector<std::uint8_t> payload(record, 0x5A);
   std::vector<std::uint8_t> buffer(record);
   const std::uint32_t extent = padded(8 + record, unit);
-  const std::uint32_t per_sector = (kSectorSize - padded(56, unit)) / extent;
+  const std::uint32_t per_sector = (kSectorSize - padded(184, unit)) / extent;
   const std::uint64_t sectors = std::uint64_t{4} * kSectors;  // four times around the ring
   const std::uint64_t records = sectors * per_sector;
   std::uint64_t bytes_read = 0;
@@ -71,7 +71,7 @@ Result measure(std::uint32_t unit, std::uint32_t record) {
     require(box.append(payload) == Status::kOk);
     const auto before = flash.counts().bytes_read;
     const auto entry = box.read(seq, buffer);
-    require(entry && entry->kind == outbox::Entry::Kind::kRecord);
+    require(entry && entry->kind == outbox::Entry::Kind::kData);
     bytes_read += flash.counts().bytes_read - before;
   }
   Result result{.unit = unit, .record = record, .wear_min = flash.erases(0)};
@@ -81,9 +81,9 @@ Result measure(std::uint32_t unit, std::uint32_t record) {
   }
   const auto data = static_cast<double>(records * record);
   result.amplification = static_cast<double>(flash.counts().bytes_programmed) / data;
-  result.without_padding = static_cast<double>(records * (8 + record) + sectors * 56) / data;
+  result.without_padding = static_cast<double>(records * (8 + record) + sectors * 184) / data;
   result.erases_per_sector = static_cast<double>(flash.counts().erases) / static_cast<double>(sectors);
-  result.fill = static_cast<double>(per_sector * extent) / (kSectorSize - padded(56, unit));
+  result.fill = static_cast<double>(per_sector * extent) / (kSectorSize - padded(184, unit));
   result.read_factor = static_cast<double>(bytes_read) / data;
   return result;
 }

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "proto/codec/batch.h"
 #include "proto/codec/messages.h"
 #include "proto/codec/samples.h"
 #include "proto/topics/topics.h"
@@ -26,6 +27,7 @@ using testing::Not;
 
 constexpr std::chrono::seconds kTimeout{10};
 constexpr Epoch kEpoch{0x1234};
+constexpr Try kTry{7};
 constexpr std::array<codec::Channel, 1> kChannels{{{.name = "temperature", .unit = "Cel", .exponent = -1}}};
 const codec::ChannelTable kTable{.name = "climate", .period = Millis(1000), .channels = kChannels};
 
@@ -36,28 +38,38 @@ std::vector<std::uint8_t> encoded(std::vector<std::uint8_t> buffer,
   return buffer;
 }
 
-std::vector<std::uint8_t> hello(std::uint64_t next_seq, const std::optional<codec::Crash>& crash = {}) {
+// Of a device whose log begins with the mark of kEpoch.
+std::vector<std::uint8_t> hello(const std::optional<codec::Crash>& crash = {}) {
   codec::Hello hello;
+  hello.try_id = kTry;
   hello.epoch = kEpoch;
   hello.oldest_seq = kFirstSeq;
-  hello.next_seq = Seq{next_seq};
+  hello.next_seq = Seq{100};
+  hello.marks[0] = {kEpoch, kFirstSeq};
+  hello.marks_count = 1;
   hello.firmware = "test";
   hello.board = "by-hand";
   hello.boot = 1;
   hello.health = codec::Health{.stack_used = 3120, .stack_size = 8192};
   hello.crash = crash;
-  const std::array<const codec::ChannelTable*, 1> tables{&kTable};
+  const std::array tables{codec::announced(kTable)};
   std::vector<std::uint8_t> buffer(1024);
   const auto size = codec::encode(hello, tables, buffer);
   return encoded(std::move(buffer), size);
 }
 
-// Two rows, seq and seq + 0.5 degrees.
-std::vector<std::uint8_t> record(std::uint64_t seq) {
+std::vector<std::uint8_t> mark() {
+  std::vector<std::uint8_t> buffer(codec::kNoticeSizeMax);
+  const auto size = codec::encode(codec::Record{.try_id = kTry, .seq = kFirstSeq, .mark = kEpoch}, buffer);
+  return encoded(std::move(buffer), size);
+}
+
+// The n-th record, behind the mark: two rows, n and n + 0.5 degrees.
+std::vector<std::uint8_t> record(std::uint64_t n) {
   std::array<codec::ChannelModel, 1> models;
   std::vector<std::uint8_t> samples(64);
   codec::SampleEncoder encoder(models, samples);
-  for (const std::uint64_t tenths : {seq * 10, (seq * 10) + 5}) {
+  for (const std::uint64_t tenths : {n * 10, (n * 10) + 5}) {
     const std::array<std::int64_t, 1> row{static_cast<std::int64_t>(tenths)};
     EXPECT_EQ(encoder.add(row), Status::kOk);
   }
@@ -65,14 +77,15 @@ std::vector<std::uint8_t> record(std::uint64_t seq) {
 
   codec::Batch batch;
   batch.table = codec::hash(kTable);
-  batch.unix_time = UnixMillis{1'790'000'000'000};
+  batch.quality = codec::TimeQuality::kSynced;
+  batch.time = Millis{1'790'000'000'000};
   batch.rows = 2;
   batch.samples = samples;
   std::vector<std::uint8_t> body(256);
   const auto body_size = codec::encode(batch, body);
   body = encoded(std::move(body), body_size);
   std::vector<std::uint8_t> message(codec::kRecordPrefixMax);
-  const auto prefix_size = codec::encode_record_prefix(kEpoch, Seq{seq}, body.size(), message);
+  const auto prefix_size = codec::encode_record_prefix(kTry, kFirstSeq + n, body.size(), message);
   message = encoded(std::move(message), prefix_size);
   message.insert(message.end(), body.begin(), body.end());
   return message;
@@ -128,6 +141,16 @@ class GatewayPath : public testing::Test {
     fixture_.start_gateway();
   }
 
+  static void introduce(DevicePeer& device) {
+    const auto hello_ack = device.publish(topics::Leaf::kHello, hello());
+    ASSERT_TRUE(hello_ack.has_value());
+    EXPECT_EQ(hello_ack->try_id, kTry);
+    EXPECT_EQ(hello_ack->next_seq, kFirstSeq);
+    const auto mark_ack = device.publish(topics::Leaf::kRecord, mark());
+    ASSERT_TRUE(mark_ack.has_value());
+    EXPECT_EQ(mark_ack->next_seq, Seq{2});
+  }
+
   [[nodiscard]] std::string telemetry() const {
     return fixture_.get("/api/v1/devices/pump-3/telemetry").body;
   }
@@ -140,16 +163,13 @@ TEST_F(GatewayPath, ARecordIsStoredAcknowledgedShownAndFed) {
   ASSERT_EQ(feed.status(kTimeout), 200);
   DevicePeer device(fixture_, "pump-3");
 
-  const auto hello_ack = device.publish(topics::Leaf::kHello, hello(1));
-  ASSERT_TRUE(hello_ack.has_value());
-  EXPECT_EQ(hello_ack->epoch, kEpoch);
-  EXPECT_EQ(hello_ack->next_seq, kFirstSeq);
+  introduce(device);
   const auto record_ack = device.publish(topics::Leaf::kRecord, record(1));
   ASSERT_TRUE(record_ack.has_value());
-  EXPECT_EQ(record_ack->next_seq, Seq{2});
+  EXPECT_EQ(record_ack->next_seq, Seq{3});
 
   // Acknowledged is stored: no waiting here.
-  EXPECT_THAT(telemetry(), HasSubstr(R"("seq":1)"));
+  EXPECT_THAT(telemetry(), HasSubstr(R"("seq":2)"));
   EXPECT_THAT(telemetry(), HasSubstr(R"("temperature":[1,1.5])"));
   EXPECT_THAT(fixture_.get("/api/v1/devices").body, HasSubstr("\"pump-3\""));
   EXPECT_THAT(fixture_.get("/api/v1/devices/pump-3").body, HasSubstr("by-hand"));
@@ -158,11 +178,14 @@ TEST_F(GatewayPath, ARecordIsStoredAcknowledgedShownAndFed) {
   ASSERT_TRUE(event.has_value());
   EXPECT_EQ(event->event, "telemetry");
   EXPECT_THAT(event->data, HasSubstr(R"("temperature":[1,1.5])"));
-  EXPECT_THAT(event->data, HasSubstr("\"offset\":" + event->id + ","));
+  EXPECT_THAT(event->data, HasSubstr("{\"id\":\"" + event->id + "\","));
 }
 
 TEST_F(GatewayPath, TakesARecordFromMosquittoPub) {
-  ASSERT_TRUE(DevicePeer(fixture_, "pump-3").publish(topics::Leaf::kHello, hello(1)).has_value());
+  {
+    DevicePeer device(fixture_, "pump-3");
+    introduce(device);
+  }
   SseReader feed(fixture_.https(), "/api/v1/events?type=telemetry");
   ASSERT_EQ(feed.status(kTimeout), 200);
   const TempDir files;
@@ -178,39 +201,42 @@ TEST_F(GatewayPath, TakesARecordFromMosquittoPub) {
 
 TEST_F(GatewayPath, ARepeatedRecordIsAcknowledgedAgainAndStoredOnce) {
   DevicePeer device(fixture_, "pump-3");
-  ASSERT_TRUE(device.publish(topics::Leaf::kHello, hello(1)).has_value());
+  introduce(device);
   ASSERT_TRUE(device.publish(topics::Leaf::kRecord, record(1)).has_value());
   const auto again = device.publish(topics::Leaf::kRecord, record(1));
   ASSERT_TRUE(again.has_value());
-  EXPECT_EQ(again->next_seq, Seq{2});
+  EXPECT_EQ(again->next_seq, Seq{3});
   const std::string stored = telemetry();
-  EXPECT_NE(stored.find(R"("seq":1)"), std::string::npos);
-  EXPECT_EQ(stored.find(R"("seq":1)"), stored.rfind(R"("seq":1)"));
+  EXPECT_NE(stored.find(R"("seq":2)"), std::string::npos);
+  EXPECT_EQ(stored.find(R"("seq":2)"), stored.rfind(R"("seq":2)"));
 }
 
 TEST_F(GatewayPath, ARecordThatComesTooEarlyIsSentBack) {
   DevicePeer device(fixture_, "pump-3");
-  ASSERT_TRUE(device.publish(topics::Leaf::kHello, hello(5)).has_value());
+  ASSERT_TRUE(device.publish(topics::Leaf::kHello, hello()).has_value());
   const auto ack = device.publish(topics::Leaf::kRecord, record(3));
   ASSERT_TRUE(ack.has_value());
   EXPECT_EQ(ack->next_seq, kFirstSeq);
   EXPECT_TRUE(ack->rewind);
-  EXPECT_THAT(telemetry(), Not(HasSubstr(R"("seq":3)")));
+  EXPECT_THAT(telemetry(), Not(HasSubstr(R"("seq":4)")));
 }
 
 TEST_F(GatewayPath, WhatWasAcknowledgedSurvivesSigkillAndTheStreamGoesOn) {
   {
     DevicePeer device(fixture_, "pump-3");
-    ASSERT_TRUE(device.publish(topics::Leaf::kHello, hello(1)).has_value());
+    introduce(device);
     ASSERT_TRUE(device.publish(topics::Leaf::kRecord, record(1)).has_value());
   }
   fixture_.kill_gateway();
   fixture_.start_gateway();
-  EXPECT_THAT(telemetry(), HasSubstr(R"("seq":1)"));
+  EXPECT_THAT(telemetry(), HasSubstr(R"("seq":2)"));
   DevicePeer device(fixture_, "pump-3");
+  const auto expected = device.publish(topics::Leaf::kHello, hello());
+  ASSERT_TRUE(expected.has_value());
+  EXPECT_EQ(expected->next_seq, Seq{3});
   const auto ack = device.publish(topics::Leaf::kRecord, record(2));
   ASSERT_TRUE(ack.has_value());
-  EXPECT_EQ(ack->next_seq, Seq{3});
+  EXPECT_EQ(ack->next_seq, Seq{4});
 }
 
 TEST_F(GatewayPath, ACrashIsFedOnceAndStaysWithItsDeviceOverARestart) {
@@ -221,8 +247,8 @@ TEST_F(GatewayPath, ACrashIsFedOnceAndStaysWithItsDeviceOverARestart) {
       R"("kind":"fault","pc":"0x00001234","cause":"0x02000000","causes":["divide by zero"])";
   {
     DevicePeer device(fixture_, "pump-3");
-    ASSERT_TRUE(device.publish(topics::Leaf::kHello, hello(1, crash)).has_value());
-    ASSERT_TRUE(device.publish(topics::Leaf::kHello, hello(1, crash)).has_value());
+    ASSERT_TRUE(device.publish(topics::Leaf::kHello, hello(crash)).has_value());
+    ASSERT_TRUE(device.publish(topics::Leaf::kHello, hello(crash)).has_value());
     const auto event = feed.next(kTimeout);
     ASSERT_TRUE(event.has_value());
     EXPECT_THAT(event->data, HasSubstr(shown));
@@ -230,7 +256,7 @@ TEST_F(GatewayPath, ACrashIsFedOnceAndStaysWithItsDeviceOverARestart) {
   fixture_.kill_gateway();
   fixture_.start_gateway();
   DevicePeer device(fixture_, "pump-3");
-  ASSERT_TRUE(device.publish(topics::Leaf::kHello, hello(1, crash)).has_value());
+  ASSERT_TRUE(device.publish(topics::Leaf::kHello, hello(crash)).has_value());
   const std::string body = fixture_.get("/api/v1/devices/pump-3").body;
   EXPECT_THAT(body, HasSubstr(shown));
   EXPECT_THAT(body, HasSubstr(R"("health":{"stack_used":3120,"stack_size":8192})"));
@@ -242,20 +268,20 @@ TEST_F(GatewayPath, ACrashIsFedOnceAndStaysWithItsDeviceOverARestart) {
 
 TEST_F(GatewayPath, AFollowerGoesOnWhereItStopped) {
   DevicePeer device(fixture_, "pump-3");
-  ASSERT_TRUE(device.publish(topics::Leaf::kHello, hello(1)).has_value());
+  introduce(device);
   ASSERT_TRUE(device.publish(topics::Leaf::kRecord, record(1)).has_value());
   std::string last_seen;
   {
-    SseReader feed(fixture_.https(), "/api/v1/events?type=telemetry", "0");
+    SseReader feed(fixture_.https(), "/api/v1/events?type=telemetry", "0-00000000");
     const auto event = feed.next(kTimeout);
     ASSERT_TRUE(event.has_value());
-    EXPECT_THAT(event->data, HasSubstr(R"("seq":1)"));
+    EXPECT_THAT(event->data, HasSubstr(R"("seq":2)"));
     last_seen = event->id;
   }
   ASSERT_TRUE(device.publish(topics::Leaf::kRecord, record(2)).has_value());
   ASSERT_TRUE(device.publish(topics::Leaf::kRecord, record(3)).has_value());
   SseReader feed(fixture_.https(), "/api/v1/events?type=telemetry", last_seen);
-  for (const char* seq : {R"("seq":2)", R"("seq":3)"}) {
+  for (const char* seq : {R"("seq":3)", R"("seq":4)"}) {
     const auto event = feed.next(kTimeout);
     ASSERT_TRUE(event.has_value());
     EXPECT_THAT(event->data, HasSubstr(seq));
@@ -263,7 +289,10 @@ TEST_F(GatewayPath, AFollowerGoesOnWhereItStopped) {
 }
 
 TEST_F(GatewayPath, GoesOnAfterTheBrokerWasKilled) {
-  ASSERT_TRUE(DevicePeer(fixture_, "pump-3").publish(topics::Leaf::kHello, hello(1)).has_value());
+  {
+    DevicePeer device(fixture_, "pump-3");
+    introduce(device);
+  }
   fixture_.kill_broker();
   const std::size_t before = fixture_.gateway().log().size();
   fixture_.start_broker();
@@ -272,7 +301,7 @@ TEST_F(GatewayPath, GoesOnAfterTheBrokerWasKilled) {
   DevicePeer device(fixture_, "pump-3");
   const auto ack = device.publish(topics::Leaf::kRecord, record(1));
   ASSERT_TRUE(ack.has_value());
-  EXPECT_EQ(ack->next_seq, Seq{2});
+  EXPECT_EQ(ack->next_seq, Seq{3});
 }
 
 TEST_F(GatewayPath, GoesStraightToTheBrokerWhateverProxyTheEnvironmentNames) {
@@ -289,7 +318,7 @@ TEST_F(GatewayPath, GoesStraightToTheBrokerWhateverProxyTheEnvironmentNames) {
 
 TEST_F(GatewayPath, StopEndsEventStreamsAndLeavesWhatWasAcknowledged) {
   DevicePeer device(fixture_, "pump-3");
-  ASSERT_TRUE(device.publish(topics::Leaf::kHello, hello(1)).has_value());
+  introduce(device);
   ASSERT_TRUE(device.publish(topics::Leaf::kRecord, record(1)).has_value());
   SseReader feed(fixture_.https(), "/api/v1/events");
   ASSERT_EQ(feed.status(kTimeout), 200);
@@ -297,7 +326,7 @@ TEST_F(GatewayPath, StopEndsEventStreamsAndLeavesWhatWasAcknowledged) {
   EXPECT_EQ(fixture_.gateway().wait(kTimeout), 0);
   EXPECT_TRUE(feed.wait_for_end(kTimeout));
   fixture_.start_gateway();
-  EXPECT_THAT(telemetry(), HasSubstr(R"("seq":1)"));
+  EXPECT_THAT(telemetry(), HasSubstr(R"("seq":2)"));
 }
 
 TEST_F(GatewayPath, WithoutAValidKeyNothingIsShown) {

@@ -89,9 +89,8 @@ std::string QemuTest::shown(const std::string& id) const {
 
 std::uint64_t QemuTest::committed(const std::string& id) const {
   const Json device(cJSON_Parse(shown(id).c_str()), &cJSON_Delete);
-  const cJSON* const streams = cJSON_GetObjectItemCaseSensitive(device.get(), "streams");
-  const cJSON* const newest = cJSON_GetArrayItem(streams, cJSON_GetArraySize(streams) - 1);
-  const cJSON* const next = cJSON_GetObjectItemCaseSensitive(newest, "next_seq");
+  const cJSON* const stream = cJSON_GetObjectItemCaseSensitive(device.get(), "stream");
+  const cJSON* const next = cJSON_GetObjectItemCaseSensitive(stream, "next_seq");
   return cJSON_IsNumber(next) ? static_cast<std::uint64_t>(next->valuedouble) : 1;
 }
 
@@ -113,26 +112,30 @@ bool QemuTest::take_records(std::uint64_t count, const std::string& id) const {
 std::uint64_t QemuTest::kill_and_look(QemuBoard& board, const std::string& id, std::uint64_t said) {
   board.kill();
   const StoredOutbox outbox = read_outbox(board.options().model, board.options().storage);
-  Stream& stream = seen_[id][outbox.epoch];
+  std::uint64_t newest = 0;
   for (const auto& [seq, batch] : outbox.records) {
+    Stream& stream = seen_[id][outbox.epoch_of(seq)];
     EXPECT_EQ(stream.try_emplace(seq, batch).first->second, batch)
         << id << ": record " << seq << " changed in storage";
   }
+  for (const auto& [epoch, stream] : seen_[id])
+    if (!stream.empty()) newest = std::max(newest, stream.rbegin()->first);
   EXPECT_EQ(outbox.dropped, 0U) << id;
   expect_only_torn(outbox, id, said);
   // What was recorded once does not become unrecorded.
-  EXPECT_GT(outbox.next_seq, stream.empty() ? 0 : stream.rbegin()->first) << id;
+  EXPECT_GT(outbox.next_seq, newest) << id;
   return outbox.next_seq;
 }
 
 // A cut may hit the append of the record that is last, and spend its seq: that one was never recorded.
 void QemuTest::expect_only_torn(const StoredOutbox& outbox, const std::string& id, std::uint64_t said) {
-  std::set<std::uint64_t>& torn = torn_[id][outbox.epoch];
   for (const std::uint64_t seq : outbox.lost) {
+    const std::uint64_t epoch = outbox.epoch_of(seq);
+    std::set<std::uint64_t>& torn = torn_[id][epoch];
     if (torn.contains(seq)) continue;
     EXPECT_EQ(seq, outbox.next_seq - 1) << id << ": record " << seq << " got lost in storage";
     EXPECT_GE(seq, said) << id << ": record " << seq << " got lost, and was said to be recorded";
-    EXPECT_FALSE(seen_[id][outbox.epoch].contains(seq)) << id << ": record " << seq << " got lost in storage";
+    EXPECT_FALSE(seen_[id][epoch].contains(seq)) << id << ": record " << seq << " got lost in storage";
     torn.insert(seq);
   }
 }

@@ -64,20 +64,28 @@ struct MountedOutbox {
 StoredOutbox read_outbox(const QemuModel& model, const std::filesystem::path& storage) {
   MountedOutbox mounted(model, storage, outbox::FullPolicy::kDropOldest);
   outbox::Outbox& outbox = mounted.outbox;
-  StoredOutbox stored{.epoch = outbox.epoch().value,
-                      .oldest_seq = outbox.oldest_seq().value,
+  StoredOutbox stored{.oldest_seq = outbox.oldest_seq().value,
                       .next_seq = outbox.next_seq().value,
                       .dropped = outbox.stats().dropped_records};
+  std::array<Mark, outbox::Outbox::kMarksKept> marks;
+  for (Seq before = outbox.next_seq();;) {
+    const auto count = outbox.marks_before(before, marks);
+    if (!count) throw std::runtime_error(storage.string() + ": its marks cannot be read");
+    if (*count == 0) break;
+    for (const Mark& mark : std::span(marks).first(*count))
+      stored.marks.emplace(mark.first_seq.value, mark.epoch.value);
+    before = marks[*count - 1].first_seq;
+  }
   std::vector<std::uint8_t> batch(outbox.record_size_max());
   for (Seq seq = outbox.oldest_seq(); seq < outbox.next_seq(); seq = seq + 1) {
     const auto entry = outbox.read(seq, batch);
     if (!entry)
       throw std::runtime_error(storage.string() + ": cannot read record " + std::to_string(seq.value));
-    if (entry->kind == outbox::Entry::Kind::kRecord) {
+    if (entry->kind == outbox::Entry::Kind::kData) {
       stored.records.emplace(
           seq.value,
           std::string(batch.begin(), batch.begin() + static_cast<std::ptrdiff_t>(entry->size_bytes)));
-    } else {
+    } else if (entry->kind == outbox::Entry::Kind::kLoss) {
       stored.lost.insert(seq.value);
     }
   }
@@ -88,9 +96,11 @@ std::uint64_t fill_outbox(const QemuModel& model, const std::filesystem::path& s
   MountedOutbox mounted(model, storage, outbox::FullPolicy::kRefuse);
   outbox::Outbox& outbox = mounted.outbox;
   std::vector<std::uint8_t> batch(outbox.record_size_max());
-  const auto entry = outbox.read(outbox.oldest_seq(), batch);
-  if (!entry || entry->kind != outbox::Entry::Kind::kRecord)
-    throw std::runtime_error(storage.string() + " is empty");
+  Seq oldest = outbox.oldest_seq();
+  auto entry = outbox.read(oldest, batch);
+  for (; entry && entry->kind != outbox::Entry::Kind::kData; entry = outbox.read(oldest, batch))
+    oldest = oldest + 1;
+  if (!entry) throw std::runtime_error(storage.string() + " holds no record");
   batch.resize(entry->size_bytes);
   while (outbox.append(batch) == Status::kOk) continue;
   overwrite(storage, 0, mounted.storage.bytes());

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <iterator>
 #include <map>
 #include <set>
 #include <string>
@@ -16,12 +17,18 @@
 namespace godwit::test {
 
 struct StoredOutbox {
-  std::uint64_t epoch = 0;
+  std::map<std::uint64_t, std::uint64_t> marks;  // first seq -> epoch, of all that the outbox knows
   std::uint64_t oldest_seq = 1;
   std::uint64_t next_seq = 1;
   std::uint64_t dropped = 0;     // records that were given up for want of room
   std::set<std::uint64_t> lost;  // from oldest_seq on: damaged, or spent by an append that a cut tore
   std::map<std::uint64_t, std::string> records;  // seq -> batch, as recorded
+
+  // Of the mark in force at `seq`; 0: none is known.
+  [[nodiscard]] std::uint64_t epoch_of(std::uint64_t seq) const {
+    const auto after = marks.upper_bound(seq);
+    return after == marks.begin() ? 0 : std::prev(after)->second;
+  }
 };
 
 // Reads a copy of the file, so that what recovery writes does not reach it.

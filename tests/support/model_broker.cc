@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/support/model_broker.h"
 
+#include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <optional>
 #include <utility>
@@ -53,43 +55,111 @@ class NoTables : public codec::TableVisitor {
   void table(std::uint32_t /*hash*/, const codec::ChannelTable& /*table*/) override {}
 };
 
-}  // namespace
-
-std::string ModelGateway::ack(std::uint64_t epoch, bool rewind) {
-  std::uint8_t buffer[codec::kAckSizeMax];
-  const auto size = codec::encode(codec::Ack{.epoch = {epoch},
-                                             .next_seq = {expected.try_emplace(epoch, 1).first->second},
-                                             .rewind = rewind,
-                                             .send_hello = std::exchange(send_hello_once, false)},
-                                  buffer);
-  return std::string(as_text(Bytes(buffer).first(*size)));
+std::string encoded(const codec::Ack& ack) {
+  std::array<std::uint8_t, codec::kAckSizeMax> buffer{};
+  const auto size = codec::encode(ack, buffer);
+  return std::string(as_text(Bytes(buffer).first(size.value())));
 }
 
+}  // namespace
+
 std::string ModelGateway::handle(std::string_view topic, std::string_view payload) {
-  if (topic.ends_with("/up/hello")) {
-    NoTables tables;
-    const auto hello = codec::decode_hello(as_bytes(payload), tables);
-    if (!hello) std::abort();
-    ++hellos;
-    last_hello = payload;
-    return ack(hello->epoch.value, false);
+  if (topic.ends_with("/up/hello")) return handle_hello(payload);
+  if (topic.ends_with("/up/rec")) return handle_record(payload);
+  return {};
+}
+
+std::string ModelGateway::restart() {
+  path_ = {};
+  return encoded({.send_hello = true});
+}
+
+std::string ModelGateway::ack(bool rewind) {
+  return encoded({.try_id = path_.try_id,
+                  .next_seq = {path_.next + acks_too_high_by},
+                  .rewind = rewind,
+                  .send_hello = std::exchange(send_hello_once, false)});
+}
+
+ModelGateway::Stream* ModelGateway::find(const Mark& mark) {
+  const auto stream = std::ranges::find(database.streams, mark, &Stream::mark);
+  return stream == database.streams.end() ? nullptr : &*stream;
+}
+
+std::string ModelGateway::handle_hello(std::string_view payload) {
+  NoTables tables;
+  const auto hello = codec::decode_hello(as_bytes(payload), tables);
+  if (!hello) std::abort();
+  ++hellos;
+  last_hello = payload;
+  tries.push_back(hello->try_id.value);
+  const bool goes_on = hello->marks_before != Seq{} && !path_.marks.empty() &&
+                       path_.marks.front().first_seq == hello->marks_before;
+  if (!goes_on) path_ = {};
+  path_.try_id = hello->try_id;
+  for (const Mark& mark : hello->named_marks()) path_.marks.insert(path_.marks.begin(), mark);
+
+  path_.next = hello->next_seq.value;
+  for (std::size_t i = path_.marks.size(); i-- > 0;) {
+    if (const Stream* const known = find(path_.marks[i])) {
+      path_.next = std::min(path_.next, known->expected);
+      path_.marks.erase(path_.marks.begin(), path_.marks.begin() + static_cast<std::ptrdiff_t>(i));
+      return ack(false);
+    }
+    path_.next = path_.marks[i].first_seq.value;  // where the path before it ends
   }
-  if (!topic.ends_with("/up/rec")) return {};
+  if (hello->more_marks)
+    return encoded({.try_id = path_.try_id, .marks_before = path_.marks.front().first_seq});
+  path_.unknown_before = path_.next > 1 && !path_.marks.empty();
+  return ack(false);
+}
+
+// Entries up to `end` are as `item` says.
+void ModelGateway::take(std::uint64_t end, Item item) {
+  while (path_.next < end) {
+    std::size_t i = path_.marks.size() - 1;
+    while (path_.marks[i].first_seq.value > path_.next) --i;
+    const Mark mark = path_.marks[i];
+    std::uint64_t part_end = end;
+    if (i + 1 < path_.marks.size()) part_end = std::min(end, path_.marks[i + 1].first_seq.value);
+    Stream* stream = find(mark);
+    if (stream == nullptr) {
+      if (mark.first_seq.value != path_.next) std::abort();  // it would begin in the middle
+      if (i == 0 && std::exchange(path_.unknown_before, false)) ++database.unknown;
+      stream = &database.streams.emplace_back(mark);
+    }
+    stream->expected = part_end;
+    item.epoch = mark.epoch.value;
+    item.seq = path_.next;
+    if (item.lost > 0) item.lost = part_end - path_.next;
+    database.log.push_back(item);
+    path_.next = part_end;
+  }
+}
+
+std::string ModelGateway::handle_record(std::string_view payload) {
   const auto record = codec::decode_record(as_bytes(payload));
   if (!record) std::abort();
-  std::uint64_t& next = expected.try_emplace(record->epoch.value, 1).first->second;
-  if (record->seq.value < next) {
-    ++duplicates;
-    return ack(record->epoch.value, false);
+  if (record->try_id != path_.try_id) {
+    ++strays;
+    return encoded(
+        {.try_id = path_.try_id, .next_seq = {std::max<std::uint64_t>(path_.next, 1)}, .send_hello = true});
   }
-  if (record->seq.value > next) {
+  const std::uint64_t end = record->seq.value + (record->loss ? record->loss->count : 1);
+  if (record->seq.value > path_.next) {
     ++gaps;
-    return ack(record->epoch.value, true);
+    return ack(true);
   }
-  const std::uint64_t lost = record->loss ? record->loss->count : 0;
-  log.push_back({record->epoch.value, next, lost, record->batch ? std::string(as_text(*record->batch)) : ""});
-  next += lost > 0 ? lost : 1;
-  return ack(record->epoch.value, false);
+  if (end <= path_.next) {
+    ++duplicates;
+    return ack(false);
+  }
+  take(end, {.epoch = 0,
+             .seq = 0,
+             .lost = record->loss ? record->loss->count : 0,
+             .refused = record->refused ? record->refused->count : 0,
+             .batch = record->batch ? std::string(as_text(*record->batch)) : ""});
+  return ack(false);
 }
 
 void ModelBroker::link_up() {
@@ -155,6 +225,7 @@ void ModelBroker::handle_packet(std::uint8_t first, std::string_view body) {
       output_ += packet(0xD0, {});
       return;
     case 14:  // DISCONNECT
+      if (!body.empty() && body[0] == 4) ++wills;
       connected_ = false;
       closed_ = true;
       return;
@@ -179,13 +250,21 @@ void ModelBroker::handle_publish(std::uint8_t first, std::string_view body) {
     }
   }
   if (silent) return;
+  if (topic.ends_with("/up/gone")) {
+    ++goodbyes;
+    return;
+  }
+  if (record_reason != 0 && topic.ends_with("/up/rec")) {
+    output_ += packet(0x40, u16(id) + static_cast<char>(record_reason));
+    return;
+  }
   if (qos == 1) output_ += packet(0x40, u16(id) + (gateway_present ? std::string() : std::string("\x10")));
   if (!gateway_present || drop_records) return;
+  ack_topic_ = topic.substr(0, topic.find("/up/")) + "/dn/ack";
   const std::string answer = gateway_.handle(topic, body);
   if (answer.empty()) live.emplace_back(topic, body);
   if (answer.empty() || !commit_acks) return;
-  const std::size_t device_end = topic.find("/up/");
-  publish(topic.substr(0, device_end) + "/dn/ack", answer);
+  publish(ack_topic_, answer);
 }
 
 void ModelBroker::publish(std::string_view topic, std::string_view payload) {

@@ -11,6 +11,8 @@ import unittest
 sys.dont_write_bytecode = True
 import banned_symbols
 import layering
+import purity
+import schema
 import tree
 
 
@@ -27,6 +29,9 @@ class LayeringTest(unittest.TestCase):
             ("gateway/app/a.cc", "tests/support/process.h"),
             ("gateway/http/a.cc", "sqlite3.h"),
             ("gateway/domain/a.cc", "mqtt/async_client.h"),
+            ("gateway/store/a.cc", "gateway/pipeline/writer.h"),
+            ("gateway/pipeline/a.cc", "gateway/mqtt/consumer.h"),
+            ("sim/disk/a.cc", "gateway/store/store.h"),
             ("firmware/agent/a.cc", "mbedtls/ssl.h"),
             ("firmware/agent/a.cc", "vector"),
             ("proto/base/a.h", "sys/socket.h"),
@@ -59,6 +64,30 @@ class LayeringTest(unittest.TestCase):
         self.assertTrue(found[0].startswith('firmware/mqtt/a.cc:2: #include "gateway/domain/event.h"'), found[0])
 
 
+class PurityTest(unittest.TestCase):
+    def found(self, line, unordered=()):
+        return list(purity.problems_of("gateway/domain/a.cc", line, set(unordered)))
+
+    def test_refuses_clocks_threads_chance_and_waiting(self):
+        for line in ["const auto now = std::chrono::steady_clock::now();", "std::chrono::system_clock::time_point t;",
+                     "std::jthread thread_;", "std::this_thread::yield();", "changed_.wait_for(lock, pause);",
+                     "std::random_device device;", "const int x = rand();", "time(nullptr);"]:
+            with self.subTest(line=line):
+                self.assertEqual(len(self.found(line)), 1)
+
+    def test_refuses_a_walk_through_a_hash_table(self):
+        header = "  std::unordered_map<DeviceId, DeviceState, IdHash> devices_;"
+        self.assertEqual(purity.unordered_names(header), {"devices_"})
+        self.assertEqual(len(self.found("for (auto& [id, device] : devices_) {", {"devices_"})), 1)
+        self.assertEqual(self.found("for (auto& device : sorted_) {", {"devices_"}), [])
+
+    def test_allows_what_only_looks_alike(self):
+        for line in ["// the steady_clock is read elsewhere", 'log_("std::thread");', "const Millis time(0);",
+                     "Status operand(int x);", "std::chrono::milliseconds pause;"]:
+            with self.subTest(line=line):
+                self.assertEqual(self.found(line), [])
+
+
 class BannedSymbolsTest(unittest.TestCase):
     def test_refuses_heap_exceptions_and_printing(self):
         for symbol in ["malloc", "free", "operator new(unsigned long)", "operator delete(void*, unsigned long)",
@@ -81,6 +110,67 @@ class BannedSymbolsTest(unittest.TestCase):
             listed = subprocess.run(["nm", "--demangle", "--undefined-only", "--print-file-name",
                                      source.with_suffix(".o")], capture_output=True, text=True, check=True).stdout
         self.assertEqual(len(list(banned_symbols.problems(listed))), 1)
+
+
+class SchemaTest(unittest.TestCase):
+    PROTO = """syntax = "proto3"; package godwit.v1;
+enum Reason { REASON_UNSPECIFIED = 0; REASON_FULL = 1; }
+message Loss { uint64 count = 1; Reason reason = 2; }
+message Record { fixed32 try_id = 1; oneof entry { bytes batch = 2; Loss loss = 3; } repeated Loss more = 4; }
+"""
+    OPTIONS = "godwit.v1.Record.more max_count:8  # a bound\n"
+
+    def described(self, proto=PROTO, options=OPTIONS):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder)
+            (path / "godwit.proto").write_text(proto)
+            (path / "godwit.options").write_text(options)
+            return schema.described(path)
+
+    def test_says_number_type_and_bounds(self):
+        lines, _ = self.described()
+        for line in [
+            "Reason.REASON_FULL = 1",
+            "Loss.reason = 2 Reason",
+            "Record.batch = 2 bytes oneof:entry",
+            "Record.more = 4 repeated Loss max_count:8",
+        ]:
+            self.assertIn(line, lines)
+
+    def test_refuses_what_changes_a_frozen_line(self):
+        frozen, _ = self.described()
+        for old, new in [
+            ("REASON_FULL = 1", "REASON_FULL = 2"),
+            ("count = 1", "count = 7"),
+            ("uint64 count", "uint32 count"),
+            ("bytes batch", "string batch"),
+            ("repeated Loss more", "Loss more"),
+            ("uint64 count = 1;", ""),
+            ("uint64 count = 1;", "reserved 1;"),
+            ("oneof entry { bytes batch = 2;", "bytes batch = 2; oneof entry {"),
+        ]:
+            with self.subTest(new=new):
+                self.assertEqual(len(list(schema.broken(frozen, *self.described(self.PROTO.replace(old, new))))), 1)
+        shorter = self.described(options=self.OPTIONS.replace("8", "7"))
+        self.assertEqual(len(list(schema.broken(frozen, *shorter))), 1)
+
+    def test_refuses_other_golden_bytes(self):
+        with tempfile.TemporaryDirectory() as folder:
+            vector = pathlib.Path(folder) / "v1" / "ack.hex"
+            vector.parent.mkdir()
+            vector.write_text("08 01\n")
+            frozen = list(schema.golden(pathlib.Path(folder)))
+            self.assertEqual(len(frozen), 1)
+            self.assertEqual(list(schema.broken(frozen, list(schema.golden(pathlib.Path(folder))), set())), [])
+            vector.write_text("08 02\n")
+            self.assertEqual(len(list(schema.broken(frozen, list(schema.golden(pathlib.Path(folder))), set()))), 1)
+
+    def test_lets_it_grow_and_reserve(self):
+        frozen, _ = self.described()
+        grown = self.PROTO.replace("Reason reason = 2;", "Reason reason = 2; bool late = 3;")
+        self.assertEqual(list(schema.broken(frozen, *self.described(grown))), [])
+        less = self.PROTO.replace("uint64 count = 1;", 'reserved 1; reserved "count";')
+        self.assertEqual(list(schema.broken(frozen, *self.described(less))), [])
 
 
 class TreeTest(unittest.TestCase):
@@ -108,6 +198,12 @@ class TreeTest(unittest.TestCase):
         self.assertEqual(len(self.found({"a.md": "[b](c.md)"})), 1)
         self.assertEqual(len(self.found({"a.md": "[b](b.md#other)", "b.md": "# The heading"})), 1)
         self.assertEqual(self.found({"a.md": "[b](https://example.org/nowhere)"}), [])
+
+    def test_finds_guarantees_without_their_tests(self):
+        test = {"tests/unit/a_test.cc": "// SPDX-License-Identifier: Apache-2.0\nTEST_F(Suite, Holds) {}\n", "tests/unit/README.md": ""}
+        page = "docs/reference/guarantees.md"
+        self.assertEqual(self.found(test | {page: "`Suite.Holds`"}), [])
+        self.assertEqual(self.found(test | {page: "`Suite.Gone`"}), [f"{page}: there is no test Suite.Gone"])
 
     def test_finds_decisions_with_the_same_number_or_that_are_not_listed(self):
         index = {"docs/adr/README.md": "[1](0001-a.md) [2](0002-b.md)"}

@@ -10,6 +10,7 @@ import argparse
 import ctypes
 import fcntl
 import json
+import operator
 import os
 import pathlib
 import re
@@ -299,10 +300,10 @@ class Demo:
 
     def committed(self, device):
         try:
-            streams = self.get(f"/api/v1/devices/{device}")["streams"]
+            stream = self.get(f"/api/v1/devices/{device}")["stream"]
         except Failure:  # it has never said hello
             return 0
-        return max((stream["next_seq"] - 1 for stream in streams), default=0)
+        return stream["records"] if stream else 0
 
     def judge(self, device, recorded):
         seqs = []
@@ -312,7 +313,7 @@ class Demo:
             seqs += [item["seq"] for item in page["items"] if "seq" in item]
             cursor = page["next_cursor"]
             path = f"/api/v1/devices/{device}/telemetry?limit=500&cursor={cursor}" if cursor else None
-        return {"recorded": recorded, "stored": len(seqs), "in_order": seqs == list(range(1, len(seqs) + 1))}
+        return {"recorded": recorded, "stored": len(seqs), "in_order": all(map(operator.lt, seqs, seqs[1:]))}
 
     def stop_all(self):
         for program in reversed(self.programs):

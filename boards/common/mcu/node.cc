@@ -20,6 +20,8 @@ constexpr Millis kWatchdogTimeout{8'000};
 // Work that is due for so long and still not done is no progress: the watchdog is not fed then.
 constexpr Millis kOverdueMax{4'000};
 constexpr Millis kRetryInterval{5'000};  // of what keeps the board from starting
+// A start reads a header of each sector of the storage; one that takes longer than this hangs.
+constexpr Millis kStartMax{10 * 60'000};
 constexpr Millis kHealthInterval{1'000};
 constexpr Millis kStableAfter{10 * 60'000};  // running so long, a start was not one of many
 constexpr Millis kSleepMax{1'000};
@@ -30,8 +32,6 @@ constexpr Millis kPeriodMin{10};
 constexpr std::uint16_t kDefaultRows = 16;
 constexpr Millis kSystemPeriod{10'000};
 constexpr std::uint16_t kSystemRows = 6;
-
-constexpr Millis kAgeMax{24 * 3'600'000};  // of a batch
 
 constinit Node* the_node = nullptr;  // mbedTLS asks for the time without saying whom
 
@@ -107,8 +107,13 @@ void Node::wait_for(Millis time) {
   }
 }
 
+void Node::feed_while_starting() {
+  if (!running_ && board_.now() < start_by_) board_.feed_watchdog();
+}
+
 // Each step is taken until it succeeds, once.
 Node::Trouble Node::start() {
+  start_by_ = board_.now() + kStartMax;
   if (!settings_) {
     if (const Trouble trouble = load_provisioning()) return trouble;
   }
@@ -141,8 +146,10 @@ Node::Trouble Node::take(const codec::Provisioning& block) {
   if (!device) return "the provisioning block names no device";
   if (!layout) return "the storage is too small";
   if (!state_) {
-    node_state_flash_.emplace(board_.storage(), layout->node_state);
-    outbox_flash_.emplace(board_.storage(), layout->outbox);
+    storage_.emplace(
+        board_.storage(), [](void* node) { static_cast<Node*>(node)->feed_while_starting(); }, this);
+    node_state_flash_.emplace(*storage_, layout->node_state);
+    outbox_flash_.emplace(*storage_, layout->outbox);
     state_.emplace(*node_state_flash_);
     if (state_->mount(log_) != Status::kOk) {
       state_.reset();
@@ -230,14 +237,14 @@ Node::Trouble Node::start_device() {
   system_sensors_.emplace(*network_, *arena_);
   tables_[0] = {.contract = {.name = "sensors",
                              .period = settings_->sample_period,
-                             .channels = board_.sensors().channels()},
-                .rows_max = settings_->rows_per_record,
-                // A little longer than the rows take, so that their number closes a batch.
-                .age_max = std::min(settings_->sample_period * (settings_->rows_per_record + 1), kAgeMax)};
-  tables_[1] = {
-      .contract = {.name = "system", .period = kSystemPeriod, .channels = system_sensors_->channels()},
-      .rows_max = kSystemRows,
-      .age_max = kSystemPeriod * (kSystemRows + 1)};
+                             .channels = board_.sensors().channels(),
+                             .rows_max = settings_->rows_per_record},
+                .age_max = telemetry::age_for(settings_->sample_period, settings_->rows_per_record)};
+  tables_[1] = {.contract = {.name = "system",
+                             .period = kSystemPeriod,
+                             .channels = system_sensors_->channels(),
+                             .rows_max = kSystemRows},
+                .age_max = telemetry::age_for(kSystemPeriod, kSystemRows)};
   sensors_.emplace(tables_, std::array<SensorDriver*, 2>{&board_.sensors(), &*system_sensors_});
   const agent::Config config{.id = settings_->device,
                              .firmware = kFirmware,
@@ -248,16 +255,8 @@ Node::Trouble Node::start_device() {
                              .tables = tables_};
   new (&device_) agent::Device(
       config, {.flash = *outbox_flash_, .entropy = board_.entropy(), .sensors = *sensors_, .log = log_});
-  switch (device_.start(board_.now())) {
-    case Status::kOk:
-      break;
-    case Status::kUnsupported:
-      return "the outbox was written by a newer firmware or with another size of storage";
-    case Status::kIo:
-      return "the storage fails: the outbox cannot be read";
-    default:
-      return "sample period, rows, channels or the storage's sectors are out of bounds";
-  }
+  if (device_.start(board_.now()) != Status::kOk)
+    return "sample period, rows, channels or the storage's sectors are out of bounds";
   if (const Trouble trouble = claim_outbox()) return trouble;
   connection_.emplace(device_, log_, *link_);
   running_ = true;
@@ -267,10 +266,11 @@ Node::Trouble Node::start_device() {
   return nullptr;
 }
 
-// Records of the name that the board had before must not become those of the new one.
+// Records of the name that the board had before must not become those of the new one: the gateway asks a
+// device that it has never heard of for all that its log holds, delivered or not.
 Node::Trouble Node::claim_outbox() {
   const std::uint32_t device = crc32(as_bytes(settings_->device.view()));
-  if (state_->device() == device) return nullptr;
+  if (state_->device() == device || device_.log_state() == codec::LogState::kNone) return nullptr;
   if (state_->device() != 0 && device_.outbox().oldest_seq() != device_.outbox().next_seq()) {
     return "the storage holds records of another device: provision the board as that one, or erase the "
            "storage";
@@ -292,7 +292,9 @@ void Node::turn(Instant now) {
   if (now >= health_due_) {
     health_due_ = now + kHealthInterval;
     if (now.time_since_epoch() >= kStableAfter) start_count().clear();
-    if (storage_watch_.has_failed(now, device_.stats().recorded, device_.outbox().stats().refused_records)) {
+    // A device that started without a log stays there to say so.
+    if (device_.log_state() != codec::LogState::kNone &&
+        storage_watch_.has_failed(now, device_.stats().recorded, device_.stats().refused)) {
       log_.write(ports::LogLevel::kError, "storage_fails", {});
       board_.reset();
     }

@@ -13,6 +13,7 @@
 #include "boards/common/connection.h"
 #include "boards/common/mcu/board.h"
 #include "boards/common/mcu/console.h"
+#include "boards/common/mcu/fed_flash.h"
 #include "boards/common/mcu/sensors.h"
 #include "boards/common/mcu/serial_log.h"
 #include "boards/common/mcu/settings.h"
@@ -59,6 +60,7 @@ class Node {
   void pause();
   void wait_out(std::string_view trouble);
   void wait_for(Millis time);
+  void feed_while_starting();
 
   void turn(Instant now);
   [[nodiscard]] Instant next_deadline(Instant now) const;
@@ -97,6 +99,7 @@ class Node {
   Work work_;
 
   std::optional<Settings> settings_;
+  std::optional<FedFlash> storage_;
   std::optional<Partition> node_state_flash_;
   std::optional<Partition> outbox_flash_;
   std::optional<NodeState> state_;
@@ -112,6 +115,7 @@ class Node {
   std::optional<McuLink> link_;
   std::optional<Connection> connection_;
   bool running_ = false;             // device_ is there
+  Instant start_by_{};               // a step of the start that takes longer hangs
   std::optional<Instant> time_by_;   // the first connection waits for the time of day until then
   bool connecting_ = false;          // that is over
   bool time_refused_ = false;        // the last answer of the time server, and it was said

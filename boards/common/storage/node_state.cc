@@ -39,11 +39,15 @@ NodeState::NodeState(ports::Flash& region) : region_(region) {
 Status NodeState::mount(ports::Log& log) {
   std::array<Header, 2> headers;
   std::array<Copy, 2> copies{};
+  std::size_t silent = 0;
   for (std::uint32_t i = 0; i < 2; ++i) {
-    const auto copy = read_copy(i, headers[i]);
-    if (!copy) return copy.error();
-    copies[i] = *copy;
+    auto copy = read_copy(i, headers[i]);
+    if (!copy) copy = read_copy(i, headers[i]);
+    // What cannot be read is damaged, unless nothing answers.
+    if (!copy && copy.error() == Status::kIo) ++silent;
+    copies[i] = copy.value_or(Copy::kDamaged);
   }
+  if (silent == 2) return Status::kIo;
   // A whole copy before one without session, the later before the earlier.
   const auto better = [&](std::size_t a, std::size_t b) {
     return copies[a] != copies[b] ? copies[a] > copies[b] : headers[a].serial > headers[b].serial;
@@ -66,15 +70,15 @@ Status NodeState::mount(ports::Log& log) {
     log.write(ports::LogLevel::kInfo, "node_state_new", {});
   }
   ++next.boot;
-  if (copies[index_] == Copy::kWhole && next.session_size > 0) return write(next, std::nullopt);
+  if (copies[index_] == Copy::kWhole && next.session_size > 0) return write_somewhere(next, std::nullopt);
   next.session_size = 0;
-  return write(next, Bytes{});
+  return write_somewhere(next, Bytes{});
 }
 
 Status NodeState::save_device(std::uint32_t device) {
   Header next = state_;
   next.device = device;
-  return write(next, std::nullopt);
+  return write_somewhere(next, std::nullopt);
 }
 
 std::expected<std::size_t, Status> NodeState::load_session(std::uint32_t owner, MutableBytes out) {
@@ -121,12 +125,26 @@ std::expected<NodeState::Copy, Status> NodeState::read_copy(std::uint32_t index,
   for (std::uint32_t done = 0; done < header.session_size; done += piece.size()) {
     const MutableBytes part =
         MutableBytes(piece).first(std::min<std::size_t>(piece.size(), header.session_size - done));
-    const Status status = region_.read(start + sizeof(Header) + done, part);
-    if (status != Status::kOk) return std::unexpected(status);
+    // Its header was read, so this is damage.
+    if (region_.read(start + sizeof(Header) + done, part) != Status::kOk) return Copy::kWithoutSession;
     crc = crc32(part, crc);
   }
   const bool whole = header.session_size == 0 || crc == header.session_crc;
   return whole ? Copy::kWhole : Copy::kWithoutSession;
+}
+
+Status NodeState::write_somewhere(const Header& next, std::optional<Bytes> session) {
+  for (int tries = 0; tries < 2; ++tries) {
+    if (write(next, session) == Status::kOk) return Status::kOk;
+  }
+  // That sector is worn out, so the other one, which holds what stands, is written over, without the session
+  // that is in it. A power cut at this moment costs it; but a board that never starts is worse.
+  Header rest = next;
+  rest.session_size = 0;
+  index_ = 1 - index_;
+  const Status status = write(rest, Bytes{});
+  if (status != Status::kOk) index_ = 1 - index_;
+  return status;
 }
 
 Status NodeState::write(Header next, std::optional<Bytes> session) {

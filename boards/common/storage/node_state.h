@@ -31,7 +31,8 @@ class NodeState {
 
   // Counts this start; call once, before anything else. kOk: the number in boot() is durable and was never
   // given out before, unless both copies were damaged: then counting begins at 1 again, and a warning says
-  // so. Power cuts and damage to one copy may skip a number. kIo: the storage failed; do not go on.
+  // so. Power cuts and damage to one copy may skip a number; a sector that is worn out for good costs the
+  // session. kIo: the storage does not answer, or neither sector can be written; do not go on.
   Status mount(ports::Log& log);
 
   // The number of this start, from 1.
@@ -74,6 +75,7 @@ class NodeState {
 
   std::expected<Copy, Status> read_copy(std::uint32_t index, Header& out);
   // nullopt: with the session that the present copy has.
+  Status write_somewhere(const Header& next, std::optional<Bytes> session);
   Status write(Header next, std::optional<Bytes> session);
 
   ports::Flash& region_;

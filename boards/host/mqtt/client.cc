@@ -20,7 +20,7 @@ constexpr Millis kGoodbyeTimeout{5'000};
 constexpr Millis kGoodbyeTick{100};          // TLS may hold bytes that poll(2) knows nothing of
 constexpr std::size_t kInboundMax = 65'535;  // every packet identifier that there is
 constexpr mqtt::Backoff::Options kReconnect{
-    .first = Millis{200}, .max = Millis{5'000}, .stable_after = Millis{5'000}};
+    .least = Millis{20}, .first = Millis{200}, .max = Millis{5'000}, .stable_after = Millis{5'000}};
 
 struct ReasonText {
   ReasonCode code;

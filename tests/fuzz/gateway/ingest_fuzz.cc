@@ -6,7 +6,7 @@
 #include <map>
 #include <memory>
 #include <string>
-#include <vector>
+#include <utility>
 
 #include "gateway/domain/event_json.h"
 #include "gateway/domain/ingest.h"
@@ -19,23 +19,23 @@ namespace {
 class Announced : public BatchContext {
  public:
   void learn(const Changes& changes) {
-    for (const Changes::Table& entry : changes.tables) {
-      tables_[entry.table.hash] = std::make_shared<const TableInfo>(entry.table);
+    for (const auto& [device, table] : changes.tables) {
+      tables_[table.info.hash] = std::make_shared<const TableInfo>(table.info);
     }
-    for (const Changes::Boot& entry : changes.boots) boots_[entry.boot] = entry.unix_time;
+    for (const auto& [device, boot] : changes.boots) boots_[boot.epoch] = boot.time;
   }
   std::shared_ptr<const TableInfo> table(std::string_view, std::uint32_t hash) const override {
     const auto known = tables_.find(hash);
     return known == tables_.end() ? nullptr : known->second;
   }
-  std::optional<UnixMillis> boot_time(std::string_view, Epoch, std::uint32_t boot) const override {
-    const auto known = boots_.find(boot);
+  std::optional<BootTime> boot_time(std::string_view, Epoch epoch) const override {
+    const auto known = boots_.find(epoch);
     return known == boots_.end() ? std::nullopt : std::optional(known->second);
   }
 
  private:
   std::map<std::uint32_t, std::shared_ptr<const TableInfo>> tables_;
-  std::map<std::uint32_t, UnixMillis> boots_;
+  std::map<Epoch, BootTime> boots_;
 };
 
 void check_json(const Event& event, const BatchContext& context) {
@@ -48,28 +48,39 @@ void check_json(const Event& event, const BatchContext& context) {
 void run(Bytes input) {
   constexpr int kLeaves = 5;
   const DeviceId device = *DeviceId::parse("hostile");
-  Ingest ingest({.devices_max = 2, .epochs_per_device_max = 4, .tables_per_device_max = 4}, {});
+  const IngestLimits limits{
+      .devices_max = 2, .epochs_per_device_max = 4, .tables_per_device_max = 4, .boots_per_device_max = 4};
+  Ingest ingest(limits, {});
   Announced announced;
-  std::map<Epoch, std::uint64_t> expected;
-  std::vector<AckTo> acks;
+  std::map<std::pair<Epoch, std::uint64_t>, Seq> expected;  // of each stream, by its mark
   while (input.size() >= 3) {
     const auto leaf = static_cast<topics::Leaf>(input[0] % kLeaves);
     const std::size_t size = std::min<std::size_t>(load_le<std::uint16_t>(&input[1]), input.size() - 3);
-    const Message message{device, leaf, {1'767'225'600'000}, std::string(as_text(input.subspan(3, size)))};
+    const Message message{.device = device,
+                          .leaf = leaf,
+                          .received = {.at = {}, .unix_time = {1'767'225'600'000}},
+                          .payload = std::string(as_text(input.subspan(3, size)))};
     input = input.subspan(3 + size);
     ignore(ingest.handle(message));  // any answer is right, as long as what follows holds
-    announced.learn(ingest.changes());
-    for (const Changes::Forgotten& stream : ingest.changes().forgotten) expected.erase(stream.epoch);
-    for (const Event& event : ingest.changes().events) {
-      check_json(event, announced);
-      const bool in_stream = event.type == EventType::kTelemetry || event.type == EventType::kLoss;
-      if (!in_stream || event.seq == kLiveSeq) continue;
-      std::uint64_t& next = expected.try_emplace(event.epoch, 1).first->second;
-      GODWIT_ASSERT(event.seq.value == next);
-      next += event.count;
+    Changes changes = ingest.take();
+    announced.learn(changes);
+    for (const Event& event : changes.events) check_json(event, announced);
+    for (const auto& [id, mark] : changes.forgotten_streams) {
+      expected.erase({mark.epoch, mark.first_seq.value});
     }
-    ingest.committed(acks);
-    GODWIT_ASSERT(acks.size() <= 1);
+    for (const auto& [id, stream] : changes.streams) {
+      const auto [known, began] =
+          expected.try_emplace({stream.mark.epoch, stream.mark.first_seq.value}, stream.mark.first_seq);
+      std::uint64_t next = known->second.value;
+      for (const Event& event : changes.events) {
+        if (places(event) == 0 || event.epoch != stream.mark.epoch || event.seq.value != next) continue;
+        next += places(event);
+      }
+      GODWIT_ASSERT(next == stream.expected.value);
+      known->second = stream.expected;
+    }
+    GODWIT_ASSERT(expected.size() <= limits.epochs_per_device_max);
+    GODWIT_ASSERT(ingest.committed(std::move(changes)).size() <= 2);
   }
 }
 

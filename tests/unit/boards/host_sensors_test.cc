@@ -113,40 +113,74 @@ TEST_F(HostSensorsTest, MeasureWhatTheMachineHas) {
   for (const telemetry::Table& table : sensors.tables()) EXPECT_EQ(codec::check(table.contract), Status::kOk);
   auto values = sample(sensors, 0, Instant(Millis{0}));
   EXPECT_EQ(values["load1"], 50);
-  EXPECT_EQ(values["mem.available"], 1024 * 1024);
-  EXPECT_EQ(values["temp.package_id_0"], 45'000);
-  EXPECT_EQ(values["temp.coretemp.2"], 43'500);
-  EXPECT_EQ(values["net.rx"], 0) << "a rate needs two readings";
+  EXPECT_EQ(values["mem.available"], 1) << "1,024 KiB, in megabytes";
+  EXPECT_EQ(values["temp.package_id_0"], 450);
+  EXPECT_EQ(values["temp.coretemp.2"], 435);
+  for (const char* rate : {"cpu", "net.rx", "net.tx", "disk.read", "disk.write"})
+    EXPECT_EQ(values[rate], codec::kMissing) << rate << " needs two readings";
 
   put("proc/stat", kStatLater);
-  put("proc/net/dev", "h\nh\n eth0: 3500 0 0 0 0 0 0 0 4100 0 0 0 0 0 0 0\n");
-  put("proc/diskstats", "8 0 sda 1 0 104 0 1 0 208 0 0 0 0\n");
+  put("proc/net/dev", "h\nh\n eth0: 6498 0 0 0 0 0 0 0 4100 0 0 0 0 0 0 0\n");
+  put("proc/diskstats", "8 0 sda 1 0 5100 0 1 0 10200 0 0 0 0\n");
   values = sample(sensors, 0, Instant(Millis{2'000}));
-  EXPECT_EQ(values["cpu"], 625) << "100 of 160 ticks, in tenths of a percent";
-  EXPECT_EQ(values["net.rx"], 1'000);
-  EXPECT_EQ(values["net.tx"], 1'000);
-  EXPECT_EQ(values["disk.read"], 4 * 512 / 2);
-  EXPECT_EQ(values["disk.write"], 8 * 512 / 2);
+  EXPECT_EQ(values["cpu"], 63) << "100 of 160 ticks";
+  EXPECT_EQ(values["net.rx"], 2) << "4,998 bytes in 2 s, in kB/s";
+  EXPECT_EQ(values["net.tx"], 1);
+  EXPECT_EQ(values["disk.read"], 13) << "5,000 sectors in 2 s, in tenths of MB/s";
+  EXPECT_EQ(values["disk.write"], 26);
+}
+
+TEST_F(HostSensorsTest, MakeRecordsOfAsManyRowsAsAskedFor) {
+  put_machine();
+  HostSensors sensors(root_.path(), log_);
+  EXPECT_EQ(sensors.tables()[0].contract.rows_max, 64);
+  EXPECT_GT(sensors.tables()[0].age_max, 64 * sensors.tables()[0].contract.period);
+  const telemetry::Table live = sensors.tables()[1];
+  for (const Millis period : {Millis{1}, Millis{1'000}, Millis{60'000}}) {
+    sensors.set_recording(period, 30);
+    EXPECT_EQ(sensors.tables()[0].contract.period, period);
+    EXPECT_EQ(sensors.tables()[0].contract.rows_max, 30);
+    EXPECT_EQ(sensors.tables()[0].age_max, 31 * period);
+  }
+  sensors.set_recording(std::chrono::hours{24}, 64);
+  EXPECT_EQ(telemetry::Recorder::check(sensors.tables()[0]), Status::kOk);
+  EXPECT_EQ(sensors.tables()[1].contract.period, live.contract.period);
+  EXPECT_EQ(sensors.tables()[1].contract.rows_max, live.contract.rows_max);
 }
 
 TEST_F(HostSensorsTest, KeepAnIntervalForEachTable) {
   put_machine();
   HostSensors sensors(root_.path(), log_);
   sample(sensors, 0, Instant(Millis{0}));
-  put("proc/net/dev", "h\nh\n eth0: 2500 0 0 0 0 0 0 0 2100 0 0 0 0 0 0 0\n");
+  put("proc/net/dev", "h\nh\n eth0: 5500 0 0 0 0 0 0 0 2100 0 0 0 0 0 0 0\n");
   sample(sensors, 1, Instant(Millis{500}));
-  EXPECT_EQ(sample(sensors, 0, Instant(Millis{1'000}))["net.rx"], 1'000);
+  EXPECT_EQ(sample(sensors, 0, Instant(Millis{1'000}))["net.rx"], 4);
 }
 
-TEST_F(HostSensorsTest, RepeatTheLastValueOfASensorThatFails) {
+TEST_F(HostSensorsTest, LeaveOutTheValueOfASensorThatFailsAndSayItOnce) {
+  class Events final : public ports::Log {
+   public:
+    void write(ports::LogLevel, std::string_view event,
+               std::initializer_list<ports::LogField> fields) override {
+      seen.push_back(std::string(event) + " " + std::string(fields.begin()->text));
+    }
+    std::vector<std::string> seen;
+  } log;
   put_machine();
-  HostSensors sensors(root_.path(), log_);
+  HostSensors sensors(root_.path(), log);
   sample(sensors, 0, Instant(Millis{0}));
+  EXPECT_TRUE(log.seen.empty()) << "that a rate needs two readings is no failure";
   put("sys/class/hwmon/hwmon0/temp1_input", "");
   std::filesystem::remove(root_.path() / "proc/net/dev");
-  const auto values = sample(sensors, 0, Instant(Millis{1'000}));
-  EXPECT_EQ(values.at("temp.package_id_0"), 45'000);
-  EXPECT_EQ(values.at("net.rx"), 0);
+  for (const Millis now : {Millis{1'000}, Millis{2'000}}) {
+    const auto values = sample(sensors, 0, Instant(now));
+    EXPECT_EQ(values.at("temp.package_id_0"), codec::kMissing);
+    EXPECT_EQ(values.at("net.rx"), codec::kMissing);
+    EXPECT_EQ(values.at("temp.coretemp.2"), 435);
+  }
+  EXPECT_EQ(std::ranges::count(log.seen, "sensor_failed temp.package_id_0"), 1);
+  put("sys/class/hwmon/hwmon0/temp1_input", "-1250\n");
+  EXPECT_EQ(sample(sensors, 0, Instant(Millis{3'000})).at("temp.package_id_0"), -13);
 }
 
 TEST_F(HostSensorsTest, LeaveOutWhatIsNotThere) {
@@ -164,7 +198,7 @@ TEST_F(HostSensorsTest, TakeThermalZonesWhereThereIsNoHwmon) {
   put("sys/class/thermal/thermal_zone0/type", "cpu-thermal\n");
   put("sys/class/thermal/thermal_zone0/temp", "51540\n");
   HostSensors sensors(root_.path(), log_);
-  EXPECT_EQ(sample(sensors, 0, Instant{})["temp.cpu_thermal"], 51'540);
+  EXPECT_EQ(sample(sensors, 0, Instant{})["temp.cpu_thermal"], 515);
 }
 
 TEST_F(HostSensorsTest, NeverExceedATable) {

@@ -10,8 +10,9 @@
 #include <string_view>
 #include <vector>
 
-#include "gateway/domain/inbox.h"
+#include "gateway/domain/message.h"
 #include "proto/base/assert.h"
+#include "proto/codec/batch.h"
 #include "proto/codec/messages.h"
 #include "proto/codec/samples.h"
 #include "proto/topics/topics.h"
@@ -39,6 +40,8 @@ std::string payload(const std::array<std::uint8_t, kSize>& buffer, std::expected
 struct BatchOptions {
   std::uint32_t table = codec::hash(kSystemTable);
   std::optional<UnixMillis> unix_time = kNow;
+  bool holdover = false;
+  bool full = false;
   std::uint32_t boot = 0;
   Millis boot_time{0};
 };
@@ -52,10 +55,14 @@ inline std::string batch(std::span<const std::array<std::int64_t, 2>> rows,
   for (const auto& row : rows) GODWIT_ASSERT(encoder.add(row) == Status::kOk);
   codec::Batch message;
   message.table = options.table;
-  message.unix_time = options.unix_time;
-  message.boot = options.boot;
-  message.boot_time = options.boot_time;
-  message.rows = static_cast<std::uint32_t>(rows.size());
+  if (options.unix_time) {
+    message.quality = options.holdover ? codec::TimeQuality::kHoldover : codec::TimeQuality::kSynced;
+    message.time = Millis{options.unix_time->value};
+  } else {
+    message.time = options.boot_time;
+    message.boot = options.boot;
+  }
+  if (!options.full) message.rows = static_cast<std::uint32_t>(rows.size());
   message.samples = Bytes(samples).first(encoder.finish());
   std::array<std::uint8_t, 4200> buffer{};
   return payload(buffer, codec::encode(message, buffer));
@@ -65,45 +72,79 @@ inline std::string batch(std::int64_t value = 0, const BatchOptions& options = {
   return batch(rows, options);
 }
 
-inline Message message(topics::Leaf leaf, std::string payload, std::string_view from = "d1",
-                       UnixMillis at = kNow) {
-  return {device(from), leaf, at, std::move(payload)};
+// So long after the beginning of a test.
+inline Received received(std::int64_t after_ms = 0) {
+  return {.at = Instant(Millis{after_ms}), .unix_time = {kNow.value + after_ms}};
 }
 
-inline Message record(Epoch epoch, Seq seq, std::string_view encoded_batch, std::string_view from = "d1",
-                      UnixMillis at = kNow) {
-  std::array<std::uint8_t, codec::kRecordPrefixMax> prefix{};
-  return message(topics::Leaf::kRecord,
-                 payload(prefix, codec::encode_record_prefix(epoch, seq, encoded_batch.size(), prefix)) +
-                     std::string(encoded_batch),
-                 from, at);
+inline Message message(topics::Leaf leaf, std::string payload, std::string_view from = "d1",
+                       Received at = received()) {
+  return {.device = device(from), .leaf = leaf, .received = at, .payload = std::move(payload)};
 }
-inline Message record(Epoch epoch, std::uint64_t seq, std::string_view from = "d1", UnixMillis at = kNow) {
+
+// The try under which the helpers below speak of an epoch, unless told otherwise.
+inline Try try_of(Epoch epoch) { return {static_cast<std::uint32_t>(epoch.value % 0xffff'fff1U) + 1}; }
+
+inline Message record(const codec::Record& content, std::string_view from = "d1", Received at = received()) {
+  const std::size_t size = content.batch ? content.batch->size() : 0;
+  std::vector<std::uint8_t> buffer(size + codec::kRecordPrefixMax + codec::kNoticeSizeMax);
+  const auto written = codec::encode(content, buffer);
+  GODWIT_ASSERT(written.has_value());
+  return message(topics::Leaf::kRecord, std::string(as_text(Bytes(buffer).first(*written))), from, at);
+}
+inline Message record(Epoch epoch, Seq seq, std::string_view encoded_batch, std::string_view from = "d1",
+                      Received at = received()) {
+  return record({.try_id = try_of(epoch), .seq = seq, .batch = as_bytes(encoded_batch)}, from, at);
+}
+inline Message record(Epoch epoch, std::uint64_t seq, std::string_view from = "d1",
+                      Received at = received()) {
   return record(epoch, Seq{seq}, batch(static_cast<std::int64_t>(seq)), from, at);
 }
-
+inline Message mark(Epoch epoch = kEpoch, std::uint64_t seq = 1, std::string_view from = "d1",
+                    Received at = received()) {
+  return record({.try_id = try_of(epoch), .seq = {seq}, .mark = epoch}, from, at);
+}
 inline Message loss(Epoch epoch, std::uint64_t seq, std::uint64_t count, std::string_view from = "d1",
-                    UnixMillis at = kNow) {
-  std::array<std::uint8_t, codec::kLossRecordSizeMax> buffer{};
-  const codec::Loss range{.count = count, .reason = codec::LossReason::kDroppedFull};
-  return message(topics::Leaf::kRecord, payload(buffer, codec::encode(epoch, Seq{seq}, range, buffer)), from,
-                 at);
+                    Received at = received()) {
+  return record({.try_id = try_of(epoch),
+                 .seq = {seq},
+                 .loss = codec::Loss{.count = count, .reason = codec::LossReason::kDroppedFull}},
+                from, at);
 }
 
-inline Message hello(const codec::Hello& greeting, std::span<const codec::ChannelTable* const> tables,
-                     std::string_view from = "d1", UnixMillis at = kNow) {
-  std::array<std::uint8_t, 2048> buffer{};
-  return message(topics::Leaf::kHello, payload(buffer, codec::encode(greeting, tables, buffer)), from, at);
+inline Message hello(const codec::Hello& greeting, std::span<const codec::ChannelTable* const> tables = {},
+                     std::string_view from = "d1", Received at = received()) {
+  std::vector<codec::AnnouncedTable> announced;
+  for (const codec::ChannelTable* const table : tables) announced.push_back(codec::announced(*table));
+  std::vector<std::uint8_t> buffer(codec::encoded_size(greeting, announced));
+  const auto written = codec::encode(greeting, announced, buffer);
+  GODWIT_ASSERT(written.has_value());
+  return message(topics::Leaf::kHello, std::string(as_text(Bytes(buffer).first(*written))), from, at);
 }
-inline Message hello(Epoch epoch = kEpoch, std::string_view from = "d1", UnixMillis at = kNow) {
-  const codec::ChannelTable* const table = &kSystemTable;
+// Of a device whose log begins with the mark of `epoch` at seq 1.
+inline codec::Hello greeting(Epoch epoch = kEpoch) {
   codec::Hello greeting;
+  greeting.try_id = try_of(epoch);
+  greeting.oldest_seq = kFirstSeq;
+  greeting.next_seq = Seq{1'000'000};
+  greeting.marks[0] = {epoch, kFirstSeq};
+  greeting.marks_count = 1;
   greeting.epoch = epoch;
-  greeting.oldest_seq = greeting.next_seq = kFirstSeq;
   greeting.firmware = "1.0.0";
   greeting.board = "host";
   greeting.boot = 1;
-  return hello(greeting, {&table, 1}, from, at);
+  return greeting;
+}
+// With kSystemTable.
+inline Message hello(Epoch epoch = kEpoch, std::string_view from = "d1", Received at = received()) {
+  const codec::ChannelTable* const table = &kSystemTable;
+  return hello(greeting(epoch), {&table, 1}, from, at);
+}
+
+// What a device says first: its hello and its mark, seq 1. Its records begin with seq 2.
+inline std::vector<Message> introduction(Epoch epoch = kEpoch, std::string_view from = "d1",
+                                         Received at = received()) {
+  return {hello(epoch, from, at), mark(epoch, 1, from, at)};
 }
 
 }  // namespace godwit::gateway::test

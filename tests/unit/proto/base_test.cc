@@ -8,6 +8,7 @@
 #include "proto/base/bytes.h"
 #include "proto/base/crc32.h"
 #include "proto/base/ids.h"
+#include "proto/base/utf8.h"
 
 namespace godwit {
 namespace {
@@ -47,6 +48,38 @@ TEST(AllEqual, HoldsForEveryByteOrNone) {
     byte = 8;
     EXPECT_FALSE(all_equal(bytes, 7));
     byte = 7;
+  }
+}
+
+std::string utf8_of(std::uint32_t character) {
+  const auto tail = [character](unsigned shift) {
+    return static_cast<char>(0x80 | (character >> shift & 0x3F));
+  };
+  if (character < 0x80) return {static_cast<char>(character)};
+  if (character < 0x800) return {static_cast<char>(0xC0 | character >> 6), tail(0)};
+  if (character < 0x10000) return {static_cast<char>(0xE0 | character >> 12), tail(6), tail(0)};
+  return {static_cast<char>(0xF0 | character >> 18), tail(12), tail(6), tail(0)};
+}
+
+TEST(Utf8, GivesEveryCharacterThatUnicodeHasAndNoOther) {
+  for (std::uint32_t character = 0; character < 0x120000; ++character) {
+    const std::string text = utf8_of(character) + "x";
+    const bool exists = character <= 0x10FFFF && (character < 0xD800 || character > 0xDFFF);
+    std::size_t at = 0;
+    ASSERT_EQ(next_character(as_bytes(text), at), exists ? character : kNoCharacter) << character;
+    if (exists) {
+      ASSERT_EQ(at, text.size() - 1) << character;
+    }
+  }
+}
+
+TEST(Utf8, RefusesWhatIsCutOverlongOrOutOfPlace) {
+  const std::array<std::string_view, 12> bad{
+      "\x80",         "\xBF",     "\xC0\x80",  "\xC1\xBF",         "\xC3",         "\xC3(",
+      "\xE0\x9F\xBF", "\xE2\x82", "\xE2\x82(", "\xF0\x8F\xBF\xBF", "\xF0\x90\x80", "\xFF"};
+  for (const std::string_view text : bad) {
+    std::size_t at = 0;
+    EXPECT_EQ(next_character(as_bytes(text), at), kNoCharacter) << testing::PrintToString(text);
   }
 }
 

@@ -25,7 +25,7 @@ std::string crash_json(const Crash& crash) {
   return out + '}';
 }
 
-TEST(PackedHello, IsTheHelloWithoutItsTables) {
+TEST(PackedHello, IsTheHelloWithoutItsTablesAndMarks) {
   const Message message = test::hello();
   EXPECT_FALSE(unpack("").has_value());
   EXPECT_FALSE(unpack("no hello").has_value());
@@ -34,6 +34,7 @@ TEST(PackedHello, IsTheHelloWithoutItsTables) {
   const std::string packed = pack(*hello);
   EXPECT_LT(packed.size(), message.payload.size());
   EXPECT_EQ(unpack(packed)->firmware, "1.0.0");
+  EXPECT_EQ(unpack(packed)->marks_count, 0U);
 }
 
 TEST(PackedHello, HasRoomForTheLargest) {
@@ -41,9 +42,12 @@ TEST(PackedHello, HasRoomForTheLargest) {
   const std::string where(codec::kWhereSizeMax, 'w');
   constexpr std::uint64_t kMost = UINT64_MAX;
   const codec::Hello largest{
-      .epoch = {kMost},
+      .try_id = {UINT32_MAX},
       .oldest_seq = {kMost},
       .next_seq = {kMost},
+      .marks_before = {kMost},
+      .more_marks = true,
+      .epoch = {kMost},
       .firmware = version,
       .board = version,
       .boot = UINT32_MAX,
@@ -54,7 +58,9 @@ TEST(PackedHello, HasRoomForTheLargest) {
       .corrupt_records = kMost,
       .missed_samples = kMost,
       .health = Health{UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, TimeQuality::kHoldover},
-      .crash = Crash{CrashKind::kFault, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, where}};
+      .crash = Crash{CrashKind::kFault, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, where},
+      .log_state = codec::LogState::kNone,
+      .bad_sectors = UINT32_MAX};
   const std::string packed = pack(largest);
   EXPECT_EQ(unpack(packed)->crash, largest.crash);
 }

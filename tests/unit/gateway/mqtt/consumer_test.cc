@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <condition_variable>
+#include <deque>
 #include <mutex>
 
 #include "tests/support/mosquitto.h"
@@ -46,6 +47,44 @@ class Log {
   std::string text_;
 };
 
+// What a consumer hands over.
+class Inbox {
+ public:
+  Consumer::Callbacks callbacks() {
+    return {.message =
+                [this](Message message) {
+                  const std::lock_guard lock(mutex_);
+                  messages_.push_back(std::move(message));
+                  changed_.notify_all();
+                },
+            .session_started =
+                [this] {
+                  const std::lock_guard lock(mutex_);
+                  session_started_ = true;
+                  changed_.notify_all();
+                }};
+  }
+  // The next one message; none if it does not come, or if a session starts first.
+  std::vector<Message> take() {
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, seconds{20}, [&] { return session_started_ || !messages_.empty(); });
+    if (messages_.empty()) return {};
+    std::vector<Message> first{std::move(messages_.front())};
+    messages_.pop_front();
+    return first;
+  }
+  bool take_session_started() {
+    const std::lock_guard lock(mutex_);
+    return std::exchange(session_started_, false);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<Message> messages_;
+  bool session_started_ = false;
+};
+
 class ConsumerTest : public testing::Test {
  protected:
   struct Files {
@@ -82,12 +121,7 @@ class ConsumerTest : public testing::Test {
     ASSERT_EQ(publisher.wait(seconds{20}), 0) << publisher.log();
   }
 
-  // The next one message; none if it does not come, or if a session starts first.
-  std::vector<Message> take() {
-    std::vector<Message> messages;
-    inbox_.take(messages, {.idle = seconds{20}, .gather = std::chrono::milliseconds{0}, .max = 1});
-    return messages;
-  }
+  std::vector<Message> take() { return inbox_.take(); }
   // Takes the sign that the session has started.
   void wait_for_session() {
     take();
@@ -101,12 +135,12 @@ class ConsumerTest : public testing::Test {
   Files gateway_ = write("gateway", ca_.client("gateway"));
   Files device_ = write("d1", ca_.client("d1"));
   Mosquitto broker_{{.tls = Mosquitto::Tls{ca_file_, server_.certificate, server_.key}, .extra = ""}};
-  Inbox inbox_{{}};
+  Inbox inbox_;
   Log log_;
 };
 
 TEST_F(ConsumerTest, QueuesWhatDevicesPublishAndSendsThemAcks) {
-  Consumer consumer(options(gateway_), inbox_, log_.sink());
+  Consumer consumer(options(gateway_), inbox_.callbacks(), log_.sink());
   consumer.start();
   wait_for_session();
   EXPECT_TRUE(consumer.stats().connected);
@@ -119,21 +153,21 @@ TEST_F(ConsumerTest, QueuesWhatDevicesPublishAndSendsThemAcks) {
   EXPECT_EQ(first[0].device.view(), "d1");
   EXPECT_EQ(first[0].leaf, topics::Leaf::kRecord);
   EXPECT_EQ(first[0].payload, "first");
+  EXPECT_EQ(first[0].qos, 1);
   EXPECT_EQ(take().at(0).payload, "second");
   EXPECT_EQ(consumer.stats().foreign, 1U);
 
   Process subscriber(as_device(
       {"mosquitto_sub", "-i", "d1", "-C", "1", "-W", "20", "-F", "got %x", "-t", "gw1/d/d1/dn/ack"}));
   ASSERT_TRUE(broker_.process().wait_for_line("Sending SUBACK to d1", seconds{20}).has_value());
-  const std::vector<AckTo> acks{{test::device(), {.epoch = test::kEpoch, .next_seq = Seq{7}}}};
+  const std::vector<AckTo> acks{{test::device(), {.try_id = {0x89abcdef}, .next_seq = Seq{7}}}};
   consumer.send(acks);
-  EXPECT_TRUE(subscriber.wait_for_line("got 09efcdab89674523011007", seconds{20}).has_value())
-      << subscriber.log();
+  EXPECT_TRUE(subscriber.wait_for_line("got 0defcdab891007", seconds{20}).has_value()) << subscriber.log();
   EXPECT_EQ(consumer.stats().acks, 1U);
 }
 
 TEST_F(ConsumerTest, ComesBackAfterTheBrokerDied) {
-  Consumer consumer(options(gateway_), inbox_, log_.sink());
+  Consumer consumer(options(gateway_), inbox_.callbacks(), log_.sink());
   consumer.start();
   wait_for_session();
   broker_.kill();
@@ -150,25 +184,25 @@ TEST_F(ConsumerTest, ComesBackAfterTheBrokerDied) {
 
 TEST_F(ConsumerTest, SaysWhatIsWrongWithCertificates) {
   const TestCa stranger("Stranger");
-  Consumer consumer(options(write("stranger", stranger.client("gateway"))), inbox_, log_.sink());
+  Consumer consumer(options(write("stranger", stranger.client("gateway"))), inbox_.callbacks(), log_.sink());
   consumer.start();
   EXPECT_TRUE(log_.wait_for("cannot connect to the broker")) << log_.text();
   EXPECT_FALSE(consumer.stats().connected);
 
   auto wrong_ca = options(gateway_);
   wrong_ca.ca_file = dir_.write("stranger-ca.crt", stranger.certificate());
-  Consumer distrustful(wrong_ca, inbox_, log_.sink());
+  Consumer distrustful(wrong_ca, inbox_.callbacks(), log_.sink());
   distrustful.start();
   EXPECT_TRUE(log_.wait_for("certificate verify failed")) << log_.text();
 }
 
 TEST_F(ConsumerTest, SaysThatASecondGatewayTookOver) {
-  Consumer first(options(gateway_), inbox_, log_.sink());
+  Consumer first(options(gateway_), inbox_.callbacks(), log_.sink());
   first.start();
   wait_for_session();
-  Inbox other_inbox({});
+  Inbox other_inbox;
   Log other_log;
-  Consumer second(options(gateway_), other_inbox, other_log.sink());
+  Consumer second(options(gateway_), other_inbox.callbacks(), other_log.sink());
   second.start();
   EXPECT_TRUE(log_.wait_for("is a second gateway running")) << log_.text();
 }
@@ -176,12 +210,12 @@ TEST_F(ConsumerTest, SaysThatASecondGatewayTookOver) {
 TEST_F(ConsumerTest, StopsWhereverItIs) {
   auto nowhere = options(gateway_);
   nowhere.port = 1;
-  Consumer connecting(nowhere, inbox_, log_.sink());
+  Consumer connecting(nowhere, inbox_.callbacks(), log_.sink());
   connecting.start();
   connecting.stop();
-  Consumer never_started(nowhere, inbox_, log_.sink());
+  Consumer never_started(nowhere, inbox_.callbacks(), log_.sink());
   never_started.stop();
-  Consumer connected(options(gateway_), inbox_, log_.sink());
+  Consumer connected(options(gateway_), inbox_.callbacks(), log_.sink());
   connected.start();
   wait_for_session();
   connected.stop();

@@ -19,12 +19,13 @@ using Row = std::vector<std::int64_t>;
 using Rows = std::vector<Row>;
 using Buffer = std::vector<std::uint8_t>;
 
-constexpr std::int64_t kMin = std::numeric_limits<std::int64_t>::min();
+constexpr std::int64_t kMin = std::numeric_limits<std::int64_t>::min() + 1;  // below is kMissing
 constexpr std::int64_t kMax = std::numeric_limits<std::int64_t>::max();
 
-Buffer encode(const Rows& rows) {
+// All channels with the same prior.
+Buffer encode(const Rows& rows, std::uint64_t prior = 0) {
   Buffer out(rows.size() * rows[0].size() * 40 + 16);
-  std::vector<ChannelModel> models(rows[0].size());
+  std::vector<ChannelModel> models(rows[0].size(), ChannelModel(prior));
   SampleEncoder encoder(models, out);
   for (const Row& row : rows) EXPECT_EQ(encoder.add(row), Status::kOk);
   out.resize(encoder.finish());
@@ -36,8 +37,8 @@ struct Decoded {
   Status status = Status::kOk;  // kNotFound at the proper end
 };
 
-Decoded decode(Bytes in, std::size_t channels, std::size_t rows) {
-  std::vector<ChannelModel> models(channels);
+Decoded decode(Bytes in, std::size_t channels, std::size_t rows, std::uint64_t prior = 0) {
+  std::vector<ChannelModel> models(channels, ChannelModel(prior));
   SampleDecoder decoder(models, in, rows);
   Decoded decoded;
   Row row(channels);
@@ -70,6 +71,11 @@ const std::vector<Signal>& signals() {
        [](auto& random, auto, auto) { return std::int64_t(random() >> (random() % 64)); }},
       {"noise of 64 bits", [](auto& random, auto, auto) { return std::int64_t(random()); }},
       {"smallest", [](auto&, auto, auto) { return kMin; }},
+      {"missing", [](auto&, auto, auto) { return kMissing; }},
+      {"missing at first", [](auto&, auto row, auto) { return row < 3 ? kMissing : std::int64_t{70'000}; }},
+      {"missing later", [](auto&, auto row, auto) { return row < 3 ? std::int64_t(row) : kMissing; }},
+      {"missing now and then",
+       [](auto& random, auto row, auto) { return random() % 4 == 0 ? kMissing : std::int64_t(row) * 3; }},
       {"largest", [](auto&, auto, auto) { return kMax; }},
       {"from end to end", [](auto&, auto row, auto) { return row % 2 == 0 ? kMin : kMax; }},
       {"half the range, up and down", [](auto&, auto row, auto) { return row % 2 == 0 ? 0 : kMin; }},
@@ -190,6 +196,7 @@ TEST(SampleEncoder, StartsAfreshAfterReset) {
   ASSERT_EQ(encoder.add(Row{1001, -70'000}), Status::kOk);
   const std::size_t once = encoder.finish();
   const Buffer first(out.begin(), out.begin() + static_cast<std::ptrdiff_t>(once));
+  std::ranges::fill(models, ChannelModel());
   encoder.reset();
   EXPECT_EQ(encoder.rows(), 0U);
   ASSERT_EQ(encoder.add(Row{1000, -7}), Status::kOk);
@@ -205,6 +212,46 @@ TEST(SampleEncoder, RefusesARowOfAnotherWidth) {
   EXPECT_EQ(encoder.add(Row{1}), Status::kInvalidArgument);
   EXPECT_EQ(encoder.add(Row{1, 2, 3}), Status::kInvalidArgument);
   EXPECT_EQ(encoder.rows(), 0U);
+}
+
+TEST(Samples, ComeBackWhateverPriorBothSidesHave) {
+  std::mt19937_64 random(19);
+  for (int round = 0; round < 300; ++round) {
+    const Signal& signal = signals()[random() % signals().size()];
+    const std::uint64_t prior = random() & random();  // some places without one
+    const Rows rows = rows_of(signal, 3, 1 + random() % 60, random());
+    EXPECT_EQ(decode(encode(rows, prior), 3, rows.size(), prior).rows, rows) << signal.description;
+  }
+}
+
+TEST(SampleSizes, APriorThatFitsSavesWhatWouldHaveToBeLearned) {
+  const Rows rows = rows_of(
+      *std::ranges::find(signals(), std::string("small random walk"), &Signal::description), 8, 16, 1);
+  // Deltas of -2 to 2: 4 of 5 are not 0, half of those above 1, none above 3; the sign is open.
+  constexpr std::uint64_t kFits = 0x8D00'0000'0000'018D;
+  constexpr std::uint64_t kDoesNot = 0x8100'0000'0000'00F1;
+  const std::size_t without = encode(rows).size();
+  EXPECT_LE(encode(rows, kFits).size() + 4, without);
+  EXPECT_LE(encode(rows, kDoesNot).size(), without + 60) << "it is unlearned soon";
+}
+
+TEST(SampleSizes, ACounterCostsNextToNothingOnceItIsKnown) {
+  const Signal& counter = *std::ranges::find(signals(), std::string("counter"), &Signal::description);
+  const std::size_t of_16 = encode(rows_of(counter, 8, 16, 1)).size();
+  const std::size_t of_256 = encode(rows_of(counter, 8, 256, 1)).size();
+  EXPECT_LE(of_16, 50U) << "values of 10 bits, and the same two deltas: 24 bytes";
+  EXPECT_LE(of_256, of_16 + 12) << "1,920 samples more";
+}
+
+TEST(SampleSizes, ASensorThatFailedCostsOnceAndThenNextToNothing) {
+  Rows rows = rows_of(*std::ranges::find(signals(), std::string("small random walk"), &Signal::description),
+                      1, 256, 1);
+  const std::size_t whole = encode(rows).size();
+  rows.resize(100);
+  const std::size_t half = encode(rows).size();
+  rows.resize(256, Row{kMissing});
+  EXPECT_LT(half, whole);
+  EXPECT_LE(encode(rows).size(), half + 12);
 }
 
 TEST(SampleSizes, ChannelsThatDoNotChangeCostNearlyNothing) {
@@ -239,7 +286,7 @@ TEST(SampleSizes, AreAtMostAFewBytesAbovePackedVarints) {
         const Rows rows = of_widths(channels, count, widths);
         const auto excess =
             static_cast<double>(encode(rows).size()) - static_cast<double>(varints_size(rows));
-        EXPECT_LE(excess, 2 + 3.0 * static_cast<double>(channels))
+        EXPECT_LE(excess, 4 + 3.0 * static_cast<double>(channels))
             << ::testing::PrintToString(widths) << ", " << channels << " channels, " << count << " rows";
       }
     }
@@ -261,6 +308,26 @@ TEST(SampleDecoder, NeverTakesATruncatedStreamForTheWholeOne) {
     }
   }
   EXPECT_GT(found * 100, cuts * 98);
+}
+
+TEST(SampleDecoder, MakesUpNoRowsBehindTheEndOfItsBytes) {
+  // In bytes of 0 a first row of 16 values takes 2 bytes, and a wide delta more than 4.
+  for (std::size_t size = 1; size <= 64; ++size) {
+    const auto decoded = decode(Buffer(size), 16, 40);
+    EXPECT_EQ(decoded.status, Status::kMalformed) << size;
+    EXPECT_LE(decoded.rows.size(), size / 3) << size;
+    EXPECT_LE(decoded.rows.size(), 1U) << size;
+  }
+}
+
+TEST(SampleDecoder, RefusesAValueThatStandsForNone) {
+  Buffer out(64);
+  std::vector<ChannelModel> models(1);
+  models[0].last = 1;  // so that the delta is one that no encoder makes
+  SampleEncoder encoder(models, out);
+  ASSERT_EQ(encoder.add(Row{kMissing + 1}), Status::kOk);
+  out.resize(encoder.finish());
+  EXPECT_EQ(decode(out, 1, 1).status, Status::kMalformed);
 }
 
 TEST(SampleDecoder, FindsBytesBehindTheEnd) {

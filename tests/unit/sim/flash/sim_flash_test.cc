@@ -122,5 +122,48 @@ TEST(SimFlash, GoesOnFromAnImage) {
   EXPECT_EQ(copy.program(0, kUnit), Status::kOk);
 }
 
+TEST(SimFlash, HasUnitsThatFailForGood) {
+  SimFlash flash(kGeometry);
+  ASSERT_EQ(flash.program(0, kUnit), Status::kOk);
+  ASSERT_EQ(flash.program(16, kUnit), Status::kOk);
+  flash.break_unit(8, {.read = Status::kCorrupt, .program = Status::kIo, .erase = Status::kIo});
+  Unit unit{};
+  EXPECT_EQ(flash.read(8, unit), Status::kCorrupt);
+  EXPECT_EQ(flash.read(4, unit), Status::kCorrupt) << "a read that touches it";
+  EXPECT_EQ(read(flash, 0), kUnit);
+  EXPECT_EQ(read(flash, 16), kUnit);
+  EXPECT_EQ(flash.program(8, kUnit), Status::kIo);
+  EXPECT_EQ(flash.erase(0), Status::kIo);
+  EXPECT_EQ(flash.erase(1), Status::kOk);
+}
+
+TEST(SimFlash, HasSectorsThatFailForGood) {
+  SimFlash flash(kGeometry);
+  flash.break_sector(1, {.read = Status::kIo});
+  Unit unit{};
+  EXPECT_EQ(flash.read(64, unit), Status::kIo);
+  EXPECT_EQ(flash.read(120, unit), Status::kIo);
+  EXPECT_EQ(read(flash, 56), kErased);
+  EXPECT_EQ(flash.program(64, kUnit), Status::kOk) << "only reading fails";
+  flash.load({});
+  EXPECT_EQ(flash.read(64, unit), Status::kIo) << "another image does not repair it";
+}
+
+TEST(SimFlash, IsCopiedAsASnapshot) {
+  SimFlash flash(kGeometry);
+  ASSERT_EQ(flash.program(0, kUnit), Status::kOk);
+  const SimFlash snapshot = flash;
+  ASSERT_EQ(flash.program(8, kUnit), Status::kOk);
+  ASSERT_EQ(flash.erase(0), Status::kOk);
+  SimFlash other = snapshot;
+  EXPECT_EQ(read(other, 0), kUnit);
+  EXPECT_EQ(read(other, 8), kErased);
+  EXPECT_EQ(read(flash, 0), kErased);
+  flash.roll_back(snapshot);
+  EXPECT_EQ(read(flash, 0), kUnit);
+  EXPECT_EQ(flash.program(0, kUnit), Status::kIo) << "its cells are as they were";
+  EXPECT_EQ(flash.erases(0), 1U) << "wear is not put back";
+}
+
 }  // namespace
 }  // namespace godwit::sim

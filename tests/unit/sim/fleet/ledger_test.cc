@@ -143,7 +143,7 @@ TEST_F(Judge, AllowsOnlyTheLossesThatAFullOutboxChose) {
 
 TEST_F(Judge, LetsRecordsInDoubtBeStoredOrLost) {
   record(1);
-  ledger_.recovered("d1", {kEpoch}, Seq{4});
+  ledger_.recovered("d1", Seq{4});
   const Report report = judge({telemetry(1), telemetry(2), loss(3, 1)});
   EXPECT_EQ(report.recorded, 1U);
   EXPECT_EQ(report.in_doubt, 2U);
@@ -153,19 +153,36 @@ TEST_F(Judge, LetsRecordsInDoubtBeStoredOrLost) {
 
 TEST_F(Judge, MissesRecordsInDoubtThatAreNeitherStoredNorExplained) {
   record(1);
-  ledger_.recovered("d1", {kEpoch}, Seq{3});
+  ledger_.recovered("d1", Seq{3});
   EXPECT_EQ(judge({telemetry(1)}).missing, 1U);
 }
 
 TEST_F(Judge, FindsALogThatForgotConfirmedRecords) {
   record(3);
-  ledger_.recovered("d1", {kEpoch}, Seq{3});
+  ledger_.recovered("d1", Seq{3});
   EXPECT_FALSE(judge({telemetry(1), telemetry(2), telemetry(3)}).promise_held());
 }
 
 TEST_F(Judge, FindsARecordThatNobodyMade) {
   record(1);
   EXPECT_FALSE(judge({telemetry(1), telemetry(2)}).promise_held());
+}
+
+TEST_F(Judge, TakesMarksAndRefusalsAsEntriesOfTheLog) {
+  record(3);
+  const std::string mark = R"({"type":"epoch","device":"d1","epoch":"00000000000000ab","seq":1})";
+  const std::string refused =
+      R"({"type":"loss","device":"d1","epoch":"00000000000000ab","seq":2,"count":40,"reason":"refused_full"})";
+  const Report report = judge({mark, refused, telemetry(3)});
+  EXPECT_TRUE(report.promise_held());
+  EXPECT_EQ(report.stored, 3U);
+  EXPECT_EQ(report.lost, 0U);
+}
+
+TEST_F(Judge, FindsARecordUnderTheEpochOfAnotherStart) {
+  record(1);
+  ledger_.recorded("d1", {kEpoch + 1}, Seq{3});
+  EXPECT_EQ(judge({telemetry(1), telemetry(2)}).corrupted, 1U);
 }
 
 TEST_F(Judge, ReadsAllPages) {

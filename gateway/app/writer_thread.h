@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// The thread that drives the writer, and the lock around what waits for it.
+#pragma once
+
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+#include "gateway/domain/intake.h"
+#include "gateway/pipeline/writer.h"
+
+namespace godwit::app {
+
+class WriterThread {
+ public:
+  // What Writer says of its arguments holds; the callbacks are called on the thread.
+  WriterThread(gateway::Store& store, const gateway::Intake::Limits& limits,
+               const gateway::Writer::Options& options, gateway::Writer::Callbacks callbacks,
+               gateway::LogSink log);
+  // As stop().
+  ~WriterThread();
+  WriterThread(const WriterThread&) = delete;
+  WriterThread& operator=(const WriterThread&) = delete;
+
+  void start();
+  // Takes no more, commits what it holds and ends the thread. While the database cannot be written what is
+  // held is given up: it was never acknowledged. Idempotent.
+  void stop();
+
+  // From any thread; none of these waits for the disk. push() returns false if the message was dropped.
+  bool push(gateway::Message message);
+  void session_started();
+  [[nodiscard]] gateway::WriterStats stats() const;
+  [[nodiscard]] gateway::Intake::Dropped dropped() const;
+
+ private:
+  void run();
+
+  mutable std::mutex mutex_;  // of the four below
+  std::condition_variable changed_;
+  gateway::Intake intake_;
+  gateway::WriterStats stats_;
+  std::size_t wanted_ = SIZE_MAX;  // the thread sleeps until so many wait
+  bool stopping_ = false;
+
+  gateway::Writer writer_;  // the thread's alone
+  std::thread thread_;
+};
+
+}  // namespace godwit::app

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/domain/intake.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace godwit::gateway {
+namespace {
+
+// What a device may take of what is free: 1 / kShare.
+constexpr std::size_t kShare = 16;
+// What a device may use of its day while the disk is low: 1 / kLowShare.
+constexpr std::uint64_t kLowShare = 10;
+
+}  // namespace
+
+bool Intake::push(Message message) {
+  const std::int64_t day = message.received.at.time_since_epoch() / kDay;
+  Queue* const queue = queue_of(message.device, day);
+  const bool fits = messages_ < limits_.messages && bytes_ + cost(message) <= limits_.bytes;
+  if (queue == nullptr || !fits) return drop(message);
+  if (queue->day != day) {
+    queue->day = day;
+    queue->day_bytes = 0;
+  }
+  if (message.leaf == topics::Leaf::kGone) {
+    if (queue->tail != kNone && slots_[queue->tail].message.leaf == topics::Leaf::kGone) {
+      slots_[queue->tail].message = std::move(message);
+      return true;
+    }
+  } else if (const ThrottleReason reason = why_not(*queue, message); reason != ThrottleReason::kUnspecified) {
+    throttle(*queue, message, reason);
+    return drop(message);
+  }
+  append(*queue, std::move(message));
+  return true;
+}
+
+ThrottleReason Intake::why_not(const Queue& queue, const Message& message) const {
+  const std::size_t share = message.leaf == topics::Leaf::kLive ? 2 : 1;
+  const std::size_t messages = std::min(limits_.device_messages, (limits_.messages - messages_) / kShare + 1);
+  const std::size_t bytes = std::min(limits_.device_bytes, (limits_.bytes - bytes_) / kShare + kQuantum);
+  const std::uint64_t day_bytes = limits_.day_bytes / (disk_low_ ? kLowShare : 1);
+  if (queue.messages >= messages / share || queue.bytes + cost(message) > bytes / share) {
+    return ThrottleReason::kQueueFull;
+  }
+  if (queue.day_bytes + cost(message) > day_bytes) {
+    return disk_low_ ? ThrottleReason::kDiskLow : ThrottleReason::kDayBudget;
+  }
+  return ThrottleReason::kUnspecified;
+}
+
+bool Intake::drop(const Message& message) {
+  ++dropped_.messages;
+  if (message.leaf == topics::Leaf::kLive) ++dropped_.live;
+  return false;
+}
+
+void Intake::throttle(Queue& queue, const Message& message, ThrottleReason reason) {
+  ++dropped_.throttled;
+  ++queue.refused;
+  if (queue.told && message.received.at - queue.told_at < kThrottledPause) return;
+  queue.told = true;
+  queue.told_at = message.received.at;
+  // If nobody takes them for long, the newest counts for all: so there are at most as many as devices.
+  const auto earlier = std::ranges::find(throttled_, queue.device, &Throttled::device);
+  const std::uint64_t count = std::exchange(queue.refused, 0);
+  if (earlier == throttled_.end()) {
+    throttled_.push_back(
+        {.device = queue.device, .received = message.received, .count = count, .reason = reason});
+  } else {
+    earlier->count += count;
+    earlier->reason = reason;
+  }
+}
+
+void Intake::append(Queue& queue, Message message) {
+  const std::size_t size = cost(message);
+  std::uint32_t slot = free_;
+  if (slot != kNone) {
+    free_ = slots_[slot].next;
+    slots_[slot] = {.message = std::move(message), .next = kNone};
+  } else {
+    slot = static_cast<std::uint32_t>(slots_.size());
+    slots_.push_back({.message = std::move(message), .next = kNone});
+  }
+  if (queue.tail == kNone) {
+    queue.head = slot;
+    turns_.push_back(&queue);
+  } else {
+    slots_[queue.tail].next = slot;
+  }
+  queue.tail = slot;
+  ++queue.messages;
+  ++messages_;
+  queue.bytes += size;
+  queue.day_bytes += size;
+  bytes_ += size;
+}
+
+Message Intake::pop(Queue& queue) {
+  const std::uint32_t slot = queue.head;
+  queue.head = slots_[slot].next;
+  if (queue.head == kNone) queue.tail = kNone;
+  Message message = std::move(slots_[slot].message);
+  slots_[slot].next = std::exchange(free_, slot);
+  const std::size_t size = cost(message);
+  --queue.messages;
+  --messages_;
+  queue.bytes -= size;
+  bytes_ -= size;
+  return message;
+}
+
+void Intake::take(std::vector<Message>& out, std::size_t messages_max, std::size_t bytes_max) {
+  std::size_t bytes = 0;
+  while (!turns_.empty()) {
+    Queue& queue = *turns_.front();
+    if (!std::exchange(in_turn_, true)) queue.deficit += kQuantum;
+    while (queue.head != kNone && cost(slots_[queue.head].message) <= queue.deficit) {
+      if (out.size() >= messages_max || bytes >= bytes_max) return;  // and go on here the next time
+      const std::size_t size = cost(slots_[queue.head].message);
+      queue.deficit -= size;
+      bytes += size;
+      out.push_back(pop(queue));
+    }
+    in_turn_ = false;
+    turns_.pop_front();
+    if (queue.head != kNone) {
+      turns_.push_back(&queue);
+    } else {
+      queue.deficit = 0;
+    }
+  }
+}
+
+std::vector<Throttled> Intake::take_throttled() { return std::exchange(throttled_, {}); }
+
+Intake::Queue* Intake::queue_of(const DeviceId& device, std::int64_t day) {
+  const auto known = queues_.find(device);
+  if (known != queues_.end()) return &known->second;
+  if (queues_.size() >= limits_.devices && day != day_) {
+    // Those of which nothing waits and that have not been heard today; not a second time today.
+    day_ = day;
+    std::erase_if(queues_,
+                  [&](const auto& entry) { return entry.second.messages == 0 && entry.second.day < day; });
+  }
+  if (queues_.size() >= limits_.devices) return nullptr;
+  return &queues_.emplace(device, Queue(device)).first->second;
+}
+
+}  // namespace godwit::gateway

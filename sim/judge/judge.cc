@@ -1,0 +1,429 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sim/judge/judge.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <utility>
+
+#include "sim/judge/rows.h"
+
+namespace godwit::sim {
+namespace {
+
+constexpr std::int64_t kTimeTolerance_ms = 1'000;
+
+std::uint64_t digest_of(Bytes bytes) {  // FNV-1a, 64 bit
+  std::uint64_t hash = 0xCBF29CE484222325U;
+  for (const std::uint8_t byte : bytes) hash = (hash ^ byte) * 0x100000001B3U;
+  return hash;
+}
+
+std::string text(std::uint64_t value) { return std::to_string(value); }
+std::string text(EventId id) { return std::to_string(id.offset) + "-" + std::to_string(id.term); }
+
+// The rows as an event shows them.
+std::string json_of(std::uint64_t seed, RowRange range) {
+  std::string json;
+  std::array<std::int64_t, kRowChannels> row{};
+  for (std::size_t channel = 0; channel < kRowChannels; ++channel) {
+    json += (channel == 0 ? "{\"" : ",\"") + std::string(kRowTable[channel].name) + "\":[";
+    for (std::uint64_t i = 0; i < range.count; ++i) {
+      fill_row(seed, range.first + i, row);
+      json += (i == 0 ? "" : ",") + std::to_string(row[channel]);
+    }
+    json += "]";
+  }
+  return json + "}";
+}
+
+}  // namespace
+
+void Judge::fail(std::string_view kind, const Device& device, const std::string& what) const {
+  throw Violation(kind, device.id + ": " + what);
+}
+
+std::string Judge::name(const Record& record) const {
+  return "record " + text(record.seq.value) + " (rows " + text(record.first) + " to " +
+         text(record.first + record.rows - 1) + ")";
+}
+
+// --- What devices do ---
+
+std::size_t Judge::add_device(std::string_view id, std::uint64_t seed, std::size_t rows_max) {
+  devices_.emplace_back();
+  devices_.back().id = id;
+  devices_.back().seed = seed;
+  devices_.back().rows_max = rows_max;
+  return devices_.size() - 1;
+}
+
+std::optional<std::size_t> Judge::find_device(std::string_view id) const {
+  const auto found = std::ranges::find(devices_, id, &Device::id);
+  if (found == devices_.end()) return std::nullopt;
+  return static_cast<std::size_t>(found - devices_.begin());
+}
+
+void Judge::sampled(std::size_t device, UnixMillis true_time, bool clock_true) {
+  devices_[device].rows.push_back({.true_time = true_time, .clock_true = clock_true});
+}
+
+RecordId Judge::appended(std::size_t index, Epoch epoch, Seq seq, Bytes batch) {
+  Device& device = devices_[index];
+  const auto range = rows_of(device.seed, device.rows_max, batch);
+  if (!range) fail("wrong_rows", device, "appended as record " + text(seq.value) + " what was never sampled");
+  if (range->first + range->count > device.rows.size())
+    fail("wrong_rows", device, "appended a row before it was sampled");
+  const auto id = static_cast<RecordId>(records_.size());
+  for (std::uint64_t n = range->first; n < range->first + range->count; ++n) {
+    if (device.rows[n].owner != 0) fail("appended_twice", device, "row " + text(n) + " is in two records");
+    device.rows[n].owner = id;
+  }
+  records_.push_back({.device = index,
+                      .epoch = epoch,
+                      .seq = seq,
+                      .first = range->first,
+                      .rows = range->count,
+                      .digest = digest_of(batch),
+                      .confirmed = true});
+  device.records.push_back(id);
+  by_name_[{epoch.value, seq.value}] = id;
+  if (device.path.size() <= seq.value) device.path.resize(seq.value + 1);
+  device.path[seq.value] = id;
+  return id;
+}
+
+void Judge::acked(std::size_t index, Seq next) const {
+  if (replaced_) return;  // an ack of before the copy may still have been on its way
+  const Device& device = devices_[index];
+  for (std::size_t seq = 1; seq < std::min<std::size_t>(device.path.size(), next.value); ++seq) {
+    const Record& record = records_[device.path[seq]];
+    if (device.path[seq] == 0 || record.stored || record.lost || record.destroyed) continue;
+    if (!witness_.holds(index, device.path[seq])) continue;  // given up before: finish() judges how
+    fail("acked_not_stored", device,
+         name(record) + " counts as acked up to " + text(next.value) + ", and no commit holds it");
+  }
+}
+
+// --- What the world does to them ---
+
+void Judge::before_fault(std::optional<std::size_t> of) {
+  for (std::size_t index = 0; index < devices_.size(); ++index) {
+    if (of && *of != index) continue;
+    for (const RecordId id : devices_[index].records) {
+      Record& record = records_[id];
+      record.safe_before = record.stored || record.lost || witness_.holds(index, id);
+    }
+  }
+}
+
+void Judge::after_fault(std::optional<std::size_t> of) {
+  for (std::size_t index = 0; index < devices_.size(); ++index) {
+    if (of && *of != index) continue;
+    for (const RecordId id : devices_[index].records) {
+      Record& record = records_[id];
+      if (record.stored || record.lost) continue;
+      const bool held = witness_.holds(index, id);
+      record.destroyed = !held && (record.destroyed || record.safe_before);
+    }
+  }
+}
+
+void Judge::mounted(std::size_t index, Seq next) {
+  Path& path = devices_[index].path;
+  path.resize(std::min<std::size_t>(path.size(), next.value));
+}
+
+// A record that the device gave up by its policy, and whose loss was not reported yet, is known from the path
+// alone.
+void Judge::set_path(std::size_t index, Path path) {
+  Device& device = devices_[index];
+  for (std::size_t seq = 0; seq < device.path.size(); ++seq) {
+    Record& record = records_[device.path[seq]];
+    const bool kept = seq < path.size() && path[seq] == device.path[seq];
+    if (kept || record.stored || record.lost || witness_.holds(index, device.path[seq])) continue;
+    record.destroyed = true;
+  }
+  device.path = std::move(path);
+  device.forked = true;
+}
+
+// --- What the gateway has committed ---
+
+RecordId Judge::record_at(const Device& device, Epoch epoch, Seq seq) const {
+  const RecordId here = seq.value < device.path.size() ? device.path[seq.value] : 0;
+  if (here != 0 && records_[here].epoch == epoch) return here;
+  const auto named = by_name_.find({epoch.value, seq.value});
+  if (named != by_name_.end() && devices_[records_[named->second].device].id == device.id)
+    return named->second;
+  return here;
+}
+
+// The record whose rows these are; one that append() had not confirmed is entered now.
+RecordId Judge::claim(Device& device, const Logged& event) {
+  const auto range = rows_of(device.seed, device.rows_max, event.batch);
+  if (!range)
+    fail("wrong_content", device, "stored as record " + text(event.seq.value) + " what was never sampled");
+  if (range->first + range->count > device.rows.size())
+    fail("wrong_content", device, "stored a row before it was sampled");
+  const RecordId owner = device.rows[range->first].owner;
+  if (owner != 0) {
+    if (records_[owner].digest != digest_of(event.batch))
+      fail("wrong_content", device, "stored other bytes for " + name(records_[owner]));
+    return owner;
+  }
+  const auto id = static_cast<RecordId>(records_.size());
+  for (std::uint64_t n = range->first; n < range->first + range->count; ++n) {
+    if (device.rows[n].owner != 0) fail("wrong_content", device, "stored parts of two records as one");
+    device.rows[n].owner = id;
+  }
+  records_.push_back({.device = event.device,
+                      .epoch = event.epoch,
+                      .seq = event.seq,
+                      .first = range->first,
+                      .rows = range->count,
+                      .digest = digest_of(event.batch),
+                      .confirmed = false});
+  return id;
+}
+
+void Judge::store(const Logged& event) {
+  Device& device = devices_[event.device];
+  Record& record = records_[claim(device, event)];
+  if (record.stored && device.forgotten && device.forked) return;
+  if (record.stored) fail("stored_twice", device, name(record) + " is stored twice");
+  if (record.lost) fail("stored_and_lost", device, name(record) + " is stored, and a loss names it");
+  if (record.seq != event.seq || record.epoch != event.epoch)
+    fail("wrong_place", device, name(record) + " is stored as record " + text(event.seq.value));
+  Stream& stream = device.streams[event.epoch.value];
+  if (event.seq <= stream.seq || record.first < stream.row_end)
+    fail("order", device, name(record) + " is stored after record " + text(stream.seq.value));
+  stream = {.seq = event.seq, .row_end = record.first + record.rows};
+  // Without another copy of the flash there is one path, in which rows only go up.
+  if (!device.forked && record.first < device.row_end)
+    fail("order", device, name(record) + " is stored after row " + text(device.row_end - 1));
+  device.row_end = record.first + record.rows;
+  record.stored = true;
+}
+
+void Judge::lose(const Logged& event) {
+  const Device& device = devices_[event.device];
+  // Nothing was appended behind the longest path, so there is nothing to look for.
+  const std::uint64_t end =
+      std::min<std::uint64_t>(event.seq.value + event.count, device.path.size() + 1'000);
+  for (std::uint64_t seq = event.seq.value; seq < end; ++seq) {
+    const RecordId id = record_at(device, event.epoch, Seq{seq});
+    if (id == 0) continue;
+    Record& record = records_[id];
+    if (record.stored) fail("loss_of_stored", device, "a loss names " + name(record) + ", which is stored");
+    if (witness_.holds_unharmed(event.device, id))
+      fail("loss_of_held", device, "a loss names " + name(record) + ", which the flash still holds");
+    record.lost = true;
+  }
+}
+
+// The gateway says that it cannot know what it never had of the path before this place.
+void Judge::lose_before(const Logged& event) {
+  Device& device = devices_[event.device];
+  const std::size_t end = std::min<std::size_t>(event.seq.value, device.path.size());
+  for (std::size_t seq = 0; seq < end; ++seq) {
+    Record& record = records_[device.path[seq]];
+    if (device.path[seq] == 0 || record.stored || record.lost) continue;
+    if (witness_.holds_unharmed(event.device, device.path[seq]))
+      fail("loss_of_held", device, name(record) + " is said to be unknown, and the flash still holds it");
+    record.lost = true;
+  }
+}
+
+void Judge::logged(const Logged& event) {
+  if (!log_.empty() && event.id.offset <= log_.back().id.offset)
+    throw Violation("log_order", "offset " + std::to_string(event.id.offset) + " comes after " +
+                                     std::to_string(log_.back().id.offset));
+  const auto shown = parse_shown(event.json);
+  if (!shown) throw Violation("log_json", "the event is no JSON object: " + std::string(event.json));
+  LogItem item{.id = event.id,
+               .digest = shown->digest,
+               .raw = digest_of(as_bytes(shown->content)),
+               .audience = event.audience};
+  if (event.kind == Logged::Kind::kRecord) {
+    const Device& device = devices_[event.device];
+    if (const auto range = rows_of(device.seed, device.rows_max, event.batch))
+      item.rows = digest_of(as_bytes(json_of(device.seed, *range)));
+  }
+  log_.push_back(item);
+  if (event.kind == Logged::Kind::kRecord) store(event);
+  if (event.kind == Logged::Kind::kLoss) lose(event);
+  if (event.kind == Logged::Kind::kUnknownBefore) lose_before(event);
+  if (event.kind == Logged::Kind::kForgotten) devices_[event.device].forgotten = true;
+}
+
+void Judge::log_replaced() {
+  log_.clear();
+  for (Record& record : records_) record.stored = record.lost = false;
+  for (Device& device : devices_) {
+    device.streams.clear();
+    device.row_end = 0;
+  }
+  replaced_ = true;
+}
+
+void Judge::told_time(std::size_t index, Bytes batch, const ToldTime& time) const {
+  const Device& device = devices_[index];
+  const auto range = rows_of(device.seed, device.rows_max, batch);
+  if (!range || !time.synced) return;
+  for (std::uint64_t i = 0; i < range->count; ++i) {
+    const Row& row = device.rows[range->first + i];
+    if (!row.clock_true) continue;
+    const std::int64_t told = time.unix_time.value + static_cast<std::int64_t>(i) * time.period.count();
+    // A row stands for the instant of its period that is nearest.
+    if (std::llabs(told - row.true_time.value) <= kTimeTolerance_ms + time.period.count() / 2) continue;
+    fail("wrong_time", device,
+         "row " + text(range->first + i) + " was sampled at " + std::to_string(row.true_time.value) +
+             " and is told as " + std::to_string(told));
+  }
+}
+
+// --- What followers get ---
+
+std::size_t Judge::add_follower(std::uint8_t audience_bit) {
+  followers_.push_back({.audience_bit = audience_bit, .at = {}, .got = {}});
+  return followers_.size() - 1;
+}
+
+void Judge::fail_follower(std::string_view kind, std::size_t index, const std::string& what) const {
+  const EventId at = followers_[index].at;
+  throw Violation(kind, "follower " + std::to_string(index) + ", after " + text(at) + ": " + what);
+}
+
+const Judge::LogItem* Judge::item_at(std::int64_t offset) const {
+  const auto found =
+      std::ranges::lower_bound(log_, offset, {}, [](const LogItem& item) { return item.id.offset; });
+  return found != log_.end() && found->id.offset == offset ? &*found : nullptr;
+}
+
+// nullptr: it has all.
+const Judge::LogItem* Judge::next_for(const Follower& follower) const {
+  auto item = std::ranges::upper_bound(log_, follower.at.offset, {},
+                                       [](const LogItem& each) { return each.id.offset; });
+  while (item != log_.end() && (item->audience & follower.audience_bit) == 0) ++item;
+  return item != log_.end() ? &*item : nullptr;
+}
+
+// The log has the place at which it is, and what it got there.
+bool Judge::still_holds(const Follower& follower) const {
+  if (follower.at == EventId{}) return true;
+  const LogItem* const item = item_at(follower.at.offset);
+  if (item == nullptr || item->id != follower.at) return false;
+  const auto at = static_cast<std::size_t>(follower.at.offset);
+  return at >= follower.got.size() || follower.got[at] == 0 || follower.got[at] == item->digest;
+}
+
+// The last event that this log has in common with one that has `id`: of the same term, or nothing.
+EventId Judge::last_common(EventId id) const {
+  EventId last;
+  for (const LogItem& item : log_) {
+    if (item.id.term == id.term && item.id.offset <= id.offset) last = item.id;
+  }
+  return last;
+}
+
+void Judge::told_gap(std::size_t index, EventId next, const Shown& gap) {
+  Follower& follower = followers_[index];
+  if (gap.reason != "restored" || still_holds(follower))
+    fail_follower("false_gap", index,
+                  "it is told of a gap, " + std::string(gap.reason) + ", and there is none");
+  if (next != last_common(follower.at) || gap.from != next.offset + 1 || gap.to != follower.at.offset) {
+    fail_follower("false_gap", index,
+                  "the log parts after " + text(last_common(follower.at)) + ", and it is told " +
+                      std::to_string(gap.from) + " to " + std::to_string(gap.to) + ", and to go on after " +
+                      text(next));
+  }
+  follower.at = next;
+  follower.from = std::min(follower.from, next.offset);
+  follower.got.resize(std::min(follower.got.size(), static_cast<std::size_t>(next.offset) + 1));
+}
+
+void Judge::follower_got(std::size_t index, const SseEvent& event) {
+  Follower& follower = followers_[index];
+  const auto id = parse_event_id(event.id);
+  const auto shown = parse_shown(event.data);
+  if (!id || !shown)
+    fail_follower("follower_content", index, "neither id nor JSON: " + event.id + " " + event.data);
+  if (event.type == "gap") return told_gap(index, *id, *shown);
+  const std::string which = "event " + event.id + " ";
+  const LogItem* const item = item_at(id->offset);
+  const std::uint64_t content = digest_of(as_bytes(shown->content));
+  if (item == nullptr || item->id != *id || item->digest != shown->digest || shown->id != event.id ||
+      shown->type != event.type || (content != item->raw && content != item->rows))
+    fail_follower("follower_content", index, which + "is not what the log holds: " + event.data);
+  if (!still_holds(follower))
+    fail_follower("follower_gap", index, which + "comes though the log was replaced, and nothing said so");
+  const LogItem* const next = next_for(follower);
+  if (next != item) fail_follower("follower_order", index, which + "is not the next one");
+  follower.at = *id;
+  if (follower.got.size() <= static_cast<std::size_t>(id->offset))
+    follower.got.resize(static_cast<std::size_t>(id->offset) + 1);
+  follower.got[static_cast<std::size_t>(id->offset)] = shown->digest;
+}
+
+void Judge::follower_told_position(std::size_t index, std::string_view told, bool begins) {
+  Follower& follower = followers_[index];
+  const auto id = parse_event_id(told);
+  if (!id) fail_follower("follower_content", index, "no id: " + std::string(told));
+  if (*id == follower.at) return;
+  const LogItem* const item = item_at(id->offset);
+  if (*id != EventId{} && (item == nullptr || item->id != *id))
+    fail_follower("follower_gap", index,
+                  "it is told to be at " + text(*id) + ", which the log does not have");
+  if (begins) follower.from = id->offset;
+  if (!begins && !still_holds(follower))
+    fail_follower("follower_gap", index, "the log was replaced, and nothing says so but the id " + text(*id));
+  const LogItem* const next = next_for(follower);
+  const bool passed_over = next != nullptr && next->id.offset <= id->offset;
+  if (!begins && (id->offset < follower.at.offset || passed_over))
+    fail_follower("follower_order", index, "it is told to be at " + text(*id));
+  follower.at = *id;
+}
+
+// --- After the drain ---
+
+bool Judge::drained() const {
+  const auto settled = [](const Record& record) {
+    return !record.confirmed || record.stored || record.lost || record.destroyed;
+  };
+  return std::ranges::all_of(records_, settled) &&
+         std::ranges::all_of(followers_, [this](const Follower& each) {
+           return still_holds(each) && next_for(each) == nullptr;
+         });
+}
+
+void Judge::finish() const {
+  for (const Record& record : records_) {
+    if (!record.confirmed || record.stored || record.lost || record.destroyed) continue;
+    fail("silent_loss", devices_[record.device],
+         name(record) + " is neither stored nor lost, and nobody destroyed it");
+  }
+  for (std::size_t index = 0; index < followers_.size(); ++index) {
+    const Follower& follower = followers_[index];
+    for (const LogItem& item : log_) {
+      const auto at = static_cast<std::size_t>(item.id.offset);
+      if ((item.audience & follower.audience_bit) == 0 || item.id.offset <= follower.from) continue;
+      if (at < follower.got.size() && follower.got[at] == item.digest) continue;
+      fail_follower("follower_gap", index, "it never got event " + text(item.id) + ", and no gap says so");
+    }
+  }
+}
+
+Judge::Counts Judge::counts() const {
+  Counts counts{.events = log_.size()};
+  for (const Device& device : devices_) counts.rows += device.rows.size();
+  for (const Record& record : records_) {
+    counts.records += record.confirmed ? 1 : 0;
+    counts.stored += record.stored ? 1 : 0;
+    counts.lost += record.confirmed && record.lost ? 1 : 0;
+    counts.destroyed += record.confirmed && record.destroyed && !record.stored && !record.lost ? 1 : 0;
+  }
+  return counts;
+}
+
+}  // namespace godwit::sim

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+// The judge of a run: what devices appended, against what the gateway's log holds and what followers got. It
+// knows contents (which rows a batch has, and the digest of its bytes), not just counts, and it sees proto/
+// alone: neither firmware nor gateway can tell it what is right. Host only, one thread, allocates.
+//
+// The rule: appended = stored + lost + destroyed. A row that append() confirmed is in the log once and in its
+// place; or a loss event names it, and nobody holds it; or the world has destroyed it: after one of its
+// faults no flash and no database held it any more. What append() had not confirmed when power went may be
+// stored, once and as it was sampled. README.md says what else is excused, and why.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "proto/base/bytes.h"
+#include "proto/base/ids.h"
+#include "proto/base/time.h"
+#include "sim/judge/sse.h"
+
+namespace godwit::sim {
+
+// The promise was broken. `kind` is one of few short names, by which runs are counted.
+class Violation : public std::runtime_error {
+ public:
+  Violation(std::string_view kind, const std::string& what)
+      : std::runtime_error(std::string(kind) + ": " + what), kind_(kind) {}
+  [[nodiscard]] const std::string& kind() const { return kind_; }
+
+ private:
+  std::string kind_;
+};
+
+// A record in the judge's books; 0: none.
+using RecordId = std::uint32_t;
+// The records of a device's log by seq, as its flash has them now: what a copy of the flash has to go with
+// it.
+using Path = std::vector<RecordId>;
+
+struct Logged {
+  enum class Kind : std::uint8_t {
+    kRecord,
+    kLoss,
+    kUnknownBefore,  // what became of entries before `seq` that are not in the log is not known
+    kForgotten,      // of its oldest epochs: a copy of them that comes back is stored again
+    kOther,
+  };
+  EventId id;
+  Kind kind = Kind::kOther;
+  std::size_t device = 0;  // as add_device() counted; not looked at for kOther
+  Epoch epoch{};
+  Seq seq{};
+  std::uint64_t count = 1;  // kLoss
+  Bytes batch{};            // kRecord
+  // As a follower sees it that knows nothing of tables and boots.
+  std::string_view json{};
+  std::uint8_t audience = 0xFF;  // which followers' filters let it through, see add_follower()
+};
+
+// When the gateway says that the first row of a batch was sampled.
+struct ToldTime {
+  bool synced = false;  // or resolved later; false: boot-relative
+  UnixMillis unix_time{};
+  Millis period{};
+};
+
+class Judge {
+ public:
+  // Who can look into the flash of the devices.
+  class Witness {
+   public:
+    // The bytes of the record are where append() put them, and can be read.
+    [[nodiscard]] virtual bool holds(std::size_t device, RecordId record) const = 0;
+    // ... and nothing else in its sector was damaged or half erased, which may hide it.
+    [[nodiscard]] virtual bool holds_unharmed(std::size_t device, RecordId record) const = 0;
+
+   protected:
+    ~Witness() = default;
+  };
+  explicit Judge(const Witness& witness) : witness_(witness) {}
+
+  // --- What devices do ---
+  // `rows_max`: what its table announces.
+  std::size_t add_device(std::string_view id, std::uint64_t seed, std::size_t rows_max);
+  [[nodiscard]] std::optional<std::size_t> find_device(std::string_view id) const;
+  // Row n = 0, 1, ... of the device was sampled at that time; `clock_true`: its clock was set, and right.
+  void sampled(std::size_t device, UnixMillis true_time, bool clock_true);
+  // Rows sampled so far: the number of the next one.
+  [[nodiscard]] std::uint64_t rows(std::size_t device) const { return devices_[device].rows.size(); }
+  // append() confirmed it. Throws Violation if it is not what was sampled.
+  RecordId appended(std::size_t device, Epoch epoch, Seq seq, Bytes batch);
+  // The device considers everything below `next` as committed, and may give it up.
+  void acked(std::size_t device, Seq next) const;
+
+  // --- What the world does to them ---
+  [[nodiscard]] const Path& path(std::size_t device) const { return devices_[device].path; }
+  // The device has started and goes on with `next`: what it had at and behind it is on its path no more.
+  void mounted(std::size_t device, Seq next);
+  // Another copy of the flash was put in. What only the one before knew of is destroyed: also a loss that was
+  // not reported yet.
+  void set_path(std::size_t device, Path path);
+  // Between these two the world destroys something, of the device or (nullopt) of the database.
+  void before_fault(std::optional<std::size_t> device);
+  void after_fault(std::optional<std::size_t> device);
+
+  // --- What the gateway has committed ---
+  // Throws Violation: stored twice, other content, out of order, a loss of what is stored or held.
+  void logged(const Logged& event);
+  // A copy of the database was put back: all it holds comes again through logged().
+  void log_replaced();
+  void told_time(std::size_t device, Bytes batch, const ToldTime& time) const;
+
+  // --- What followers get ---
+  // Its filter lets through what has this bit in Logged::audience.
+  std::size_t add_follower(std::uint8_t audience_bit = 1);
+  // An event of its stream, or a gap. Throws Violation: not the next one, other contents, a gap that is none.
+  void follower_got(std::size_t follower, const SseEvent& event);
+  // It was told that nothing lies in front of this id that its filter lets through. The first time, if it
+  // wanted what is new only, that it begins there.
+  void follower_told_position(std::size_t follower, std::string_view told, bool begins);
+
+  // --- After the drain ---
+  // Throws Violation: a row that is nowhere, a follower that has not everything.
+  void finish() const;
+  // Every confirmed record is stored, lost or destroyed, and every follower is at the end of the log.
+  [[nodiscard]] bool drained() const;
+
+  struct Counts {
+    std::uint64_t rows = 0;     // sampled
+    std::uint64_t records = 0;  // confirmed
+    std::uint64_t stored = 0;
+    std::uint64_t lost = 0;  // confirmed ones that a loss names
+    std::uint64_t destroyed = 0;
+    std::uint64_t events = 0;  // in the log
+  };
+  [[nodiscard]] Counts counts() const;
+
+ private:
+  struct Record {
+    std::size_t device = 0;
+    Epoch epoch{};
+    Seq seq{};
+    std::uint64_t first = 0;  // row
+    std::uint64_t rows = 0;
+    std::uint64_t digest = 0;
+    bool confirmed = false;  // by append(); otherwise a power cut came between
+    bool stored = false;
+    bool lost = false;
+    bool destroyed = false;
+    bool safe_before = false;  // between before_fault() and after_fault()
+  };
+  struct Row {
+    UnixMillis true_time{};
+    bool clock_true = false;
+    RecordId owner = 0;
+  };
+  struct Stream {  // of one epoch: what was stored last
+    Seq seq{};
+    std::uint64_t row_end = 0;
+  };
+  struct Device {
+    std::string id;
+    std::uint64_t seed = 0;
+    std::size_t rows_max = 0;
+    std::vector<Row> rows;
+    Path path;  // by seq
+    std::unordered_map<std::uint64_t, Stream> streams;
+    std::vector<RecordId> records;
+    std::uint64_t row_end = 0;  // behind the last row stored
+    bool forked = false;        // another copy of its flash was put in
+    bool forgotten = false;     // the gateway has, of its epochs
+  };
+  struct LogItem {
+    EventId id;
+    std::uint64_t digest = 0;
+    std::uint64_t raw = 0;   // hash of its content as it came ...
+    std::uint64_t rows = 0;  // ... and decoded
+    std::uint8_t audience = 0;
+  };
+  struct Follower {
+    std::uint8_t audience_bit = 1;
+    std::int64_t from = 0;  // it wants what is behind this
+    EventId at;
+    std::vector<std::uint64_t> got;  // digest by offset, of what it holds for true
+  };
+
+  [[noreturn]] void fail(std::string_view kind, const Device& device, const std::string& what) const;
+  [[nodiscard]] std::string name(const Record& record) const;
+  RecordId record_at(const Device& device, Epoch epoch, Seq seq) const;
+  RecordId claim(Device& device, const Logged& event);
+  void store(const Logged& event);
+  void lose(const Logged& event);
+  void lose_before(const Logged& event);
+  [[nodiscard]] const LogItem* item_at(std::int64_t offset) const;
+  [[nodiscard]] const LogItem* next_for(const Follower& follower) const;
+  [[nodiscard]] bool still_holds(const Follower& follower) const;
+  [[nodiscard]] EventId last_common(EventId id) const;
+  void told_gap(std::size_t follower, EventId next, const Shown& gap);
+  [[noreturn]] void fail_follower(std::string_view kind, std::size_t follower, const std::string& what) const;
+
+  const Witness& witness_;
+  std::vector<Device> devices_;
+  std::vector<Record> records_{1};                                       // [0] stands for none
+  std::map<std::pair<std::uint64_t, std::uint64_t>, RecordId> by_name_;  // epoch, seq
+  std::vector<LogItem> log_;
+  std::vector<Follower> followers_;
+  bool replaced_ = false;  // the database was once
+};
+
+}  // namespace godwit::sim

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// A broker in virtual time, as devices and a gateway meet mosquitto: MQTT 5 over links that cut at any byte,
+// QoS 0 and 1, wills, keep-alive, topic aliases, take-over of a client id, "no matching subscribers" (0x10).
+// It holds nothing that outlives a kill: what it has acknowledged and not yet passed on is gone then, which
+// is what the devices must survive. The gateway's side has no bytes: Paho is tested live.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sim/world/network.h"
+#include "sim/world/scene.h"
+
+namespace godwit::sim {
+
+class Broker final : private Link::End {
+ public:
+  // The gateway's MQTT client.
+  class Subscriber {
+   public:
+    virtual void broker_message(std::string_view topic, std::string_view payload) = 0;
+    virtual void broker_lost() = 0;
+
+   protected:
+    ~Subscriber() = default;
+  };
+  static constexpr std::uint16_t kTopicAliasMax = 10;
+  static constexpr Millis kHop{1};  // from client to client, on this machine
+  // Messages to the gateway that are not delivered yet; mosquitto's max_queued_messages.
+  static constexpr std::size_t kQueueMax = 1'000;
+
+  explicit Broker(Scene& scene) : scene_(scene) {}
+  ~Broker();
+
+  [[nodiscard]] bool running() const { return running_; }
+  void start() { running_ = true; }
+  void kill();
+  // It acknowledges, and passes nothing on.
+  void forget_until(Time end) { forget_until_ = end; }
+
+  // A device's connection has come up. Precondition: running().
+  void accept(std::shared_ptr<Link> link);
+
+  // The gateway subscribes to what devices send. False: nobody is there.
+  bool subscribe(Subscriber* gateway);
+  void unsubscribe();
+  // From the gateway, QoS 0.
+  void publish(const std::string& topic, const std::string& payload);
+
+ private:
+  struct Connection {
+    std::shared_ptr<Link> link;
+    std::string input;
+    std::string client;
+    std::string filter;
+    std::string will_topic;
+    std::string will_payload;
+    bool has_will = false;
+    bool connected = false;
+    std::map<std::uint16_t, std::string> aliases;
+    Millis silence_max{0};
+    Time heard{0};
+  };
+
+  void link_bytes(Link& link, std::string_view bytes) override;
+  void link_writable(Link& /*link*/) override {}
+  void link_closed(Link& link) override;
+
+  Connection* find(const Link& link);
+  void drop(Connection& connection, bool will);
+  // False: the connection is gone.
+  bool handle_packet(Connection& connection, std::uint8_t first, std::string_view body);
+  bool handle_connect(Connection& connection, std::string_view body);
+  void handle_subscribe(Connection& connection, std::string_view body);
+  void handle_publish(Connection& connection, std::uint8_t first, std::string_view body);
+  void watch(const std::shared_ptr<Link>& link);
+  void pass_on(const std::string& topic, std::string payload);
+  static void send(Connection& connection, std::uint8_t first, std::string_view body);
+
+  Scene& scene_;
+  bool running_ = true;
+  Time forget_until_{0};
+  std::uint64_t life_ = 0;  // counts kills, and changes of the gateway's session
+  Subscriber* gateway_ = nullptr;
+  std::size_t queued_ = 0;  // to the gateway
+  std::vector<std::unique_ptr<Connection>> connections_;
+};
+
+}  // namespace godwit::sim

@@ -1,0 +1,473 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sim/world/gateway_node.h"
+
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <utility>
+
+#include "gateway/domain/batch.h"
+#include "gateway/domain/event_json.h"
+#include "gateway/log/block.h"
+#include "proto/codec/messages.h"
+#include "proto/topics/topics.h"
+
+namespace godwit::sim {
+namespace {
+
+constexpr Millis kCommit{3};  // what a commit takes
+constexpr Millis kReconnect{1'000};
+constexpr Millis kRestart{10'000};  // of a service that could not start
+constexpr std::uint64_t kLookAtAcks = 200;
+constexpr const char* kFolder = "/data";
+constexpr std::size_t kPage = 500;
+
+// Knows nothing of tables and boots.
+class NoContext final : public gateway::BatchContext {
+ public:
+  std::shared_ptr<const gateway::TableInfo> table(std::string_view, std::uint32_t) const override {
+    return nullptr;
+  }
+  std::optional<gateway::BootTime> boot_time(std::string_view, Epoch) const override { return std::nullopt; }
+};
+
+}  // namespace
+
+gateway::LogReader::Filter filter_of(Audience audience, std::string_view device) {
+  gateway::LogReader::Filter filter;
+  if (audience == Audience::kDevice) filter.device = device;
+  if (audience == Audience::kRare) {
+    const auto types = gateway::event_types();
+    filter.types.assign(types.begin(), types.end());
+    std::erase(filter.types, gateway::EventType::kTelemetry);
+  }
+  return filter;
+}
+
+GatewayNode::GatewayNode(Scene& scene, Broker& broker, const Options& options)
+    : scene_(scene),
+      broker_(broker),
+      options_(options),
+      disk_(options.seed),
+      turn_timer_(scene.engine, [this] { turn(); }),
+      connect_timer_(scene.engine, [this] { connect(); }),
+      start_timer_(scene.engine, [this] { start(); }) {
+  Disk::reset_sqlite(options.seed);
+  disk_.make_directory(kFolder);
+  disk_.set_hook([this](const Disk::Operation& operation) { return answer(operation); });
+}
+
+GatewayNode::~GatewayNode() { die(false); }
+
+Disk::Answer GatewayNode::answer(const Disk::Operation& operation) {
+  using Kind = Disk::Operation::Kind;
+  if (quiet_) return Disk::Answer::kDo;
+  if (dies_in_ && operation.changes() && (*dies_in_)-- == 0) {
+    dies_in_.reset();
+    scene_.hit(Probe::kGatewayDiedInFileOperation);
+    return Disk::Answer::kDie;
+  }
+  if (scene_.now() >= trouble_until_) return Disk::Answer::kDo;
+  const auto fail = [this](Probe probe, Disk::Answer answer) {
+    scene_.hit(probe);
+    return answer;
+  };
+  switch (trouble_) {
+    case DiskTrouble::kFull:
+      if (operation.kind == Kind::kWrite) return fail(Probe::kDiskFull, Disk::Answer::kFull);
+      break;
+    case DiskTrouble::kSyncFails:
+      if (operation.kind == Kind::kSync) return fail(Probe::kSyncFailed, Disk::Answer::kFail);
+      break;
+    case DiskTrouble::kReadsFail:
+      if (operation.kind == Kind::kRead) return fail(Probe::kReadFailed, Disk::Answer::kFail);
+      break;
+    case DiskTrouble::kSyncLies:
+      if (operation.kind != Kind::kSync) break;
+      lied_ = true;
+      return fail(Probe::kSyncLied, Disk::Answer::kLie);
+  }
+  return Disk::Answer::kDo;
+}
+
+// --- Life ---
+
+void GatewayNode::start() {
+  if (running()) return;
+  start_timer_.set(std::nullopt);
+  ++life_;
+  disk_.set_time(wall_clock());
+  const bool troubled = scene_.now() < trouble_until_;
+  try {
+    Random random(options_.seed, life_);
+    store_.emplace(kFolder, gateway::Term{static_cast<std::uint32_t>(random.between(1, UINT32_MAX))}, disk_);
+    intake_.emplace(gateway::Intake::Limits{});
+    writer_.emplace(*store_, gateway::Writer::Options{},
+                    gateway::Writer::Callbacks{
+                        .acks = [this](std::span<const gateway::AckTo> acks) { take_acks(acks); },
+                        .feed = [this](std::span<const gateway::Event> events) { feed_->publish(events); }},
+                    [this](gateway::LogLevel, std::string_view line) {
+                      scene_.say("gateway", [&] { return std::string(line); });
+                    });
+    // Small ones make followers read the log.
+    feed_.emplace(scene_, store_->reader(),
+                  FeedNode::Options{
+                      .seed = random.next(),
+                      .cache_bytes_max = random.pick(std::array<std::size_t, 3>{16'000, 256'000, 24'000'000}),
+                      .queue_bytes_max = random.pick(std::array<std::size_t, 3>{3'000, 30'000, 6'000'000}),
+                      .disk_is_in_trouble = [this] { return scene_.now() < trouble_until_; },
+                      .was_read =
+                          [this] {
+                            if (disk_.dead()) die_here();
+                          }});
+  } catch (const gateway::StoreError& error) {
+    scene_.say("gateway", [&] { return std::string("does not start: ") + error.what(); });
+    if (!disk_.dead() && !troubled) throw Violation("gateway_dead", error.what());
+    die(disk_.dead() && dies_of_power_);
+    return start_timer_.set(scene_.now() + kRestart);
+  }
+  scene_.say("gateway", [] { return "started"; });
+  read_log();
+  connect();
+}
+
+void GatewayNode::die(bool power) {
+  ++life_;
+  disk_.kill();
+  feed_.reset();
+  writer_.reset();
+  store_.reset();
+  intake_.reset();
+  acks_.clear();
+  if (connected_) broker_.unsubscribe();
+  connected_ = false;
+  for (Timer* const timer : {&turn_timer_, &connect_timer_}) timer->set(std::nullopt);
+  kill_at_.reset();
+  dies_in_.reset();
+  dies_of_power_ = false;
+  if (!power) return disk_.restart();
+  scene_.hit(Probe::kGatewayLostPower);
+  scene_.judge.before_fault(std::nullopt);
+  disk_.crash(mix64(options_.seed ^ life_));
+  // A disk that lied may have lost what was acknowledged: nobody but the world did that.
+  if (lied_) read_image();
+  lied_ = false;
+  scene_.judge.after_fault(std::nullopt);
+}
+
+void GatewayNode::kill(KillPoint point, Millis down, std::uint64_t operations) {
+  if (!running()) return;
+  kill_down_ = down;
+  dies_of_power_ = false;
+  if (point == KillPoint::kFileOperation) {
+    dies_in_ = operations;
+    return;
+  }
+  if (point != KillPoint::kNow) {
+    kill_at_ = point;
+    return;
+  }
+  scene_.hit(Probe::kGatewayKilledIdle);
+  scene_.say("gateway", [] { return "killed"; });
+  die(false);
+  start_timer_.set(scene_.now() + down);
+}
+
+void GatewayNode::lose_power(std::uint64_t operations, Millis down) {
+  if (!running()) return;
+  kill_down_ = down;
+  if (operations > 0) {
+    dies_in_ = operations - 1;
+    dies_of_power_ = true;
+    return;
+  }
+  scene_.say("gateway", [] { return "lost power"; });
+  die(true);
+  start_timer_.set(scene_.now() + down);
+}
+
+void GatewayNode::trouble_disk_until(Time end, DiskTrouble trouble) {
+  trouble_until_ = end;
+  trouble_ = trouble;
+}
+
+void GatewayNode::finish() {
+  ack_trouble_until_ = trouble_until_ = Time{0};
+  dies_in_.reset();
+  kill_at_.reset();
+}
+
+void GatewayNode::connect() {
+  if (connected_ || !running()) return;
+  if (!broker_.subscribe(this)) return connect_timer_.set(scene_.now() + kReconnect);
+  connected_ = true;
+  intake_->session_started();
+  plan_turn();
+}
+
+void GatewayNode::broker_lost() {
+  connected_ = false;
+  connect_timer_.set(scene_.now() + kReconnect);
+}
+
+// --- Messages ---
+
+void GatewayNode::broker_message(std::string_view topic, std::string_view payload) {
+  const auto parsed = topics::parse(topic);
+  if (!parsed) return;
+  scene_.engine.digest.add(as_bytes(payload));
+  intake_->push({parsed->device, parsed->leaf, received(), std::string(payload)});
+  plan_turn();
+}
+
+void GatewayNode::plan_turn() {
+  const gateway::Writer::Wait wait = writer_->wait();
+  const bool now = intake_->messages() >= wait.messages || (intake_->urgent() && wait.messages != SIZE_MAX);
+  turn_timer_.set(now ? scene_.now() : std::max(scene_.now(), Time(wait.until.time_since_epoch())));
+}
+
+void GatewayNode::die_here() {
+  die(disk_.dead() && dies_of_power_);
+  start_timer_.set(scene_.now() + kill_down_);
+}
+
+void GatewayNode::turn() {
+  writer_->take(*intake_, received());
+  if (kill_at_ == KillPoint::kBeforeCommit && !writer_->idle()) {
+    scene_.hit(Probe::kGatewayKilledBeforeCommit);
+    return die_here();
+  }
+  const std::uint64_t failed = writer_->stats().failed_commits;
+  writer_->turn(received());
+  if (disk_.dead()) return die_here();
+  if (writer_->stats().failed_commits > failed) scene_.hit(Probe::kCommitFailed);
+  read_log();
+  if (!acks_.empty()) check_worst_crash();
+  if (!acks_.empty() && kill_at_ == KillPoint::kBeforeAcks) {
+    scene_.hit(Probe::kGatewayKilledBeforeAcks);
+    return die_here();
+  }
+  scene_.engine.after(kCommit, [this, life = life_, acks = std::exchange(acks_, {})] {
+    if (life != life_) return;
+    for (const gateway::AckTo& ack : acks) send_ack(ack);
+  });
+  plan_turn();
+}
+
+// On the writer's stack: what is in the database now is what the acks cover.
+void GatewayNode::take_acks(std::span<const gateway::AckTo> acks) {
+  acks_.assign(acks.begin(), acks.end());
+  if (acks_.size() > 1) scene_.hit(Probe::kCommitHeldManyDevices);
+}
+
+void GatewayNode::send_ack(const gateway::AckTo& to) {
+  if (!connected_) return;
+  std::array<std::uint8_t, codec::kAckSizeMax> payload{};
+  const auto size = codec::encode(to.ack, payload);
+  if (!size) return;
+  if (to.ack.rewind) scene_.hit(Probe::kRewindAsked);
+  if (to.ack.send_hello) scene_.hit(Probe::kHelloAsked);
+  const std::string topic(topics::make(to.device, topics::Leaf::kAck).view());
+  const std::string bytes(as_text(Bytes(payload).first(*size)));
+  const auto publish_after = [&](Millis pause) {
+    scene_.engine.after(pause, [this, topic, bytes] {
+      if (broker_.running()) broker_.publish(topic, bytes);
+    });
+  };
+  if (scene_.now() >= ack_trouble_until_) return publish_after(Broker::kHop);
+  switch (ack_random_.below(4)) {
+    case 0:
+      return scene_.hit(Probe::kAckLost);
+    case 1:
+      scene_.hit(Probe::kAckLate);
+      return publish_after(Millis{
+          static_cast<std::int64_t>(ack_random_.between(1, static_cast<std::uint64_t>(ack_late_.count())))});
+    case 2:
+      scene_.hit(Probe::kAckDoubled);
+      publish_after(Broker::kHop);
+      [[fallthrough]];
+    default:
+      return publish_after(Broker::kHop);
+  }
+}
+
+// Shows the judge what has been committed since.
+void GatewayNode::read_log() {
+  quiet_ = true;
+  if (store_->reader().ends().last.offset < shown_)
+    throw Violation("commit_lost", "the log ends at " +
+                                       std::to_string(store_->reader().ends().last.offset.value) +
+                                       " after a restart, and ended at " + std::to_string(shown_.value));
+  for (bool more = true; more;) {
+    const gateway::LogPage page = store_->reader().read(shown_, {}, {.events = kPage});
+    if (page.gap) throw Violation("log_damaged", "events that were committed cannot be read");
+    for (const gateway::Event& event : page.events) show(event);
+    more = page.more;
+  }
+  quiet_ = false;
+}
+
+// The files are others now: the judge sees all of the log again.
+void GatewayNode::read_image() {
+  Disk look(options_.seed);
+  look.make_directory(kFolder);
+  look.restore(disk_.image());
+  scene_.judge.log_replaced();
+  shown_ = {};
+  const gateway::Store store(kFolder, {}, look);
+  for (const gateway::Event& event : store.reader().read({}, {}, {.events = 1'000'000}).events) show(event);
+}
+
+// Where nothing is unsynced the worst crash leaves what is there, which the judge has seen. Now and then it
+// is looked at all the same.
+void GatewayNode::check_worst_crash() {
+  if (lied_) return;
+  if (disk_.settled() && ++settled_acks_ % kLookAtAcks != 0) return;
+  Disk worst(options_.seed);
+  worst.make_directory(kFolder);
+  worst.restore(disk_.image());
+  worst.crash(std::nullopt);
+  scene_.hit(Probe::kWorstCrashChecked);
+  const gateway::Store store(kFolder, {}, worst);
+  if (store.reader().ends().last.offset < shown_)
+    throw Violation("ack_not_durable", "an ack covers event " + std::to_string(shown_.value) +
+                                           ", and a power cut now would leave " +
+                                           std::to_string(store.reader().ends().last.offset.value));
+}
+
+void GatewayNode::show(const gateway::Event& event) {
+  shown_ = event.offset;
+  std::string json;
+  gateway::append_json(json, event, NoContext());
+  std::uint8_t audience = 0;
+  for (const Audience each : {Audience::kAll, Audience::kDevice, Audience::kRare}) {
+    if (gateway::passes(filter_of(each, options_.device), event.type, event.device))
+      audience |= static_cast<std::uint8_t>(each);
+  }
+  Logged logged{.id = {event.offset.value, event.term.value},
+                .epoch = event.epoch,
+                .seq = event.seq,
+                .json = json,
+                .audience = audience};
+  scene_.engine.digest.add(as_bytes(json));
+  const auto device = scene_.judge.find_device(event.device);
+  if (device && event.type == gateway::EventType::kTelemetry && event.seq != gateway::kLiveSeq) {
+    logged.kind = Logged::Kind::kRecord;
+    logged.batch = as_bytes(event.batch);
+  }
+  const bool refused = event.loss_reason == gateway::LossReason::kRefusedFull ||
+                       event.loss_reason == gateway::LossReason::kRefusedFlash;
+  if (refused) scene_.hit(Probe::kRefusedStored);
+  if (device && event.type == gateway::EventType::kLoss && !refused) {
+    logged.kind = Logged::Kind::kLoss;
+    logged.count = event.count;
+    scene_.hit(event.count > 1 ? Probe::kLossOfMany : Probe::kLossStored);
+  }
+  if (event.type == gateway::EventType::kHistoryReplaced) scene_.hit(Probe::kPathsParted);
+  if (device && event.type == gateway::EventType::kHistoryUnknown) {
+    logged.kind = Logged::Kind::kUnknownBefore;
+    scene_.hit(Probe::kHistoryUnknown);
+  }
+  if (device && event.type == gateway::EventType::kHistoryForgotten) {
+    logged.kind = Logged::Kind::kForgotten;
+    scene_.hit(Probe::kHistoryForgotten);
+  }
+  if (event.type == gateway::EventType::kEpoch) scene_.hit(Probe::kNewEpochStored);
+  logged.device = device.value_or(0);
+  scene_.say("gateway", [&] {
+    return "stored " + std::to_string(event.offset.value) + " type " +
+           std::to_string(static_cast<int>(event.type)) + " of " + event.device + " seq " +
+           std::to_string(event.seq.value) + " count " + std::to_string(event.count) + " epoch " +
+           std::to_string(event.epoch.value);
+  });
+  scene_.judge.logged(logged);
+}
+
+void GatewayNode::tell_times() const {
+  const gateway::LogReader& reader = store_->reader();
+  gateway::LogOffset after{};
+  while (true) {
+    const auto events =
+        reader.read(after, {.device = {}, .types = {gateway::EventType::kTelemetry}}, {.events = kPage})
+            .events;
+    for (const gateway::Event& event : events) {
+      after = event.offset;
+      const auto device = scene_.judge.find_device(event.device);
+      const auto info = gateway::batch_info(event, reader);
+      if (!device || !info) continue;
+      const auto table = reader.table(event.device, info->table_hash);
+      scene_.judge.told_time(*device, as_bytes(event.batch),
+                             {.synced = info->time.quality != gateway::TimeQuality::kBootRelative,
+                              .unix_time = info->time.unix_time,
+                              .period = Millis{table ? table->period_ms : 0}});
+    }
+    if (events.size() < kPage) return;
+  }
+}
+
+// --- Faults ---
+
+void GatewayNode::trouble_acks_until(Time end, Millis late, std::uint64_t stream) {
+  ack_trouble_until_ = end;
+  ack_late_ = late;
+  ack_random_ = Random(stream);
+}
+
+void GatewayNode::back_up() {
+  if (!running()) return;
+  backups_.push_back(disk_.image());  // between two commits it is one consistent database
+  scene_.hit(Probe::kBackedUp);
+}
+
+void GatewayNode::restore(std::uint64_t which, Millis down) {
+  if (backups_.empty()) return;
+  const gateway::LogOffset before = shown_;
+  die(false);
+  start_timer_.set(scene_.now() + down);
+  scene_.judge.before_fault(std::nullopt);
+  disk_.restore(backups_[backups_.size() - 1 - which % backups_.size()]);
+  read_image();
+  scene_.judge.after_fault(std::nullopt);
+  scene_.say("gateway", [&] { return "database restored to " + std::to_string(shown_.value); });
+  if (++restores_ > 1) scene_.hit(Probe::kRestoredTwice);
+  scene_.hit(Probe::kRestored);
+  if (shown_ < before) scene_.hit(Probe::kRestoreForgotRecords);
+}
+
+void GatewayNode::hostile(std::uint64_t messages, std::uint64_t kind, std::uint64_t stream) {
+  if (!connected_) return;
+  Random random(stream);
+  const DeviceId id = *DeviceId::parse("evil");
+  std::array<std::uint8_t, 512> buffer{};
+  for (std::uint64_t i = 0; i < messages; ++i) {
+    topics::Leaf leaf = topics::Leaf::kRecord;
+    std::size_t size = 1 + random.below(200);
+    std::ranges::generate(buffer, [&] { return static_cast<std::uint8_t>(random.next()); });
+    if (kind == 0) {
+      leaf = topics::Leaf::kHello;
+      codec::Hello hello{.try_id = {static_cast<std::uint32_t>(random.next()) | 1U},
+                         .oldest_seq = {random.next()},
+                         .next_seq = {random.below(1'000) + 10},
+                         .marks_count = 1,
+                         .boot = static_cast<std::uint32_t>(random.next())};
+      hello.marks[0] = {.epoch = {random.next() | 1U}, .first_seq = {random.below(9) + 1}};
+      size = codec::encode(hello, {}, buffer).value_or(0);
+    } else if (kind == 1) {
+      codec::Record record{.try_id = {1}, .seq = {random.below(4)}};
+      record.loss = {.count = random.next(), .reason = codec::LossReason::kCorrupt};
+      size = codec::encode(record, buffer).value_or(0);
+    } else if (kind == 2) {
+      codec::Record record{.try_id = {1}, .seq = {random.below(40) + 1}};
+      record.mark = Epoch{random.next() | 1U};
+      size = codec::encode(record, buffer).value_or(0);
+    }
+    scene_.hit(kind == 0   ? Probe::kHostileHello
+               : kind == 1 ? Probe::kHostileRecords
+               : kind == 2 ? Probe::kHostileEpochs
+                           : Probe::kHostileMalformed);
+    intake_->push({id, leaf, received(), std::string(as_text(Bytes(buffer).first(size)))});
+  }
+  plan_turn();
+}
+
+}  // namespace godwit::sim

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/domain/intake.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "tests/unit/gateway/messages.h"
+
+namespace godwit::gateway {
+namespace {
+
+using topics::Leaf;
+
+constexpr UnixMillis kStart{0};
+
+// Both clocks began at once.
+Received at_both(UnixMillis at) { return {.at = Instant(Millis{at.value}), .unix_time = at}; }
+
+Message numbered(std::string_view device, int number, UnixMillis at = kStart) {
+  return test::message(Leaf::kRecord, std::to_string(number), device, at_both(at));
+}
+Message sized(std::string_view device, std::size_t bytes, UnixMillis at = kStart, Leaf leaf = Leaf::kRecord) {
+  return test::message(leaf, std::string(bytes, 'x'), device, at_both(at));
+}
+
+std::vector<Message> take(Intake& intake, std::size_t messages = SIZE_MAX, std::size_t bytes = SIZE_MAX) {
+  std::vector<Message> out;
+  intake.take(out, messages, bytes);
+  return out;
+}
+
+std::vector<std::string> payloads(const std::vector<Message>& messages, std::string_view device) {
+  std::vector<std::string> result;
+  for (const Message& message : messages) {
+    if (message.device.view() == device) result.push_back(message.payload);
+  }
+  return result;
+}
+
+std::vector<std::string> numbers(int first, int last) {
+  std::vector<std::string> result;
+  for (int number = first; number <= last; ++number) result.push_back(std::to_string(number));
+  return result;
+}
+
+TEST(Intake, KeepsTheOrderOfEachDevice) {
+  Intake intake({});
+  for (int i = 0; i < 200; ++i) {
+    ASSERT_TRUE(intake.push(numbered("a", i)));
+    ASSERT_TRUE(intake.push(numbered("b", i)));
+  }
+  std::vector<Message> taken;
+  while (intake.messages() > 0) intake.take(taken, taken.size() + 7, SIZE_MAX);
+  EXPECT_EQ(payloads(taken, "a"), numbers(0, 199));
+  EXPECT_EQ(payloads(taken, "b"), numbers(0, 199));
+  EXPECT_EQ(intake.dropped().messages, 0U);
+}
+
+// What one device floods with is large, what the others say small; each gets the same bytes.
+TEST(Intake, ServesDevicesInTurnByBytes) {
+  Intake intake({});
+  while (intake.push(sized("flood", 10'000))) {
+  }
+  for (int i = 0; i < 100; ++i) {
+    for (const char* const honest : {"h1", "h2"}) ASSERT_TRUE(intake.push(sized(honest, 500)));
+  }
+  const auto taken = take(intake, SIZE_MAX, 12 * Intake::kQuantum);
+  std::map<std::string, std::size_t> bytes;
+  for (const Message& message : taken) {
+    bytes[std::string(message.device.view())] += message.payload.size() + Intake::kMessageCost;
+  }
+  EXPECT_GE(bytes["h1"], 3 * Intake::kQuantum);
+  EXPECT_GE(bytes["h2"], 3 * Intake::kQuantum);
+  EXPECT_GT(bytes["flood"], 2 * Intake::kQuantum);
+  EXPECT_LE(bytes["flood"], bytes["h1"] + 10'000 + Intake::kMessageCost);
+}
+
+// The bound that the header declares: whoever floods, one small message waits for one turn of each at most.
+TEST(Intake, AMessageWaitsForOneTurnOfEachOtherDeviceAtMost) {
+  constexpr std::size_t kLarge = 60'000;
+  Intake intake({});
+  for (const char* const device : {"f1", "f2", "f3"}) {
+    while (intake.push(sized(device, kLarge))) {
+    }
+  }
+  for (int round = 0; round < 50; ++round) {
+    for (const char* const device : {"f1", "f2", "f3"}) intake.push(sized(device, kLarge));
+    ASSERT_TRUE(intake.push(numbered("honest", round)));
+    std::size_t before = 0;
+    for (;;) {
+      const auto one = take(intake, 1);
+      ASSERT_EQ(one.size(), 1U);
+      if (one[0].device.view() == "honest") break;
+      before += one[0].payload.size() + Intake::kMessageCost;
+    }
+    EXPECT_LE(before, 3 * (Intake::kQuantum + kLarge + Intake::kMessageCost));
+  }
+}
+
+TEST(Intake, ADeviceThatFloodsLosesOnlyItsOwn) {
+  Intake intake({});
+  int accepted = 0;
+  for (int i = 0; i < 10'000; ++i) accepted += intake.push(numbered("flood", i)) ? 1 : 0;
+  EXPECT_EQ(accepted, 256);
+  for (int i = 0; i < 100; ++i) ASSERT_TRUE(intake.push(numbered("honest", i)));
+  const auto taken = take(intake);
+  EXPECT_EQ(payloads(taken, "flood"), numbers(0, 255)) << "the newest are dropped";
+  EXPECT_EQ(payloads(taken, "honest"), numbers(0, 99));
+  EXPECT_EQ(intake.dropped().messages, 10'000U - 256U);
+  EXPECT_EQ(intake.dropped().throttled, intake.dropped().messages);
+  EXPECT_TRUE(intake.push(numbered("flood", 256))) << "there is room again";
+}
+
+TEST(Intake, QueuesOfADeviceAreBoundedInBytesToo) {
+  Intake intake({});
+  std::size_t held = 0;
+  while (intake.push(sized("flood", 30'000))) held += 30'000 + Intake::kMessageCost;
+  EXPECT_LE(held, 256U << 10U);
+  EXPECT_GT(held, (256U << 10U) - 30'128U);
+}
+
+// However many devices flood at once, there is room for one that has nothing waiting, and the whole stays
+// within its bounds.
+TEST(Intake, ManyThatFloodTogetherLeaveRoomForTheOthers) {
+  const Intake::Limits limits{.messages = 2000, .bytes = 4U << 20U};
+  Intake intake(limits);
+  for (int round = 0; round < 300; ++round) {
+    for (int device = 0; device < 200; ++device) {
+      intake.push(sized("flood" + std::to_string(device), 5000));
+    }
+  }
+  for (int device = 0; device < 20; ++device) {
+    EXPECT_TRUE(intake.push(sized("honest" + std::to_string(device), 500))) << device;
+  }
+  std::size_t bytes = 0;
+  const auto taken = take(intake);
+  for (const Message& message : taken) bytes += message.payload.size() + Intake::kMessageCost;
+  EXPECT_LE(taken.size(), limits.messages);
+  EXPECT_LE(bytes, limits.bytes);
+  EXPECT_GT(bytes, limits.bytes / 2);
+}
+
+TEST(Intake, LiveSamplesGiveWayToRecords) {
+  Intake intake({});
+  int live = 0;
+  while (intake.push(sized("d", 10, kStart, Leaf::kLive))) ++live;
+  EXPECT_EQ(live, 128);
+  EXPECT_TRUE(intake.push(sized("d", 10)));
+  EXPECT_EQ(intake.dropped().live, 1U);
+}
+
+TEST(Intake, AWillIsTakenWhateverWaitsAndOnlyTheLastOfSeveral) {
+  Intake intake({});
+  while (intake.push(sized("d", 10))) {
+  }
+  for (int i = 0; i < 1000; ++i) ASSERT_TRUE(intake.push(test::message(Leaf::kGone, "", "d")));
+  EXPECT_EQ(intake.messages(), 257U);
+  EXPECT_EQ(take(intake).back().leaf, Leaf::kGone);
+}
+
+TEST(Intake, SaysOnceAMinuteThatADeviceIsThrottled) {
+  Intake intake({});
+  const auto flood = [&](std::int64_t at_s) {
+    for (int i = 0; i < 300; ++i) intake.push(numbered("flood", i, {at_s * 1000}));
+  };
+  flood(0);
+  ASSERT_TRUE(intake.push(numbered("honest", 1)));
+  auto events = intake.take_throttled();
+  ASSERT_EQ(events.size(), 1U);
+  EXPECT_EQ(events[0].device.view(), "flood");
+  EXPECT_EQ(events[0].count, 1U);
+  EXPECT_EQ(events[0].reason, ThrottleReason::kQueueFull);
+  flood(30);
+  EXPECT_TRUE(intake.take_throttled().empty());
+  flood(60);
+  events = intake.take_throttled();
+  ASSERT_EQ(events.size(), 1U);
+  EXPECT_EQ(events[0].count, 43U + 300U + 1U) << "all since the last one";
+  EXPECT_EQ(events[0].received.unix_time, UnixMillis{60'000});
+  flood(200);
+  flood(300);
+  EXPECT_EQ(intake.take_throttled().size(), 1U) << "bounded by the devices, though nobody takes them";
+}
+
+TEST(Intake, ADeviceHasABudgetOfBytesForADay) {
+  Intake intake({.day_bytes = 100'000});
+  const UnixMillis noon{12 * 3'600'000};
+  std::size_t accepted = 0;
+  for (int i = 0; i < 200; ++i) {
+    if (intake.push(sized("greedy", 872, noon))) accepted += 1000;
+    take(intake);
+  }
+  EXPECT_EQ(accepted, 100'000U);
+  const auto events = intake.take_throttled();
+  ASSERT_EQ(events.size(), 1U);
+  EXPECT_EQ(events[0].reason, ThrottleReason::kDayBudget);
+  EXPECT_TRUE(intake.push(sized("other", 872, noon)));
+  EXPECT_TRUE(intake.push(test::message(Leaf::kGone, "", "greedy", at_both(noon)))) << "its will is news";
+  EXPECT_FALSE(intake.push(sized("greedy", 872, {24 * 3'600'000 - 1})));
+  EXPECT_TRUE(intake.push(sized("greedy", 872, {24 * 3'600'000}))) << "another day";
+}
+
+TEST(Intake, WithALowDiskADeviceHasATenthOfItsDay) {
+  Intake intake({.day_bytes = 100'000});
+  for (int i = 0; i < 20; ++i) {
+    ASSERT_TRUE(intake.push(sized("much", 872)));
+    take(intake);
+  }
+  ASSERT_TRUE(intake.push(sized("little", 872)));
+  intake.set_disk_low(true);
+  EXPECT_FALSE(intake.push(sized("much", 872)));
+  EXPECT_EQ(intake.take_throttled().at(0).reason, ThrottleReason::kDiskLow);
+  EXPECT_TRUE(intake.push(sized("little", 872)));
+  intake.set_disk_low(false);
+  EXPECT_TRUE(intake.push(sized("much", 872)));
+}
+
+TEST(Intake, RemembersABoundedNumberOfDevices) {
+  Intake intake({.devices = 3});
+  for (const char* const device : {"a", "b", "c"}) ASSERT_TRUE(intake.push(numbered(device, 1)));
+  EXPECT_FALSE(intake.push(numbered("d", 1)));
+  take(intake);
+  EXPECT_FALSE(intake.push(numbered("d", 1))) << "their day is not over";
+  ASSERT_TRUE(intake.push(numbered("a", 2, {Intake::kDay.count()})));
+  EXPECT_TRUE(intake.push(numbered("d", 1, {Intake::kDay.count()})));
+  EXPECT_EQ(payloads(take(intake), "a"), numbers(2, 2));
+}
+
+TEST(Intake, TellsOnceThatASessionHasStarted) {
+  Intake intake({});
+  EXPECT_FALSE(intake.take_session_started());
+  intake.session_started();
+  EXPECT_TRUE(intake.urgent());
+  EXPECT_TRUE(intake.take_session_started());
+  EXPECT_FALSE(intake.urgent());
+  EXPECT_FALSE(intake.take_session_started());
+}
+
+}  // namespace
+}  // namespace godwit::gateway
