@@ -47,6 +47,8 @@ struct Logged {
     kLoss,
     kUnknownBefore,  // what became of entries before `seq` that are not in the log is not known
     kForgotten,      // of its oldest epochs: a copy of them that comes back is stored again
+    kOnline,
+    kOffline,
     kOther,
   };
   std::int64_t offset = 0;
@@ -86,12 +88,19 @@ class Judge {
   // `rows_max`: what its table announces.
   std::size_t add_device(std::string_view id, std::uint64_t seed, std::size_t rows_max);
   [[nodiscard]] std::optional<std::size_t> find_device(std::string_view id) const;
-  // Row n = 0, 1, ... of the device was sampled at that time; `clock_true`: its clock was set, and right.
-  void sampled(std::size_t device, UnixMillis true_time, bool clock_true);
+  // It starts: what it had sampled and not appended is gone.
+  void booted(std::size_t device);
+  enum class Clock : std::uint8_t { kUnset, kTrue, kFalse };
+  // Row n = 0, 1, ... of the device was sampled at that time.
+  void sampled(std::size_t device, UnixMillis true_time, Clock clock);
+  // Its clock was set, and wrong: nobody can know when the rows were sampled that this boot took before.
+  void clock_misled(std::size_t device);
   // Rows sampled so far: the number of the next one.
   [[nodiscard]] std::uint64_t rows(std::size_t device) const { return devices_[device].rows.size(); }
   // append() confirmed it. Throws Violation if it is not what was sampled.
   RecordId appended(std::size_t device, Epoch epoch, Seq seq, Bytes batch);
+  // An append was refused, or damaged at once: rows before the next record may be missing.
+  void rows_given_up(std::size_t device) { devices_[device].next_row.reset(); }
   // The device considers everything below `next` as committed, and may give it up.
   void acked(std::size_t device, Seq next) const;
 
@@ -151,7 +160,7 @@ class Judge {
   };
   struct Row {
     UnixMillis true_time{};
-    bool clock_true = false;
+    Clock clock = Clock::kUnset;
     RecordId owner = 0;
   };
   struct Stream {  // of one epoch: what was stored last
@@ -166,9 +175,12 @@ class Judge {
     Path path;  // by seq
     std::unordered_map<std::uint64_t, Stream> streams;
     std::vector<RecordId> records;
-    std::uint64_t row_end = 0;  // behind the last row stored
-    bool forked = false;        // another copy of its flash was put in
-    bool forgotten = false;     // the gateway has, of its epochs
+    std::uint64_t boot_row = 0;             // the first one of this boot
+    std::optional<std::uint64_t> next_row;  // what the next record begins with; nullopt: not known
+    std::optional<bool> online;             // as the log says
+    std::uint64_t row_end = 0;              // behind the last row stored
+    bool forked = false;                    // another copy of its flash was put in
+    bool forgotten = false;                 // the gateway has, of its epochs
   };
   struct LogItem {
     std::int64_t offset;
@@ -185,13 +197,15 @@ class Judge {
   RecordId claim(Device& device, const Logged& event);
   void store(const Logged& event);
   void lose(const Logged& event);
+  const std::vector<RecordId>& named_by(const Logged& event);
   void lose_before(const Logged& event);
   [[nodiscard]] const LogItem* item_at(std::int64_t offset) const;
 
   const Witness& witness_;
   std::vector<Device> devices_;
-  std::vector<Record> records_{1};                                       // [0] stands for none
-  std::map<std::pair<std::uint64_t, std::uint64_t>, RecordId> by_name_;  // epoch, seq
+  std::vector<Record> records_{1};                                                  // [0] stands for none
+  std::map<std::pair<std::uint64_t, std::uint64_t>, RecordId> by_name_;             // epoch, seq
+  std::map<std::pair<std::int64_t, std::uint64_t>, std::vector<RecordId>> losses_;  // by offset and digest
   std::vector<LogItem> log_;
   std::vector<Follower> followers_;
   bool replaced_ = false;  // the database was once

@@ -38,6 +38,9 @@ class Board final : private Link::End, private ports::Sensors, private ports::En
   void destroy_tail(std::uint64_t size, std::uint64_t boots, std::uint64_t stream);
   void flip_bits(std::uint64_t count, std::uint64_t stream);
   void break_sector(std::uint32_t sector, SectorFault fault);
+  void silence_flash_until(Time end, bool reboot);
+  // Says goodbye, and comes back.
+  void stop(Millis off);
   void fail_entropy_until(Time end) { no_entropy_until_ = end; }
   void mislead_clock(Millis off, Time until);
   void cut_link_after(std::uint64_t bytes);
@@ -81,6 +84,8 @@ class Board final : private Link::End, private ports::Sensors, private ports::En
   void wake();
   void after_call();
   void note_appended();
+  void note_refused();
+  [[nodiscard]] bool may_refuse() const;
   void place(RecordId id, Bytes payload);
   void serve_link();
   void connect();
@@ -123,7 +128,8 @@ class Board final : private Link::End, private ports::Sensors, private ports::En
   LinkQuality slow_;
   Time slow_until_{0};
   bool finished_ = false;
-  std::uint64_t failed_boots_ = 0;
+  std::uint64_t seen_refused_ = 0;
+  bool cut_before_ = false;  // and nothing was appended since
 };
 
 }  // namespace godwit::sim

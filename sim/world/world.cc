@@ -27,7 +27,11 @@ class World final : private Judge::Witness {
         judge_(*this),
         scene_{.engine = engine_, .judge = judge_, .probes = probes, .trace = options.trace},
         broker_(scene_),
-        gateway_(scene_, broker_, {.seed = mix64(plan.seed)}) {
+        gateway_(scene_, broker_,
+                 {.seed = mix64(plan.seed),
+                  .devices = plan.devices.size(),
+                  .kept = plan.kept,
+                  .batch = plan.batch}) {
     for (std::size_t i = 0; i < plan.devices.size(); ++i) {
       const std::uint64_t seed = mix64(plan.seed * 64 + i);
       boards_.push_back(std::make_unique<Board>(scene_, broker_, plan.devices[i], i, seed));
@@ -48,8 +52,7 @@ class World final : private Judge::Witness {
 
   // Faults are over. Throws Violation if not everybody is back and has delivered in time.
   Time drain() {
-    broker_.forget_until(Time{0});
-    if (!broker_.running()) broker_.start();
+    broker_.finish();
     gateway_.finish();
     gateway_.start();
     for (const auto& board : boards_) board->finish();
@@ -67,6 +70,7 @@ class World final : private Judge::Witness {
 
   void judge_all() {
     judge_.finish();
+    gateway_.check_rows();
     gateway_.tell_times();
   }
 
@@ -148,10 +152,13 @@ void World::befall(const Fault& fault) {
       scene_.hit(fault.b != 0 ? Probe::kGatewayClockForward : Probe::kGatewayClockBack);
       return gateway_.step_clock(fault.b != 0 ? millis(fault.a) : -millis(fault.a));
     case FaultKind::kBrokerKill:
+      if (fault.b != 0) return broker_.kill_with_message(millis(fault.a));
       broker_.kill();
       return engine_.after(millis(fault.a), [this] { broker_.start(); });
     case FaultKind::kBrokerForget:
       return broker_.forget_until(now + millis(fault.a));
+    case FaultKind::kBrokerDoubles:
+      return broker_.double_until(now + millis(fault.a));
     case FaultKind::kAcks:
       return gateway_.trouble_acks_until(now + millis(fault.a), millis(fault.b), fault.stream);
     case FaultKind::kGatewayKill:
@@ -165,7 +172,7 @@ void World::befall(const Fault& fault) {
     case FaultKind::kRestore:
       return gateway_.restore(fault.a, millis(fault.b));
     case FaultKind::kHostile:
-      return gateway_.hostile(fault.a, fault.b, fault.stream);
+      return gateway_.hostile(fault.a, static_cast<Hostile>(fault.b), fault.stream);
     default:
       return befall_board(fault, *boards_[fault.device]);
   }
@@ -187,6 +194,10 @@ void World::befall_board(const Fault& fault, Board& board) {
       return board.flip_bits(fault.a, fault.stream);
     case FaultKind::kDeadSector:
       return board.break_sector(static_cast<std::uint32_t>(fault.a), static_cast<SectorFault>(fault.b + 1));
+    case FaultKind::kFlashSilent:
+      return board.silence_flash_until(now + millis(fault.a), fault.b != 0);
+    case FaultKind::kStop:
+      return board.stop(millis(fault.a));
     case FaultKind::kEntropy:
       return board.fail_entropy_until(now + millis(fault.a));
     case FaultKind::kDeviceClock:

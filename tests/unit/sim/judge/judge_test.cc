@@ -44,7 +44,7 @@ class JudgeTest : public testing::Test, private Judge::Witness {
   JudgeTest() { judge.add_device("d", kSeed, 0); }
 
   RecordId append(std::uint64_t seq, std::uint64_t first, std::uint64_t count = 1) {
-    while (judge.rows(0) < first + count) judge.sampled(0, UnixMillis{1'000'000}, true);
+    while (judge.rows(0) < first + count) judge.sampled(0, UnixMillis{1'000'000}, Judge::Clock::kTrue);
     const RecordId id = judge.appended(0, kEpoch, Seq{seq}, as_bytes(batch_of(first, count)));
     held.insert(id);
     return id;
@@ -190,7 +190,7 @@ TEST_F(JudgeTest, AnAckOfWhatIsNotStored) {
 }
 
 TEST_F(JudgeTest, UnconfirmedRowsMayBeStoredOnce) {
-  judge.sampled(0, UnixMillis{1'000'000}, true);
+  judge.sampled(0, UnixMillis{1'000'000}, Judge::Clock::kTrue);
   store(1, batch_of(0, 1));
   EXPECT_EQ(kind_of([&] { judge.finish(); }), "none");
   EXPECT_EQ(kind_of([&] { store(2, batch_of(0, 1)); }), "stored_twice");
