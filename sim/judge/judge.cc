@@ -192,7 +192,7 @@ RecordId Judge::claim(Device& device, const Logged& event) {
 void Judge::store(const Logged& event) {
   Device& device = devices_[event.device];
   Record& record = records_[claim(device, event)];
-  if (record.stored && device.forgotten && device.forked) return;
+  if (record.stored && std::ranges::find(device.forgotten, event.epoch) != device.forgotten.end()) return;
   if (record.stored) fail("stored_twice", device, name(record) + " is stored twice");
   if (record.lost) fail("stored_and_lost", device, name(record) + " is stored, and a loss names it");
   if (record.seq != event.seq || record.epoch != event.epoch)
@@ -206,6 +206,14 @@ void Judge::store(const Logged& event) {
     fail("order", device, name(record) + " is stored after row " + text(device.row_end - 1));
   device.row_end = record.first + record.rows;
   record.stored = true;
+}
+
+void Judge::begin(Device& device, Epoch epoch) const {
+  if (std::ranges::find(device.begun, epoch) != device.begun.end()) return;
+  device.begun.push_back(epoch);
+  if (device.begun.size() <= kept_) return;
+  device.forgotten.push_back(device.begun.front());
+  device.begun.erase(device.begun.begin());
 }
 
 // Which records a loss names is settled when it is seen first: when a copy of the database shows it again,
@@ -228,7 +236,8 @@ void Judge::lose(const Logged& event) {
   const Device& device = devices_[event.device];
   for (const RecordId id : named_by(event)) {
     Record& record = records_[id];
-    if (record.stored && device.forgotten && device.forked) continue;
+    if (record.stored && std::ranges::find(device.forgotten, record.epoch) != device.forgotten.end())
+      continue;
     if (record.stored) fail("loss_of_stored", device, "a loss names " + name(record) + ", which is stored");
     if (witness_.holds_unharmed(event.device, id))
       fail("loss_of_held", device, "a loss names " + name(record) + ", which the flash still holds");
@@ -254,10 +263,10 @@ void Judge::logged(const Logged& event) {
     throw Violation("log_order", "offset " + std::to_string(event.offset) + " comes after " +
                                      std::to_string(log_.back().offset));
   log_.push_back({event.offset, event.digest});
+  if (event.kind <= Logged::Kind::kEpoch) begin(devices_[event.device], event.epoch);
   if (event.kind == Logged::Kind::kRecord) store(event);
   if (event.kind == Logged::Kind::kLoss) lose(event);
   if (event.kind == Logged::Kind::kUnknownBefore) lose_before(event);
-  if (event.kind == Logged::Kind::kForgotten) devices_[event.device].forgotten = true;
   if (event.kind == Logged::Kind::kOnline || event.kind == Logged::Kind::kOffline) {
     Device& device = devices_[event.device];
     const bool online = event.kind == Logged::Kind::kOnline;
@@ -275,6 +284,8 @@ void Judge::log_replaced() {
     device.streams.clear();
     device.row_end = 0;
     device.online.reset();
+    device.begun.clear();
+    device.forgotten.clear();
   }
   replaced_ = true;
 }

@@ -45,8 +45,8 @@ struct Logged {
   enum class Kind : std::uint8_t {
     kRecord,
     kLoss,
+    kEpoch,          // these three begin an epoch, if it is not known
     kUnknownBefore,  // what became of entries before `seq` that are not in the log is not known
-    kForgotten,      // of its oldest epochs: a copy of them that comes back is stored again
     kOnline,
     kOffline,
     kOther,
@@ -82,7 +82,9 @@ class Judge {
    protected:
     ~Witness() = default;
   };
-  explicit Judge(const Witness& witness) : witness_(witness) {}
+  // `kept`: so many epochs of a device does the gateway remember, and those that began first it forgets. Of a
+  // forgotten one whose copy comes back, records are stored again.
+  explicit Judge(const Witness& witness, std::size_t kept = SIZE_MAX) : witness_(witness), kept_(kept) {}
 
   // --- What devices do ---
   // `rows_max`: what its table announces.
@@ -180,7 +182,8 @@ class Judge {
     std::optional<bool> online;             // as the log says
     std::uint64_t row_end = 0;              // behind the last row stored
     bool forked = false;                    // another copy of its flash was put in
-    bool forgotten = false;                 // the gateway has, of its epochs
+    std::vector<Epoch> begun;               // that the gateway remembers, in the order in which they came
+    std::vector<Epoch> forgotten;
   };
   struct LogItem {
     std::int64_t offset;
@@ -196,12 +199,14 @@ class Judge {
   RecordId record_at(const Device& device, Epoch epoch, Seq seq) const;
   RecordId claim(Device& device, const Logged& event);
   void store(const Logged& event);
+  void begin(Device& device, Epoch epoch) const;
   void lose(const Logged& event);
   const std::vector<RecordId>& named_by(const Logged& event);
   void lose_before(const Logged& event);
   [[nodiscard]] const LogItem* item_at(std::int64_t offset) const;
 
   const Witness& witness_;
+  const std::size_t kept_;
   std::vector<Device> devices_;
   std::vector<Record> records_{1};                                                  // [0] stands for none
   std::map<std::pair<std::uint64_t, std::uint64_t>, RecordId> by_name_;             // epoch, seq

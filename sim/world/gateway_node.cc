@@ -159,8 +159,14 @@ void GatewayNode::die(bool power) {
   scene_.judge.before_fault(std::nullopt);
   disk_.crash(mix64(options_.seed ^ life_));
   // A disk that lied may have lost what was acknowledged: nobody but the world did that.
-  if (lied_) read_image();
-  lied_ = false;
+  if (std::exchange(lied_, false)) {
+    try {
+      read_image();
+    } catch (const gateway::StoreError&) {  // damaged, and the gateway says so: the operator does what it says
+      scene_.hit(Probe::kLiesDamaged);
+      put_back(backups_.empty() ? kStartAnew : 0);
+    }
+  }
   scene_.judge.after_fault(std::nullopt);
 }
 
@@ -418,8 +424,8 @@ Logged::Kind GatewayNode::kind_of(const gateway::Event& event, bool honest) cons
       return is_refused(event) ? Kind::kOther : Kind::kLoss;
     case EventType::kHistoryUnknown:
       return Kind::kUnknownBefore;
-    case EventType::kHistoryForgotten:
-      return Kind::kForgotten;
+    case EventType::kEpoch:
+      return Kind::kEpoch;
     case EventType::kDeviceOnline:
       return Kind::kOnline;
     case EventType::kDeviceOffline:
@@ -509,6 +515,15 @@ void GatewayNode::restore(std::uint64_t which, Millis down) {
   die(false);
   start_timer_.set(scene_.now() + down);
   scene_.judge.before_fault(std::nullopt);
+  put_back(which);
+  scene_.judge.after_fault(std::nullopt);
+  scene_.say("gateway", [&] { return "database restored to " + std::to_string(shown_.value); });
+  if (++restores_ > 1) scene_.hit(Probe::kRestoredTwice);
+  scene_.hit(Probe::kRestored);
+  if (shown_ < before) scene_.hit(Probe::kRestoreForgotRecords);
+}
+
+void GatewayNode::put_back(std::uint64_t which) {
   if (which == kStartAnew) {
     scene_.hit(Probe::kStartedAnew);
     disk_.restore({});
@@ -517,11 +532,6 @@ void GatewayNode::restore(std::uint64_t which, Millis down) {
     disk_.restore(backups_[backups_.size() - 1 - which % backups_.size()]);
   }
   read_image();
-  scene_.judge.after_fault(std::nullopt);
-  scene_.say("gateway", [&] { return "database restored to " + std::to_string(shown_.value); });
-  if (++restores_ > 1) scene_.hit(Probe::kRestoredTwice);
-  scene_.hit(Probe::kRestored);
-  if (shown_ < before) scene_.hit(Probe::kRestoreForgotRecords);
 }
 
 void GatewayNode::hostile(std::uint64_t messages, Hostile kind, std::uint64_t stream) {

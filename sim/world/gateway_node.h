@@ -81,6 +81,7 @@ class GatewayNode final : private Broker::Subscriber {
   // What the disk would hold if all that is not synced were lost, or (image) after a copy was put back.
   void check_worst_crash();
   void read_image();
+  void put_back(std::uint64_t which);
   void connect();
   void plan_turn();
   void turn();

@@ -62,6 +62,7 @@ constexpr std::array<std::string_view, kProbes> kNames{
     "disk full",
     "sync failed",
     "sync lied",
+    "lies damaged the database",
     "read failed",
     "commit failed",
     "worst crash checked",

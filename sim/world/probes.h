@@ -69,6 +69,7 @@ enum class Probe : std::uint8_t {
   kDiskFull,
   kSyncFailed,
   kSyncLied,
+  kLiesDamaged,
   kReadFailed,
   kCommitFailed,
   kWorstCrashChecked,

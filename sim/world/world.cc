@@ -24,7 +24,7 @@ class World final : private Judge::Witness {
  public:
   World(const Plan& plan, const RunOptions& options, Probes& probes)
       : plan_(plan),
-        judge_(*this),
+        judge_(*this, plan.kept),
         scene_{.engine = engine_, .judge = judge_, .probes = probes, .trace = options.trace},
         broker_(scene_),
         gateway_(scene_, broker_,
@@ -233,6 +233,9 @@ Outcome run(const Plan& plan, const RunOptions& options) {
   } catch (const Livelock& livelock) {
     outcome.violation = "livelock";
     outcome.what = livelock.what();
+  } catch (const gateway::StoreError& error) {
+    outcome.violation = "store_error";
+    outcome.what = std::string("an error reached nobody who knows it: ") + error.what();
   }
   outcome.hash = world.hash();
   outcome.steps = world.engine().steps();
