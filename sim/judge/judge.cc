@@ -205,7 +205,7 @@ void Judge::store(const Logged& event) {
   if (!device.forked && record.first < device.row_end)
     fail("order", device, name(record) + " is stored after row " + text(device.row_end - 1));
   device.row_end = record.first + record.rows;
-  record.stored = true;
+  record.stored = record.ever_stored = true;
 }
 
 void Judge::begin(Device& device, Epoch epoch) const {
@@ -241,6 +241,11 @@ void Judge::lose(const Logged& event) {
     if (record.stored) fail("loss_of_stored", device, "a loss names " + name(record) + ", which is stored");
     if (witness_.holds_unharmed(event.device, id))
       fail("loss_of_held", device, "a loss names " + name(record) + ", which the flash still holds");
+    const bool again = std::ranges::find(device.forgotten, record.epoch) != device.forgotten.end();
+    if (record.lost && !again) fail("lost_twice", device, "two losses name " + name(record));
+    if (event.was_acked && !record.ever_stored && !record.lost)
+      fail("wrong_reason", device,
+           name(record) + " is said to be given up after an ack, and was never stored");
     record.lost = true;
   }
 }
@@ -293,7 +298,11 @@ void Judge::log_replaced() {
 void Judge::told_time(std::size_t index, Bytes batch, const ToldTime& time) const {
   const Device& device = devices_[index];
   const auto range = rows_of(device.seed, device.rows_max, batch);
-  if (!range || !time.synced) return;
+  if (!range) return;
+  if (!time.synced && time.epoch != Epoch{} && time.epoch == device.clock_known)
+    fail("time_unknown", device,
+         "row " + text(range->first) + " has no time, and the clock of its boot is set");
+  if (!time.synced) return;
   for (std::uint64_t i = 0; i < range->count; ++i) {
     const Row& row = device.rows[range->first + i];
     if (row.clock == Clock::kFalse) continue;

@@ -15,6 +15,7 @@ constexpr Millis kGoodbye{15'000};         // for an orderly stop
 constexpr Millis kConnectTimeout{10'000};  // of a network that answers nothing
 constexpr Millis kResync{600'000};         // of the clock
 constexpr std::size_t kCopiesMax = 8;
+constexpr Millis kToldWithin{120'000};          // on the slowest link
 constexpr std::uint32_t kBadSectorsPassed = 3;  // by one append; see Outbox::open_sector()
 constexpr std::array kTears{Tear::kBefore, Tear::kPart, Tear::kGarbage, Tear::kWeak, Tear::kAfter};
 
@@ -70,7 +71,7 @@ void Board::power_on() {
                                 .tables = {&table_, 1}},
                   agent::Ports{.flash = flash_, .entropy = *this, .sensors = *this, .log = *this});
   flash_.clear_written();
-  seen_refused_ = 0;
+  seen_refused_ = untold_refused_ = 0;
   scene_.judge.booted(index_);
   const Status status = device_->start(local());
   scene_.say(id_, [&] {
@@ -138,6 +139,7 @@ void Board::after_call() {
 
 void Board::note_appended() {
   const outbox::Outbox& live = device_->outbox();
+  untold_refused_ += live.stats().refused_records - seen_refused_;
   // A log that was mounted at last: what stands in it is not new.
   const bool has_log = device_->log_state() != codec::LogState::kNone;
   if (has_log && !std::exchange(has_log_, has_log)) seen_next_ = live.next_seq();
@@ -150,7 +152,12 @@ void Board::note_appended() {
       if (!entry || entry->kind == outbox::Entry::Kind::kLoss) scene_.judge.rows_given_up(index_);
       if (!entry) continue;
       if (entry->kind == outbox::Entry::Kind::kMark) scene_.hit(Probe::kMarkWritten);
-      if (entry->kind == outbox::Entry::Kind::kRefused) scene_.hit(Probe::kRefusedNoted);
+      if (entry->kind == outbox::Entry::Kind::kRefused) {
+        scene_.hit(Probe::kRefusedNoted);
+        if (entry->count > untold_refused_)
+          throw Violation("refused_wrong", id_ + ": more are told than were refused");
+        untold_refused_ -= entry->count;
+      }
       if (entry->kind == outbox::Entry::Kind::kMark || entry->kind == outbox::Entry::Kind::kRefused) continue;
       // In a sector that does not read; or a mark, in the only sector that is left, which the record behind
       // it took.
@@ -161,6 +168,8 @@ void Board::note_appended() {
                                                  " was confirmed, and cannot be read back at once");
       const Bytes bytes = Bytes(payload).first(entry->size_bytes);
       cut_before_ = false;
+      if (untold_refused_ > 0)
+        throw Violation("refused_wrong", id_ + ": records were refused, and the log does not tell of all");
       place(scene_.judge.appended(index_, live.epoch(), seen_next_, bytes), bytes);
       if (scene_.now() < no_cable_until_) scene_.hit(Probe::kAppendedOffline);
       scene_.say(id_, [&] { return "appended " + std::to_string(seen_next_.value); });
@@ -252,7 +261,7 @@ void Board::set_clock() {
     scene_.judge.clock_misled(index_);
   }
   const std::int64_t off = misled ? clock_off_.count() : 0;
-  clock_set_ = true;
+  if (!std::exchange(clock_set_, true)) clock_set_at_ = scene_.now();
   clock_true_ = !misled;
   clock_timer_.set(scene_.now() + kResync);
   device_->set_unix_time(local(), {scene_.true_time().value + off});
@@ -335,6 +344,11 @@ void Board::link_closed(Link& link) {
 
 bool Board::delivered() const {
   return device_ && device_->online() && device_->acked_seq() == device_->outbox().next_seq();
+}
+
+void Board::tell_clock() const {
+  if (device_ && clock_set_ && scene_.now() - clock_set_at_ > kToldWithin)
+    scene_.judge.clock_known(index_, device_->outbox().epoch());
 }
 
 std::string Board::state() const {

@@ -56,6 +56,10 @@ class Board final : private Link::End, private ports::Sensors, private ports::En
   // Powered, and everything it holds is acked.
   [[nodiscard]] bool delivered() const;
   [[nodiscard]] std::string state() const;  // for a human
+  // It has delivered: the gateway knows its clock.
+  void tell_clock() const;
+  // Connected once in this boot.
+  [[nodiscard]] bool calm() const { return device_ && device_->stats().sessions == 1; }
   [[nodiscard]] const std::string& id() const { return id_; }
 
   // See Judge::Witness.
@@ -124,12 +128,14 @@ class Board final : private Link::End, private ports::Sensors, private ports::En
   Time clock_false_until_{0};
   Millis clock_off_{0};
   bool clock_set_ = false;
+  Time clock_set_at_{0};  // first in this boot
   bool clock_true_ = false;
   LinkQuality slow_;
   Time slow_until_{0};
   bool finished_ = false;
   std::uint64_t seen_refused_ = 0;
-  bool cut_before_ = false;  // and nothing was appended since
+  std::uint64_t untold_refused_ = 0;  // of those, that no entry of the log tells of
+  bool cut_before_ = false;           // and nothing was appended since
 };
 
 }  // namespace godwit::sim

@@ -162,8 +162,10 @@ bool Broker::handle_packet(Connection& connection, std::uint8_t first, std::stri
     case 14:  // 0x04 asks for the will (3.14.2.1)
       drop(connection, !body.empty() && body[0] == 4);
       return false;
-    default:
-      return true;
+    default:  // nothing that a device has to say (4.13)
+      send(connection, 0xE0, std::string(1, '\x81'));
+      drop(connection, true);
+      return false;
   }
 }
 

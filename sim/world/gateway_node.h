@@ -68,6 +68,7 @@ class GatewayNode final : private Broker::Subscriber {
   [[nodiscard]] std::uint64_t hash() const { return disk_.hash(); }
   // What is kept of each device is within its bounds.
   void check_rows();
+  void check_calm() const;
   // Shows the judge when each record of the log is said to have been sampled.
   void tell_times() const;
 

@@ -119,7 +119,8 @@ void draw(Fault& fault, Random& random) {
       break;
     case FaultKind::kHostile:
       fault.a = random.between(1, 200);
-      fault.b = random.below(kHostileKinds);
+      fault.b =
+          random.chance(300) ? static_cast<std::uint64_t>(Hostile::kFlood) : random.below(kHostileKinds);
       break;
     case FaultKind::kHalfOpen:
     case FaultKind::kBackup:
@@ -219,15 +220,17 @@ Plan make_plan(std::uint64_t seed) {
   plan.duration = Time{static_cast<std::int64_t>(120 * kMinute / devices)};
   plan.followers = random.between(1, 3);
   if (random.chance(300)) plan.kept = random.between(3, 8);
-  if (random.chance(300)) plan.batch = random.between(8, 64);
+  if (random.chance(300)) plan.batch = random.between(4, 32);
   for (std::uint64_t i = 0; i < devices; ++i) plan.devices.push_back(make_device(random));
 
   // Some kinds only, so that each gets a run in which the others are not in its way.
   std::vector<FaultKind> kinds;
   const std::uint64_t share = random.between(100, 700);
+  const bool calm = random.chance(60);  // nothing happens, or devices that say goodbye
   for (std::size_t kind = 0; kind < kFaultKinds; ++kind) {
-    if (random.chance(share)) kinds.push_back(static_cast<FaultKind>(kind));
+    if (random.chance(share) && !calm) kinds.push_back(static_cast<FaultKind>(kind));
   }
+  if (calm && random.chance(500)) kinds.push_back(FaultKind::kStop);
   if (kinds.empty()) return plan;
   if (std::ranges::find(kinds, FaultKind::kRestore) != kinds.end()) kinds.push_back(FaultKind::kBackup);
   const std::uint64_t faults = random.between(5, 35);

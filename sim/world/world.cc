@@ -16,6 +16,8 @@
 namespace godwit::sim {
 namespace {
 
+constexpr std::uint64_t kGoodLatency = 200;
+constexpr std::uint64_t kGoodRate = 5'000;
 constexpr Millis kCopyEvery{300'000};  // of each flash, for roll backs
 
 Millis millis(std::uint64_t count) { return Millis{static_cast<std::int64_t>(count)}; }
@@ -61,17 +63,36 @@ class World final : private Judge::Witness {
     const Millis limit = drain_limit();
     // What is sampled is in a batch until it is old enough.
     engine_.run_until(begin + longest_age());
+    wait_until_done(limit);
+    const Millis took = engine_.now() - begin;
+    // Nobody has anything new to say, and the database is put back.
+    if (has(FaultKind::kRestore)) {
+      gateway_.restore(0, Millis{5'000});
+      engine_.run_until(engine_.now() + Millis{6'000});
+      wait_until_done(limit);
+    }
+    return took;
+  }
+
+  void wait_until_done(Millis limit) {
+    const Time begin = engine_.now();
     while (!done()) {
       if (engine_.now() - begin > limit) fail_drain(limit);
       engine_.run_until(engine_.now() + Millis{1'000});
     }
-    return engine_.now() - begin;
   }
 
   void judge_all() {
     judge_.finish();
     gateway_.check_rows();
+    for (const auto& board : boards_) board->tell_clock();
     gateway_.tell_times();
+    if (!is_calm()) return;
+    gateway_.check_calm();
+    for (const auto& board : boards_) {
+      if (!board->calm())
+        throw Violation("repeats", board->id() + " connected twice, and nothing had happened");
+    }
   }
 
   [[nodiscard]] std::uint64_t hash() const {
@@ -93,8 +114,20 @@ class World final : private Judge::Witness {
     engine_.after(kCopyEvery, [this] { keep_copies(); });
   }
 
+  bool has(FaultKind kind) const {
+    return std::ranges::find(plan_.faults, kind, &Fault::kind) != plan_.faults.end();
+  }
+  bool is_calm() const {
+    return std::ranges::all_of(plan_.faults,
+                               [](const Fault& fault) { return fault.kind == FaultKind::kStop; }) &&
+           std::ranges::all_of(plan_.devices, [](const DevicePlan& device) {
+             return device.latency <= kGoodLatency && device.rate >= kGoodRate;
+           });
+  }
+
   bool done() const {
-    return std::ranges::all_of(boards_, [](const auto& board) { return board->delivered(); }) &&
+    return judge_.drained() &&
+           std::ranges::all_of(boards_, [](const auto& board) { return board->delivered(); }) &&
            std::ranges::all_of(followers_, [](const auto& follower) { return follower->caught_up(); });
   }
 
