@@ -205,7 +205,7 @@ void Judge::store(const Logged& event) {
   if (!device.forked && record.first < device.row_end)
     fail("order", device, name(record) + " is stored after row " + text(device.row_end - 1));
   device.row_end = record.first + record.rows;
-  record.stored = record.ever_stored = true;
+  record.stored = record.ever_settled = true;
 }
 
 void Judge::begin(Device& device, Epoch epoch) const {
@@ -243,10 +243,10 @@ void Judge::lose(const Logged& event) {
       fail("loss_of_held", device, "a loss names " + name(record) + ", which the flash still holds");
     const bool again = std::ranges::find(device.forgotten, record.epoch) != device.forgotten.end();
     if (record.lost && !again) fail("lost_twice", device, "two losses name " + name(record));
-    if (event.was_acked && !record.ever_stored && !record.lost)
+    if (event.was_acked && !record.ever_settled)
       fail("wrong_reason", device,
-           name(record) + " is said to be given up after an ack, and was never stored");
-    record.lost = true;
+           name(record) + " is said to be given up after an ack, and was never stored or lost");
+    record.lost = record.ever_settled = true;
   }
 }
 
@@ -259,7 +259,7 @@ void Judge::lose_before(const Logged& event) {
     if (device.path[seq] == 0 || record.stored || record.lost) continue;
     if (witness_.holds_unharmed(event.device, device.path[seq]))
       fail("loss_of_held", device, name(record) + " is said to be unknown, and the flash still holds it");
-    record.lost = true;
+    record.lost = record.ever_settled = true;
   }
 }
 

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+// The judge of a run: what devices appended, against what the gateway's log holds and what followers got. It
+// knows contents (which rows a batch has, and the digest of its bytes), not just counts, and it sees proto/
+// alone: neither firmware nor gateway can tell it what is right. Host only, one thread, allocates.
+//
+// The rule: appended = stored + lost + destroyed. A row that append() confirmed is in the log once and in its
+// place; or a loss event names it, and nobody holds it; or the world has destroyed it: after one of its
+// faults no flash and no database held it any more. What append() had not confirmed when power went may be
+// stored, once and as it was sampled. README.md says what else is excused, and why.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "proto/base/bytes.h"
+#include "proto/base/ids.h"
+#include "proto/base/time.h"
+
+namespace godwit::sim {
+
+// The promise was broken. `kind` is one of few short names, by which runs are counted.
+class Violation : public std::runtime_error {
+ public:
+  Violation(std::string_view kind, const std::string& what)
+      : std::runtime_error(std::string(kind) + ": " + what), kind_(kind) {}
+  [[nodiscard]] const std::string& kind() const { return kind_; }
+
+ private:
+  std::string kind_;
+};
+
+// A record in the judge's books; 0: none.
+using RecordId = std::uint32_t;
+// The records of a device's log by seq, as its flash has them now: what a copy of the flash has to go with
+// it.
+using Path = std::vector<RecordId>;
+
+struct Logged {
+  enum class Kind : std::uint8_t {
+    kRecord,
+    kLoss,
+    kEpoch,          // these three begin an epoch, if it is not known
+    kUnknownBefore,  // what became of entries before `seq` that are not in the log is not known
+    kOnline,
+    kOffline,
+    kOther,
+  };
+  std::int64_t offset = 0;
+  std::uint32_t term = 0;
+  Kind kind = Kind::kOther;
+  std::size_t device = 0;  // as add_device() counted; not looked at for kOther
+  Epoch epoch{};
+  Seq seq{};
+  std::uint64_t count = 1;   // kLoss
+  bool was_acked = false;    // kLoss: says that the gateway had it once
+  Bytes batch{};             // kRecord
+  std::uint64_t digest = 0;  // of the whole event, as a follower sees it
+};
+
+// When the gateway says that the first row of a batch was sampled.
+struct ToldTime {
+  bool synced = false;  // or resolved later; false: boot-relative
+  Epoch epoch{};
+  UnixMillis unix_time{};
+  Millis period{};
+};
+
+class Judge {
+ public:
+  // Who can look into the flash of the devices.
+  class Witness {
+   public:
+    // The bytes of the record are where append() put them, and can be read.
+    [[nodiscard]] virtual bool holds(std::size_t device, RecordId record) const = 0;
+    // ... and nothing else in its sector was damaged or half erased, which may hide it.
+    [[nodiscard]] virtual bool holds_unharmed(std::size_t device, RecordId record) const = 0;
+
+   protected:
+    ~Witness() = default;
+  };
+  // `kept`: so many epochs of a device does the gateway remember, and those that began first it forgets. Of a
+  // forgotten one whose copy comes back, records are stored again.
+  explicit Judge(const Witness& witness, std::size_t kept = SIZE_MAX) : witness_(witness), kept_(kept) {}
+
+  // --- What devices do ---
+  // `rows_max`: what its table announces.
+  std::size_t add_device(std::string_view id, std::uint64_t seed, std::size_t rows_max);
+  [[nodiscard]] std::optional<std::size_t> find_device(std::string_view id) const;
+  // It starts: what it had sampled and not appended is gone.
+  void booted(std::size_t device);
+  enum class Clock : std::uint8_t { kUnset, kTrue, kFalse };
+  // Row n = 0, 1, ... of the device was sampled at that time.
+  void sampled(std::size_t device, UnixMillis true_time, Clock clock);
+  // Its clock was set, and wrong: nobody can know when the rows were sampled that this boot took before.
+  void clock_misled(std::size_t device);
+  // Rows sampled so far: the number of the next one.
+  [[nodiscard]] std::uint64_t rows(std::size_t device) const { return devices_[device].rows.size(); }
+  // append() confirmed it. Throws Violation if it is not what was sampled.
+  RecordId appended(std::size_t device, Epoch epoch, Seq seq, Bytes batch);
+  // An append was refused, or damaged at once: rows before the next record may be missing.
+  void rows_given_up(std::size_t device) { devices_[device].next_row.reset(); }
+  // The device considers everything below `next` as committed, and may give it up.
+  void acked(std::size_t device, Seq next) const;
+
+  // --- What the world does to them ---
+  [[nodiscard]] const Path& path(std::size_t device) const { return devices_[device].path; }
+  // The device has started and goes on with `next`: what it had at and behind it is on its path no more.
+  void mounted(std::size_t device, Seq next);
+  // Another copy of the flash was put in. What only the one before knew of is destroyed: also a loss that was
+  // not reported yet.
+  void set_path(std::size_t device, Path path);
+  // Between these two the world destroys something, of the device or (nullopt) of the database.
+  void before_fault(std::optional<std::size_t> device);
+  void after_fault(std::optional<std::size_t> device);
+
+  // --- What the gateway has committed ---
+  // Throws Violation: stored twice, other content, out of order, a loss of what is stored or held.
+  void logged(const Logged& event);
+  // A copy of the database was put back: all it holds comes again through logged().
+  void log_replaced();
+  // At the end, the clock of the boot with this epoch is set, and the gateway was told.
+  void clock_known(std::size_t device, Epoch epoch) { devices_[device].clock_known = epoch; }
+  void told_time(std::size_t device, Bytes batch, const ToldTime& time) const;
+
+  // --- What followers get ---
+  std::size_t add_follower();
+  void follower_got(std::size_t follower, std::int64_t offset, std::uint64_t digest);
+  // It was told that it goes on after `offset`, and that what it had may not be all (0: from the beginning).
+  void follower_told_gap(std::size_t follower, std::int64_t offset);
+
+  // --- After the drain ---
+  // Throws Violation: a row that is nowhere, a follower that has not everything.
+  void finish() const;
+  // Every confirmed record is stored, lost or destroyed, and every follower is at the end of the log.
+  [[nodiscard]] bool drained() const;
+
+  struct Counts {
+    std::uint64_t rows = 0;     // sampled
+    std::uint64_t records = 0;  // confirmed
+    std::uint64_t stored = 0;
+    std::uint64_t lost = 0;  // confirmed ones that a loss names
+    std::uint64_t destroyed = 0;
+    std::uint64_t events = 0;  // in the log
+  };
+  [[nodiscard]] Counts counts() const;
+
+ private:
+  struct Record {
+    std::size_t device = 0;
+    Epoch epoch{};
+    Seq seq{};
+    std::uint64_t first = 0;  // row
+    std::uint64_t rows = 0;
+    std::uint64_t digest = 0;
+    bool confirmed = false;  // by append(); otherwise a power cut came between
+    bool stored = false;
+    bool ever_settled = false;  // stored or lost, also in a database that was put back since
+    bool lost = false;
+    bool destroyed = false;
+    bool safe_before = false;  // between before_fault() and after_fault()
+  };
+  struct Row {
+    UnixMillis true_time{};
+    Clock clock = Clock::kUnset;
+    RecordId owner = 0;
+  };
+  struct Stream {  // of one epoch: what was stored last
+    Seq seq{};
+    std::uint64_t row_end = 0;
+  };
+  struct Device {
+    std::string id;
+    std::uint64_t seed = 0;
+    std::size_t rows_max = 0;
+    std::vector<Row> rows;
+    Path path;  // by seq
+    std::unordered_map<std::uint64_t, Stream> streams;
+    std::vector<RecordId> records;
+    std::uint64_t boot_row = 0;             // the first one of this boot
+    std::optional<std::uint64_t> next_row;  // what the next record begins with; nullopt: not known
+    std::optional<bool> online;             // as the log says
+    std::uint64_t row_end = 0;              // behind the last row stored
+    bool forked = false;                    // another copy of its flash was put in
+    std::vector<Epoch> begun;               // that the gateway remembers, in the order in which they came
+    std::vector<Epoch> forgotten;
+    Epoch clock_known{};
+  };
+  struct LogItem {
+    std::int64_t offset;
+    std::uint64_t digest;
+  };
+  struct Follower {
+    std::map<std::int64_t, std::uint64_t> got;  // digest by offset, of what it holds for true
+    std::int64_t at = 0;
+  };
+
+  [[noreturn]] void fail(std::string_view kind, const Device& device, const std::string& what) const;
+  [[nodiscard]] std::string name(const Record& record) const;
+  RecordId record_at(const Device& device, Epoch epoch, Seq seq) const;
+  RecordId claim(Device& device, const Logged& event);
+  void store(const Logged& event);
+  void begin(Device& device, Epoch epoch) const;
+  void lose(const Logged& event);
+  const std::vector<RecordId>& named_by(const Logged& event);
+  void lose_before(const Logged& event);
+  [[nodiscard]] const LogItem* item_at(std::int64_t offset) const;
+
+  const Witness& witness_;
+  const std::size_t kept_;
+  std::vector<Device> devices_;
+  std::vector<Record> records_{1};                                                  // [0] stands for none
+  std::map<std::pair<std::uint64_t, std::uint64_t>, RecordId> by_name_;             // epoch, seq
+  std::map<std::pair<std::int64_t, std::uint64_t>, std::vector<RecordId>> losses_;  // by offset and digest
+  std::vector<LogItem> log_;
+  std::vector<Follower> followers_;
+  bool replaced_ = false;  // the database was once
+};
+
+}  // namespace godwit::sim

@@ -105,6 +105,11 @@ void Board::power_off() {
   scene_.say(id_, [] { return "power off"; });
 }
 
+void Board::restart() {
+  power_off();
+  power_timer_.set(scene_.now() + kRebootTime);
+}
+
 void Board::lose_power() {
   power_off();
   if (std::exchange(cut_before_, true)) scene_.hit(Probe::kPowerCutTwiceInARow);
@@ -442,9 +447,7 @@ void Board::break_sector(std::uint32_t sector, SectorFault fault) {
 
 void Board::silence_flash_until(Time end, bool reboot) {
   flash_.silence_until(end);
-  if (!reboot || !device_) return;
-  power_off();
-  power_timer_.set(scene_.now() + kRebootTime);
+  if (reboot && device_) restart();
 }
 
 void Board::stop(Millis off) {

@@ -29,6 +29,7 @@ class Board final : private Link::End, private ports::Sensors, private ports::En
 
   void power_on();
   void power_off();
+  void restart();
   [[nodiscard]] bool powered() const { return device_.has_value(); }
 
   // --- Faults; each says in plan.h what its numbers mean ---

@@ -66,6 +66,9 @@ class GatewayNode final : private Broker::Subscriber {
 
   void finish();
   [[nodiscard]] std::uint64_t hash() const { return disk_.hash(); }
+  [[nodiscard]] bool knows(const std::string& device) const {
+    return store_ && store_->reader().device(device).has_value();
+  }
   // What is kept of each device is within its bounds.
   void check_rows();
   void check_calm() const;
