@@ -64,8 +64,21 @@ std::optional<std::size_t> Judge::find_device(std::string_view id) const {
   return static_cast<std::size_t>(found - devices_.begin());
 }
 
-void Judge::sampled(std::size_t device, UnixMillis true_time, bool clock_true) {
-  devices_[device].rows.push_back({.true_time = true_time, .clock_true = clock_true});
+void Judge::booted(std::size_t index) {
+  Device& device = devices_[index];
+  device.boot_row = device.rows.size();
+  device.next_row = device.boot_row;
+}
+
+void Judge::sampled(std::size_t device, UnixMillis true_time, Clock clock) {
+  devices_[device].rows.push_back({.true_time = true_time, .clock = clock});
+}
+
+void Judge::clock_misled(std::size_t index) {
+  Device& device = devices_[index];
+  for (std::size_t n = device.boot_row; n < device.rows.size(); ++n) {
+    if (device.rows[n].clock == Clock::kUnset) device.rows[n].clock = Clock::kFalse;
+  }
 }
 
 RecordId Judge::appended(std::size_t index, Epoch epoch, Seq seq, Bytes batch) {
@@ -74,6 +87,12 @@ RecordId Judge::appended(std::size_t index, Epoch epoch, Seq seq, Bytes batch) {
   if (!range) fail("wrong_rows", device, "appended as record " + text(seq.value) + " what was never sampled");
   if (range->first + range->count > device.rows.size())
     fail("wrong_rows", device, "appended a row before it was sampled");
+  if (device.next_row && range->first != *device.next_row) {
+    fail("row_lost", device,
+         "record " + text(seq.value) + " begins with row " + text(range->first) + ", and row " +
+             text(*device.next_row) + " was never appended");
+  }
+  device.next_row = range->first + range->count;
   const auto id = static_cast<RecordId>(records_.size());
   for (std::uint64_t n = range->first; n < range->first + range->count; ++n) {
     if (device.rows[n].owner != 0) fail("appended_twice", device, "row " + text(n) + " is in two records");
@@ -190,7 +209,7 @@ RecordId Judge::claim(Device& device, const Logged& event) {
 void Judge::store(const Logged& event) {
   Device& device = devices_[event.device];
   Record& record = records_[claim(device, event)];
-  if (record.stored && device.forgotten && device.forked) return;
+  if (record.stored && std::ranges::find(device.forgotten, event.epoch) != device.forgotten.end()) return;
   if (record.stored) fail("stored_twice", device, name(record) + " is stored twice");
   if (record.lost) fail("stored_and_lost", device, name(record) + " is stored, and a loss names it");
   if (record.seq != event.seq || record.epoch != event.epoch)
@@ -203,22 +222,48 @@ void Judge::store(const Logged& event) {
   if (!device.forked && record.first < device.row_end)
     fail("order", device, name(record) + " is stored after row " + text(device.row_end - 1));
   device.row_end = record.first + record.rows;
-  record.stored = true;
+  record.stored = record.ever_settled = true;
 }
 
-void Judge::lose(const Logged& event) {
+void Judge::begin(Device& device, Epoch epoch) const {
+  if (std::ranges::find(device.begun, epoch) != device.begun.end()) return;
+  device.begun.push_back(epoch);
+  if (device.begun.size() <= kept_) return;
+  device.forgotten.push_back(device.begun.front());
+  device.begun.erase(device.begun.begin());
+}
+
+// Which records a loss names is settled when it is seen first: when a copy of the database shows it again,
+// the device may be on another path.
+const std::vector<RecordId>& Judge::named_by(const Logged& event) {
+  const auto [named, first] = losses_.try_emplace({event.id.offset, event.id.term});
+  if (!first) return named->second;
   const Device& device = devices_[event.device];
   // Nothing was appended behind the longest path, so there is nothing to look for.
   const std::uint64_t end =
       std::min<std::uint64_t>(event.seq.value + event.count, device.path.size() + 1'000);
   for (std::uint64_t seq = event.seq.value; seq < end; ++seq) {
     const RecordId id = record_at(device, event.epoch, Seq{seq});
-    if (id == 0) continue;
+    if (id != 0) named->second.push_back(id);
+  }
+  return named->second;
+}
+
+void Judge::lose(const Logged& event) {
+  const Device& device = devices_[event.device];
+  for (const RecordId id : named_by(event)) {
     Record& record = records_[id];
+    if (record.stored && std::ranges::find(device.forgotten, record.epoch) != device.forgotten.end())
+      continue;
     if (record.stored) fail("loss_of_stored", device, "a loss names " + name(record) + ", which is stored");
     if (witness_.holds_unharmed(event.device, id))
       fail("loss_of_held", device, "a loss names " + name(record) + ", which the flash still holds");
-    record.lost = true;
+    const bool again = std::ranges::find(device.forgotten, record.epoch) != device.forgotten.end();
+    if (record.lost && !again) fail("lost_twice", device, "two losses name " + name(record));
+    if (event.was_acked && !record.ever_settled)
+      fail("wrong_reason", device,
+           name(record) + " is said to be given up after an ack, and was never stored or lost");
+    record.lost = record.ever_settled = true;
   }
 }
 
@@ -231,7 +276,7 @@ void Judge::lose_before(const Logged& event) {
     if (device.path[seq] == 0 || record.stored || record.lost) continue;
     if (witness_.holds_unharmed(event.device, device.path[seq]))
       fail("loss_of_held", device, name(record) + " is said to be unknown, and the flash still holds it");
-    record.lost = true;
+    record.lost = record.ever_settled = true;
   }
 }
 
@@ -251,10 +296,18 @@ void Judge::logged(const Logged& event) {
       item.rows = digest_of(as_bytes(json_of(device.seed, *range)));
   }
   log_.push_back(item);
+  if (event.kind <= Logged::Kind::kEpoch) begin(devices_[event.device], event.epoch);
   if (event.kind == Logged::Kind::kRecord) store(event);
   if (event.kind == Logged::Kind::kLoss) lose(event);
   if (event.kind == Logged::Kind::kUnknownBefore) lose_before(event);
-  if (event.kind == Logged::Kind::kForgotten) devices_[event.device].forgotten = true;
+  if (event.kind == Logged::Kind::kOnline || event.kind == Logged::Kind::kOffline) {
+    Device& device = devices_[event.device];
+    const bool online = event.kind == Logged::Kind::kOnline;
+    if (device.online.value_or(false) == online)
+      fail("presence", device,
+           std::string("is said to go ") + (online ? "online" : "offline") + " twice in a row");
+    device.online = online;
+  }
 }
 
 void Judge::log_replaced() {
@@ -263,6 +316,9 @@ void Judge::log_replaced() {
   for (Device& device : devices_) {
     device.streams.clear();
     device.row_end = 0;
+    device.online.reset();
+    device.begun.clear();
+    device.forgotten.clear();
   }
   replaced_ = true;
 }
@@ -270,10 +326,14 @@ void Judge::log_replaced() {
 void Judge::told_time(std::size_t index, Bytes batch, const ToldTime& time) const {
   const Device& device = devices_[index];
   const auto range = rows_of(device.seed, device.rows_max, batch);
-  if (!range || !time.synced) return;
+  if (!range) return;
+  if (!time.synced && time.epoch != Epoch{} && time.epoch == device.clock_known)
+    fail("time_unknown", device,
+         "row " + text(range->first) + " has no time, and the clock of its boot is set");
+  if (!time.synced) return;
   for (std::uint64_t i = 0; i < range->count; ++i) {
     const Row& row = device.rows[range->first + i];
-    if (!row.clock_true) continue;
+    if (row.clock == Clock::kFalse) continue;
     const std::int64_t told = time.unix_time.value + static_cast<std::int64_t>(i) * time.period.count();
     // A row stands for the instant of its period that is nearest.
     if (std::llabs(told - row.true_time.value) <= kTimeTolerance_ms + time.period.count() / 2) continue;
@@ -398,6 +458,9 @@ bool Judge::drained() const {
 }
 
 void Judge::finish() const {
+  for (const Device& device : devices_) {
+    if (device.online == false) fail("presence", device, "is back, and said to be offline");
+  }
   for (const Record& record : records_) {
     if (!record.confirmed || record.stored || record.lost || record.destroyed) continue;
     fail("silent_loss", devices_[record.device],

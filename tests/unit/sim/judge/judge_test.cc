@@ -75,7 +75,7 @@ class JudgeTest : public testing::Test, private Judge::Witness {
   JudgeTest() { judge.add_device("d", kSeed, 0); }
 
   RecordId append(std::uint64_t seq, std::uint64_t first, std::uint64_t count = 1) {
-    while (judge.rows(0) < first + count) judge.sampled(0, UnixMillis{1'000'000}, true);
+    while (judge.rows(0) < first + count) judge.sampled(0, UnixMillis{1'000'000}, Judge::Clock::kTrue);
     const RecordId id = judge.appended(0, kEpoch, Seq{seq}, as_bytes(batch_of(first, count)));
     held.insert(id);
     return id;
@@ -226,7 +226,7 @@ TEST_F(JudgeTest, AnAckOfWhatIsNotStored) {
 }
 
 TEST_F(JudgeTest, UnconfirmedRowsMayBeStoredOnce) {
-  judge.sampled(0, UnixMillis{1'000'000}, true);
+  judge.sampled(0, UnixMillis{1'000'000}, Judge::Clock::kTrue);
   store(1, batch_of(0, 1));
   EXPECT_EQ(kind_of([&] { judge.finish(); }), "none");
   EXPECT_EQ(kind_of([&] { store(2, batch_of(0, 1)); }), "stored_twice");
@@ -329,6 +329,81 @@ TEST_F(JudgeTest, APositionPassesOverNothingThatTheFilterLetsThrough) {
   EXPECT_EQ(kind_of([&] { judge.finish(); }), "follower_gap") << "the other one has not got event 2";
   judge.follower_got(rare, event(id(2), raw_json(2)));
   EXPECT_EQ(kind_of([&] { judge.finish(); }), "none");
+}
+
+TEST_F(JudgeTest, ARowThatNoRecordHasIsMissed) {
+  judge.booted(0);
+  append(1, 0, 2);
+  EXPECT_EQ(kind_of([&] { append(2, 3); }), "row_lost");
+}
+
+TEST_F(JudgeTest, RowsMayBeMissingAfterARefusalOrAStart) {
+  judge.booted(0);
+  append(1, 0, 2);
+  judge.rows_given_up(0);
+  EXPECT_EQ(kind_of([&] { append(2, 3); }), "none");
+  judge.sampled(0, UnixMillis{1'000'000}, Judge::Clock::kTrue);
+  judge.booted(0);
+  EXPECT_EQ(kind_of([&] { append(3, 5); }), "none");
+}
+
+TEST_F(JudgeTest, NoRecordIsLostTwice) {
+  append(1, 0);
+  held.clear();
+  lose(1, 1);
+  EXPECT_EQ(kind_of([&] { lose(1, 1); }), "lost_twice");
+}
+
+TEST_F(JudgeTest, ALossForAnAckNamesWhatTheGatewayOnceHad) {
+  append(1, 0);
+  held.clear();
+  const auto lose_acked = [&] {
+    ++offset;
+    judge.logged({.id = id(offset),
+                  .kind = Logged::Kind::kLoss,
+                  .epoch = kEpoch,
+                  .seq = {1},
+                  .was_acked = true,
+                  .json = raw_json(offset)});
+  };
+  EXPECT_EQ(kind_of(lose_acked), "wrong_reason");
+}
+
+TEST_F(JudgeTest, ADeviceGoesOnlineAndOfflineInTurn) {
+  const auto go = [&](Logged::Kind kind) {
+    ++offset;
+    judge.logged({.id = id(offset), .kind = kind, .json = raw_json(offset)});
+  };
+  go(Logged::Kind::kOnline);
+  EXPECT_EQ(kind_of([&] { go(Logged::Kind::kOnline); }), "presence");
+  go(Logged::Kind::kOffline);
+  EXPECT_EQ(kind_of([&] { judge.finish(); }), "presence");
+  go(Logged::Kind::kOnline);
+  EXPECT_EQ(kind_of([&] { judge.finish(); }), "none");
+}
+
+TEST_F(JudgeTest, ATimeThatIsResolvedIsJudgedUnlessTheClockWasWrong) {
+  judge.booted(0);
+  judge.sampled(0, UnixMillis{1'000'000}, Judge::Clock::kUnset);
+  append(1, 0);
+  const std::string batch = batch_of(0, 1);
+  const auto tell = [&](std::int64_t at) {
+    judge.told_time(0, as_bytes(batch),
+                    {.synced = true, .epoch = kEpoch, .unix_time = {at}, .period = Millis{100}});
+  };
+  EXPECT_EQ(kind_of([&] { tell(1'000'500); }), "none");
+  EXPECT_EQ(kind_of([&] { tell(1'100'000); }), "wrong_time");
+  judge.clock_misled(0);
+  EXPECT_EQ(kind_of([&] { tell(1'100'000); }), "none");
+}
+
+TEST_F(JudgeTest, WhatAClockThatIsSetCanTellIsTold) {
+  append(1, 0);
+  const std::string batch = batch_of(0, 1);
+  const auto tell = [&] { judge.told_time(0, as_bytes(batch), {.epoch = kEpoch}); };
+  EXPECT_EQ(kind_of(tell), "none");
+  judge.clock_known(0, kEpoch);
+  EXPECT_EQ(kind_of(tell), "time_unknown");
 }
 
 }  // namespace
