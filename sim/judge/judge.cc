@@ -251,12 +251,14 @@ const std::vector<RecordId>& Judge::named_by(const Logged& event) {
 
 void Judge::lose(const Logged& event) {
   const Device& device = devices_[event.device];
+  // In a copy of the database it is seen again: it was true when it was said, whatever came back since.
+  const bool first = !losses_.contains({event.id.offset, event.id.term});
   for (const RecordId id : named_by(event)) {
     Record& record = records_[id];
     if (record.stored && std::ranges::find(device.forgotten, record.epoch) != device.forgotten.end())
       continue;
     if (record.stored) fail("loss_of_stored", device, "a loss names " + name(record) + ", which is stored");
-    if (witness_.holds_unharmed(event.device, id))
+    if (first && witness_.holds_unharmed(event.device, id))
       fail("loss_of_held", device, "a loss names " + name(record) + ", which the flash still holds");
     const bool again = std::ranges::find(device.forgotten, record.epoch) != device.forgotten.end();
     if (record.lost && !again) fail("lost_twice", device, "two losses name " + name(record));
