@@ -5,8 +5,6 @@
 #include <cstdlib>
 #include <utility>
 
-#include "sim/judge/rows.h"
-
 namespace godwit::sim {
 namespace {
 
@@ -27,24 +25,30 @@ void Judge::fail(std::string_view kind, const Device& device, const std::string&
 }
 
 std::string Judge::name(const Record& record) const {
-  return "record " + text(record.seq.value) + " (rows " + text(record.first) + " to " +
-         text(record.first + record.rows - 1) + ")";
+  const std::string seq = "record " + text(record.seq.value);
+  if (record.rows == 0) return seq;
+  return seq + " (rows " + text(record.first) + " to " + text(record.first + record.rows - 1) + ")";
 }
 
 // --- What devices do ---
 
 std::size_t Judge::add_device(std::string_view id, std::uint64_t seed, std::size_t rows_max) {
+  return add_device(id, &seeded_.emplace_back(seed), rows_max);
+}
+
+std::size_t Judge::add_device(std::string_view id, const RowSource* rows, std::size_t rows_max) {
+  by_id_.emplace(id, devices_.size());
   devices_.emplace_back();
   devices_.back().id = id;
-  devices_.back().seed = seed;
+  devices_.back().source = rows;
   devices_.back().rows_max = rows_max;
   return devices_.size() - 1;
 }
 
 std::optional<std::size_t> Judge::find_device(std::string_view id) const {
-  const auto found = std::ranges::find(devices_, id, &Device::id);
-  if (found == devices_.end()) return std::nullopt;
-  return static_cast<std::size_t>(found - devices_.begin());
+  const auto found = by_id_.find(std::string(id));
+  if (found == by_id_.end()) return std::nullopt;
+  return found->second;
 }
 
 void Judge::sampled(std::size_t device, UnixMillis true_time, bool clock_true) {
@@ -53,7 +57,8 @@ void Judge::sampled(std::size_t device, UnixMillis true_time, bool clock_true) {
 
 RecordId Judge::appended(std::size_t index, Epoch epoch, Seq seq, Bytes batch) {
   Device& device = devices_[index];
-  const auto range = rows_of(device.seed, device.rows_max, batch);
+  std::expected<RowRange, Status> range;
+  if (device.source != nullptr) range = rows_of(*device.source, device.rows_max, batch);
   if (!range) fail("wrong_rows", device, "appended as record " + text(seq.value) + " what was never sampled");
   if (range->first + range->count > device.rows.size())
     fail("wrong_rows", device, "appended a row before it was sampled");
@@ -142,17 +147,32 @@ RecordId Judge::record_at(const Device& device, Epoch epoch, Seq seq) const {
   return here;
 }
 
+RecordId Judge::claim_by_name(const Device& device, const Logged& event) {
+  const std::uint64_t digest = digest_of(event.batch);
+  const auto [named, is_new] = by_name_.try_emplace({event.epoch.value, event.seq.value}, records_.size());
+  if (is_new) {
+    records_.push_back({.device = event.device, .epoch = event.epoch, .seq = event.seq, .digest = digest});
+  } else if (records_[named->second].device != event.device || records_[named->second].digest != digest) {
+    fail("wrong_content", device, "stored other bytes for " + name(records_[named->second]));
+  }
+  return named->second;
+}
+
 // The record whose rows these are; one that append() had not confirmed is entered now.
 RecordId Judge::claim(Device& device, const Logged& event) {
-  const auto range = rows_of(device.seed, device.rows_max, event.batch);
+  if (device.source == nullptr) return claim_by_name(device, event);
+  const auto range = event.batch.empty() ? rows_of(*device.source, event.values)
+                                         : rows_of(*device.source, device.rows_max, event.batch);
   if (!range)
     fail("wrong_content", device, "stored as record " + text(event.seq.value) + " what was never sampled");
   if (range->first + range->count > device.rows.size())
     fail("wrong_content", device, "stored a row before it was sampled");
   const RecordId owner = device.rows[range->first].owner;
   if (owner != 0) {
-    if (records_[owner].digest != digest_of(event.batch))
-      fail("wrong_content", device, "stored other bytes for " + name(records_[owner]));
+    const Record& record = records_[owner];
+    const bool same = event.batch.empty() ? range->first == record.first && range->count == record.rows
+                                          : digest_of(event.batch) == record.digest;
+    if (!same) fail("wrong_content", device, "stored other bytes for " + name(record));
     return owner;
   }
   const auto id = static_cast<RecordId>(records_.size());
@@ -223,10 +243,21 @@ void Judge::logged(const Logged& event) {
     throw Violation("log_order", "offset " + std::to_string(event.offset) + " comes after " +
                                      std::to_string(log_.back().offset));
   log_.push_back({event.offset, event.digest});
+  if (event.kind == Logged::Kind::kReplaced || event.kind == Logged::Kind::kUnknownBefore)
+    devices_[event.device].place = event.seq;
+  if (event.places > 0) take_places(event);
   if (event.kind == Logged::Kind::kRecord) store(event);
   if (event.kind == Logged::Kind::kLoss) lose(event);
   if (event.kind == Logged::Kind::kUnknownBefore) lose_before(event);
   if (event.kind == Logged::Kind::kForgotten) devices_[event.device].forgotten = true;
+}
+
+void Judge::take_places(const Logged& event) {
+  Device& device = devices_[event.device];
+  const Seq due = std::exchange(device.place, event.seq + event.places);
+  if (due != Seq{} && event.seq != due)
+    fail("order", device,
+         "the log tells of entry " + text(event.seq.value) + ", where " + text(due.value) + " is due");
 }
 
 void Judge::log_replaced() {
@@ -235,22 +266,27 @@ void Judge::log_replaced() {
   for (Device& device : devices_) {
     device.streams.clear();
     device.row_end = 0;
+    device.place = {};
   }
   replaced_ = true;
 }
 
 void Judge::told_time(std::size_t index, Bytes batch, const ToldTime& time) const {
   const Device& device = devices_[index];
-  const auto range = rows_of(device.seed, device.rows_max, batch);
-  if (!range || !time.synced) return;
-  for (std::uint64_t i = 0; i < range->count; ++i) {
-    const Row& row = device.rows[range->first + i];
+  if (const auto range = rows_of(*device.source, device.rows_max, batch)) told_time(index, *range, time);
+}
+
+void Judge::told_time(std::size_t index, const RowRange& range, const ToldTime& time) const {
+  const Device& device = devices_[index];
+  if (!time.synced) return;
+  for (std::uint64_t i = 0; i < range.count; ++i) {
+    const Row& row = device.rows[range.first + i];
     if (!row.clock_true) continue;
     const std::int64_t told = time.unix_time.value + static_cast<std::int64_t>(i) * time.period.count();
     // A row stands for the instant of its period that is nearest.
     if (std::llabs(told - row.true_time.value) <= kTimeTolerance_ms + time.period.count() / 2) continue;
     fail("wrong_time", device,
-         "row " + text(range->first + i) + " was sampled at " + std::to_string(row.true_time.value) +
+         "row " + text(range.first + i) + " was sampled at " + std::to_string(row.true_time.value) +
              " and is told as " + std::to_string(told));
   }
 }
@@ -293,6 +329,43 @@ void Judge::follower_told_gap(std::size_t index, std::int64_t offset) {
   follower.got.erase(follower.got.upper_bound(offset), follower.got.end());
 }
 
+void Judge::follower_wrote(std::string_view name, std::int64_t after, std::span<const FollowerNote> notes,
+                           std::size_t restores) const {
+  const auto fail_follower = [&](std::string_view kind, std::int64_t offset, const std::string& what) {
+    throw Violation(kind, "follower " + std::string(name) + ": event " + std::to_string(offset) + " " + what);
+  };
+  std::vector<LogItem> held;
+  std::size_t gaps = 0;
+  for (const FollowerNote& note : notes) {
+    const std::int64_t at = held.empty() ? after : held.back().offset;
+    if (!note.gap) {
+      if (note.offset <= at)
+        fail_follower("follower_order", note.offset, "comes after " + std::to_string(at));
+      held.push_back({note.offset, note.digest});
+      continue;
+    }
+    if (note.offset > at || ++gaps > restores)
+      fail_follower("follower_gap", note.offset,
+                    "follows a gap after " + std::to_string(at) + ", and the log was not put back then");
+    for (; !held.empty() && held.back().offset > note.offset; held.pop_back()) {
+      const LogItem* const item = item_at(held.back().offset);
+      if (item != nullptr && item->digest == held.back().digest)
+        fail_follower("follower_gap", item->offset, "is said to be gone, and is there");
+    }
+  }
+  auto mine = held.begin();
+  for (auto item = std::ranges::upper_bound(log_, after, {}, &LogItem::offset); item != log_.end(); ++item) {
+    if (mine == held.end() || mine->offset > item->offset)
+      fail_follower("follower_gap", item->offset, "was never shown, and no gap says so");
+    if (mine->offset < item->offset) break;
+    if (mine->digest != item->digest)
+      fail_follower("follower_content", item->offset, "was shown as something else");
+    ++mine;
+  }
+  if (mine != held.end())
+    fail_follower("follower_content", mine->offset, "was shown, and the log has it not");
+}
+
 // --- After the drain ---
 
 bool Judge::drained() const {
@@ -328,6 +401,8 @@ Judge::Counts Judge::counts() const {
     counts.stored += record.stored ? 1 : 0;
     counts.lost += record.confirmed && record.lost ? 1 : 0;
     counts.destroyed += record.confirmed && record.destroyed && !record.stored && !record.lost ? 1 : 0;
+    counts.missing += record.confirmed && !record.stored && !record.lost && !record.destroyed ? 1 : 0;
+    counts.unconfirmed += record.stored && !record.confirmed ? 1 : 0;
   }
   return counts;
 }

@@ -10,8 +10,10 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <optional>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -21,6 +23,7 @@
 #include "proto/base/bytes.h"
 #include "proto/base/ids.h"
 #include "proto/base/time.h"
+#include "sim/judge/rows.h"
 
 namespace godwit::sim {
 
@@ -47,6 +50,7 @@ struct Logged {
     kLoss,
     kUnknownBefore,  // what became of entries before `seq` that are not in the log is not known
     kForgotten,      // of its oldest epochs: a copy of them that comes back is stored again
+    kReplaced,       // its log goes on at `seq`, where another entry was expected
     kOther,
   };
   std::int64_t offset = 0;
@@ -58,6 +62,17 @@ struct Logged {
   std::uint64_t count = 1;   // kLoss
   Bytes batch{};             // kRecord
   std::uint64_t digest = 0;  // of the whole event, as a follower sees it
+  // kRecord, in place of `batch` where the log shows no bytes: its values, row after row.
+  std::span<const std::int64_t> values{};
+  // How many seqs it stands for, of a log that shows all of them: then none may be left out. 0: not said.
+  std::uint64_t places = 0;
+};
+
+// What a follower wrote down: an event, or that it goes on after `offset` since the log was put back.
+struct FollowerNote {
+  std::int64_t offset = 0;
+  std::uint64_t digest = 0;
+  bool gap = false;
 };
 
 // When the gateway says that the first row of a batch was sampled.
@@ -85,6 +100,10 @@ class Judge {
   // --- What devices do ---
   // `rows_max`: what its table announces.
   std::size_t add_device(std::string_view id, std::uint64_t seed, std::size_t rows_max);
+  // The same with rows of another kind, borrowed. nullptr: what it measures cannot be foretold, and its
+  // records are known by place and bytes alone.
+  std::size_t add_device(std::string_view id, const RowSource* rows, std::size_t rows_max);
+  [[nodiscard]] const RowSource* source(std::size_t device) const { return devices_[device].source; }
   [[nodiscard]] std::optional<std::size_t> find_device(std::string_view id) const;
   // Row n = 0, 1, ... of the device was sampled at that time; `clock_true`: its clock was set, and right.
   void sampled(std::size_t device, UnixMillis true_time, bool clock_true);
@@ -112,12 +131,18 @@ class Judge {
   // A copy of the database was put back: all it holds comes again through logged().
   void log_replaced();
   void told_time(std::size_t device, Bytes batch, const ToldTime& time) const;
+  void told_time(std::size_t device, const RowRange& rows, const ToldTime& time) const;
 
   // --- What followers get ---
   std::size_t add_follower();
   void follower_got(std::size_t follower, std::int64_t offset, std::uint64_t digest);
   // It was told that it goes on after `offset`, and that what it had may not be all (0: from the beginning).
   void follower_told_gap(std::size_t follower, std::int64_t offset);
+  // For one that could not be watched: all that it wrote down from behind `after` on, held against the log
+  // as it is now. `restores`: how often the log was put back meanwhile, each time to a copy that is not
+  // newer than those before. Throws Violation.
+  void follower_wrote(std::string_view name, std::int64_t after, std::span<const FollowerNote> notes,
+                      std::size_t restores) const;
 
   // --- After the drain ---
   // Throws Violation: a row that is nowhere, a follower that has not everything.
@@ -131,7 +156,9 @@ class Judge {
     std::uint64_t stored = 0;
     std::uint64_t lost = 0;  // confirmed ones that a loss names
     std::uint64_t destroyed = 0;
-    std::uint64_t events = 0;  // in the log
+    std::uint64_t missing = 0;      // confirmed ones that are none of these
+    std::uint64_t unconfirmed = 0;  // stored, though append() had not confirmed them
+    std::uint64_t events = 0;       // in the log
   };
   [[nodiscard]] Counts counts() const;
 
@@ -160,13 +187,14 @@ class Judge {
   };
   struct Device {
     std::string id;
-    std::uint64_t seed = 0;
+    const RowSource* source = nullptr;
     std::size_t rows_max = 0;
     std::vector<Row> rows;
     Path path;  // by seq
     std::unordered_map<std::uint64_t, Stream> streams;
     std::vector<RecordId> records;
     std::uint64_t row_end = 0;  // behind the last row stored
+    Seq place{};                // the one that the log must tell of next; 0: any
     bool forked = false;        // another copy of its flash was put in
     bool forgotten = false;     // the gateway has, of its epochs
   };
@@ -183,13 +211,17 @@ class Judge {
   [[nodiscard]] std::string name(const Record& record) const;
   RecordId record_at(const Device& device, Epoch epoch, Seq seq) const;
   RecordId claim(Device& device, const Logged& event);
+  RecordId claim_by_name(const Device& device, const Logged& event);
+  void take_places(const Logged& event);
   void store(const Logged& event);
   void lose(const Logged& event);
   void lose_before(const Logged& event);
   [[nodiscard]] const LogItem* item_at(std::int64_t offset) const;
 
   const Witness& witness_;
+  std::deque<SeededRows> seeded_;
   std::vector<Device> devices_;
+  std::unordered_map<std::string, std::size_t> by_id_;
   std::vector<Record> records_{1};                                       // [0] stands for none
   std::map<std::pair<std::uint64_t, std::uint64_t>, RecordId> by_name_;  // epoch, seq
   std::vector<LogItem> log_;

@@ -42,7 +42,7 @@ std::string make_batch(const sim::SyntheticSensors& sensors, std::size_t number)
   codec::SampleEncoder encoder(std::span<codec::ChannelModel>(models).first(channels), samples);
   std::vector<std::int64_t> row(channels);
   for (std::size_t i = 0; i < kRows; ++i) {
-    sensors.expected(static_cast<std::int64_t>(number * kRows + i), row);
+    sensors.row(number * kRows + i, row);
     must(encoder.add(row) == Status::kOk, "a row does not fit");
   }
   const std::size_t samples_size = encoder.finish();
@@ -61,7 +61,7 @@ std::string make_batch(const sim::SyntheticSensors& sensors, std::size_t number)
 
 Load::Load(test::GatewayFixture& fixture, const Options& options)
     : fixture_(fixture), window_(options.window) {
-  const sim::SyntheticSensors sensors(1, kPeriod, nullptr);
+  const sim::SyntheticSensors sensors(1, nullptr);
   for (std::size_t i = 0; i < kBatches; ++i) batches_.push_back(make_batch(sensors, i));
 
   const test::Outcome issued =
@@ -112,7 +112,7 @@ void Load::introduce() {
 }
 
 void Load::say_hello(Device& device) {
-  const sim::SyntheticSensors sensors(1, kPeriod, nullptr);
+  const sim::SyntheticSensors sensors(1, nullptr);
   const codec::ChannelTable table = table_of(sensors);
   const std::array tables{codec::announced(table)};
   device.try_id = {device.try_id.value + 1};
