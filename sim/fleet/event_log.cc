@@ -122,6 +122,19 @@ ToldTime LogEvent::time() const {
           .period = Millis{static_cast<std::int64_t>(number_of(parsed.get(), "period_ms", 0))}};
 }
 
+Followed take_down(const EventFollower::Event& event) {
+  Followed taken{.note = {.gap = event.type == "gap"}, .event = std::nullopt};
+  std::from_chars(event.id.data(), event.id.data() + event.id.size(), taken.note.offset);
+  if (taken.note.gap) return taken;
+  try {
+    taken.event = LogEvent::parse(event.data);
+  } catch (const std::runtime_error&) {
+    return taken;
+  }
+  if (taken.event->id == event.id && taken.event->type == event.type) taken.note.digest = taken.event->digest;
+  return taken;
+}
+
 void read_log(const Get& get, const std::string& after, const std::function<void(const LogEvent&)>& show) {
   std::string path = "/api/v1/events?limit=500&after=" + after;
   while (!path.empty()) {

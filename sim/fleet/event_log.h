@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "proto/base/ids.h"
+#include "sim/fleet/api_client.h"
 #include "sim/judge/judge.h"
 
 namespace godwit::sim {
@@ -44,6 +45,14 @@ struct LogEvent {
   // Of a telemetry event. Not synced: it may be found out later.
   [[nodiscard]] ToldTime time() const;
 };
+
+// What a follower writes down of an event of the feed, and the event itself unless it is a gap. What is no
+// event of the log, or has another id or type than it says itself, is a note that fits no log.
+struct Followed {
+  FollowerNote note;
+  std::optional<LogEvent> event;
+};
+Followed take_down(const EventFollower::Event& event);
 
 // Yields the body of a REST path, or throws.
 using Get = std::function<std::string(const std::string& path)>;

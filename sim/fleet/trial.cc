@@ -3,8 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
-#include <stdexcept>
 #include <utility>
 
 #include "boards/host/host_clock.h"
@@ -98,25 +96,16 @@ void Trial::violated(const Violation& violation) {
 
 void Trial::received(const EventFollower::Event& event) {
   const auto now = Clock::now();
-  FollowerNote note{.gap = event.type == "gap"};
-  std::from_chars(event.id.data(), event.id.data() + event.id.size(), note.offset);
-  LogEvent parsed;
-  try {
-    if (!note.gap) parsed = LogEvent::parse(event.data);
-  } catch (const std::runtime_error& error) {
-    const std::lock_guard lock(mutex_);
-    feed_error_ = error.what();
-    return;
-  }
-  note.digest = parsed.id == event.id && parsed.type == event.type ? parsed.digest : 0;
+  const Followed taken = take_down(event);
   const std::lock_guard lock(mutex_);
-  gaps_ += note.gap ? 1 : 0;
-  notes_.push_back(note);
-  const auto device = appended_at_.find(parsed.device);
-  if (device == appended_at_.end() || parsed.places() == 0) return;
+  gaps_ += taken.note.gap ? 1 : 0;
+  notes_.push_back(taken.note);
+  if (!taken.event || taken.event->places() == 0) return;
+  const auto device = appended_at_.find(taken.event->device);
+  if (device == appended_at_.end()) return;
   ++fed_entries_;
-  const auto appended = device->second.find(parsed.seq.value);
-  if (!parsed.is_record() || appended == device->second.end()) return;
+  const auto appended = device->second.find(taken.event->seq.value);
+  if (!taken.event->is_record() || appended == device->second.end()) return;
   latencies_ms_.push_back(std::chrono::duration<double, std::milli>(now - appended->second).count());
   device->second.erase(appended);
 }
@@ -148,7 +137,6 @@ Report Trial::judge(std::int64_t after, std::size_t restores) {
   const Judge::Counts counts = judge_.counts();
   const std::lock_guard lock(mutex_);
   try {
-    if (!feed_error_.empty()) throw Violation("follower_content", feed_error_);
     // What others have done since the log was read is beyond this judge.
     std::vector<FollowerNote> notes = notes_;
     while (!notes.empty() && notes.back().offset > read_offset_) notes.pop_back();

@@ -86,7 +86,6 @@ class Trial final : private Judge::Witness {
   std::vector<double> latencies_ms_;
   std::uint64_t fed_entries_ = 0;
   std::uint64_t gaps_ = 0;
-  std::string feed_error_;  // what was no event
 };
 
 }  // namespace godwit::sim

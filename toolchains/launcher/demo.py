@@ -208,7 +208,7 @@ class Demo:
 
     def get(self, path):
         name, value = self.authorization.read_text().strip().split(": ")
-        request = urllib.request.Request(self.url + path, headers={name: value})
+        request = urllib.request.Request(self.url + path, headers={name: value, "Accept": "application/json"})
         context = ssl.create_default_context(cafile=GATEWAY / "ca.crt")
         try:
             # This machine's own server is not to be asked for through a proxy.

@@ -183,6 +183,21 @@ TEST_F(EventLog, PagesAreReadToTheirEnd) {
                std::runtime_error);
 }
 
+TEST_F(EventLog, AFollowerTakesDownIdsTypesAndContents) {
+  const std::string json = entry("epoch", 1, "");
+  const LogEvent event = LogEvent::parse(json);
+  EXPECT_EQ(take_down({"1", "epoch", json}).note.digest, event.digest);
+  EXPECT_EQ(take_down({"1", "epoch", json}).note.offset, 1);
+  EXPECT_NE(take_down({"2", "epoch", json}).note.digest, event.digest) << "another id";
+  EXPECT_NE(take_down({"1", "loss", json}).note.digest, event.digest) << "another type";
+  EXPECT_NE(take_down({"1", "epoch", "{"}).note.digest, event.digest);
+  const Followed gap =
+      take_down({"7-9f3c02ab", "gap", R"({"type":"gap","reason":"restored","from":8,"to":9})"});
+  EXPECT_TRUE(gap.note.gap);
+  EXPECT_EQ(gap.note.offset, 7);
+  EXPECT_FALSE(gap.event);
+}
+
 // A time that is found out later is no other content; any other difference is.
 TEST_F(EventLog, ADigestIsOfWhatAnEventIsAlwaysShownAs) {
   const auto with = [](const std::string& time, const std::string& rows) {
