@@ -107,7 +107,7 @@ Status Outbox::read_sector(std::uint32_t serial, SectorHeader& out) {
 // makes sure that they can be read. kIo: something failed.
 Status Outbox::program(std::uint32_t sector, std::uint32_t offset, Bytes head, Bytes payload) {
   const std::uint64_t start = std::uint64_t{sector} * flash_.geometry().sector_size_bytes;
-  std::array<std::uint8_t, kBlockSize> block;
+  std::array<std::uint8_t, kBlockSize> block;  // NOLINT(*-pro-type-member-init): filled below
   do {
     const Bytes part = payload.first(std::min(payload.size(), block.size() - head.size()));
     block.fill(0xFF);

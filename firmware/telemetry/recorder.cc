@@ -75,7 +75,7 @@ Status Recorder::sample(const Stamp& stamp, std::span<const std::int64_t> row) {
 
   std::array<std::int64_t, codec::kChannelsMax> recorded{};
   for (std::size_t i = 0; i < row.size(); ++i) {
-    const bool unchanged = row[i] != codec::kMissing && (kept_channels_ >> i & 1U) != 0 &&
+    const bool unchanged = row[i] != codec::kMissing && (std::uint32_t{kept_channels_} >> i & 1U) != 0 &&
                            distance(row[i], kept_[i]) <= channels[i].deadband;
     recorded[i] = unchanged ? kept_[i] : row[i];
   }

@@ -44,7 +44,7 @@ struct BoardSettings {
 
 class QemuTest : public testing::Test {
  protected:
-  static constexpr std::chrono::seconds kTimeout{30};
+  static constexpr std::chrono::seconds kTimeout{60};  // a second pause before a reconnect is up to 42 s
 
   QemuTest();
   // On failure prints what boards, broker and gateway wrote last.

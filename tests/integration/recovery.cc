@@ -19,8 +19,8 @@ std::uint64_t seed() {
 }
 
 std::uint64_t records_in(const std::vector<LogEvent>& log) {
-  return static_cast<std::uint64_t>(std::ranges::count_if(
-      log, [](const LogEvent& event) { return event.is_record(); }));
+  return static_cast<std::uint64_t>(
+      std::ranges::count_if(log, [](const LogEvent& event) { return event.is_record(); }));
 }
 
 }  // namespace
@@ -64,9 +64,7 @@ FleetReport Recovery::expect_promise_at_end() {
   }
   const std::vector<LogEvent> log = read_log(gateway_);
   EXPECT_EQ(first_disorder(log), "");
-  // What a power cut left in doubt is either there or not.
-  EXPECT_GE(records_in(log), report.figure("recorded"));
-  EXPECT_LE(records_in(log), report.figure("recorded") + report.figure("in_doubt"));
+  EXPECT_EQ(records_in(log), report.figure("stored") + report.figure("in_doubt"));
   return report;
 }
 

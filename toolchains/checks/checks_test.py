@@ -12,6 +12,7 @@ sys.dont_write_bytecode = True
 import banned_symbols
 import layering
 import purity
+import schema
 import tree
 
 
@@ -109,6 +110,67 @@ class BannedSymbolsTest(unittest.TestCase):
             listed = subprocess.run(["nm", "--demangle", "--undefined-only", "--print-file-name",
                                      source.with_suffix(".o")], capture_output=True, text=True, check=True).stdout
         self.assertEqual(len(list(banned_symbols.problems(listed))), 1)
+
+
+class SchemaTest(unittest.TestCase):
+    PROTO = """syntax = "proto3"; package godwit.v1;
+enum Reason { REASON_UNSPECIFIED = 0; REASON_FULL = 1; }
+message Loss { uint64 count = 1; Reason reason = 2; }
+message Record { fixed32 try_id = 1; oneof entry { bytes batch = 2; Loss loss = 3; } repeated Loss more = 4; }
+"""
+    OPTIONS = "godwit.v1.Record.more max_count:8  # a bound\n"
+
+    def described(self, proto=PROTO, options=OPTIONS):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder)
+            (path / "godwit.proto").write_text(proto)
+            (path / "godwit.options").write_text(options)
+            return schema.described(path)
+
+    def test_says_number_type_and_bounds(self):
+        lines, _ = self.described()
+        for line in [
+            "Reason.REASON_FULL = 1",
+            "Loss.reason = 2 Reason",
+            "Record.batch = 2 bytes oneof:entry",
+            "Record.more = 4 repeated Loss max_count:8",
+        ]:
+            self.assertIn(line, lines)
+
+    def test_refuses_what_changes_a_frozen_line(self):
+        frozen, _ = self.described()
+        for old, new in [
+            ("REASON_FULL = 1", "REASON_FULL = 2"),
+            ("count = 1", "count = 7"),
+            ("uint64 count", "uint32 count"),
+            ("bytes batch", "string batch"),
+            ("repeated Loss more", "Loss more"),
+            ("uint64 count = 1;", ""),
+            ("uint64 count = 1;", "reserved 1;"),
+            ("oneof entry { bytes batch = 2;", "bytes batch = 2; oneof entry {"),
+        ]:
+            with self.subTest(new=new):
+                self.assertEqual(len(list(schema.broken(frozen, *self.described(self.PROTO.replace(old, new))))), 1)
+        shorter = self.described(options=self.OPTIONS.replace("8", "7"))
+        self.assertEqual(len(list(schema.broken(frozen, *shorter))), 1)
+
+    def test_refuses_other_golden_bytes(self):
+        with tempfile.TemporaryDirectory() as folder:
+            vector = pathlib.Path(folder) / "v1" / "ack.hex"
+            vector.parent.mkdir()
+            vector.write_text("08 01\n")
+            frozen = list(schema.golden(pathlib.Path(folder)))
+            self.assertEqual(len(frozen), 1)
+            self.assertEqual(list(schema.broken(frozen, list(schema.golden(pathlib.Path(folder))), set())), [])
+            vector.write_text("08 02\n")
+            self.assertEqual(len(list(schema.broken(frozen, list(schema.golden(pathlib.Path(folder))), set()))), 1)
+
+    def test_lets_it_grow_and_reserve(self):
+        frozen, _ = self.described()
+        grown = self.PROTO.replace("Reason reason = 2;", "Reason reason = 2; bool late = 3;")
+        self.assertEqual(list(schema.broken(frozen, *self.described(grown))), [])
+        less = self.PROTO.replace("uint64 count = 1;", 'reserved 1; reserved "count";')
+        self.assertEqual(list(schema.broken(frozen, *self.described(less))), [])
 
 
 class TreeTest(unittest.TestCase):

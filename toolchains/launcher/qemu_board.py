@@ -51,14 +51,14 @@ def trouble(program):
 
 
 def recorded(program, seconds_max=5):
-    """How many records a board has made since its storage was empty, as its console says; None: it does not say."""
+    """How many records a board has made since it started, as its console says; None: it does not say."""
     seen = len(program.output.read_text(errors="replace"))
     program.process.stdin.write(b"status\n")
     program.process.stdin.flush()
     deadline = time.monotonic() + seconds_max
     while time.monotonic() < deadline:
-        if answer := re.search(r"^next_seq=(\d+)\r?$", program.output.read_text(errors="replace")[seen:], re.MULTILINE):
-            return int(answer[1]) - 1
+        if answer := re.search(r"^recorded=(\d+)\r?$", program.output.read_text(errors="replace")[seen:], re.MULTILINE):
+            return int(answer[1])
         time.sleep(0.05)
     return None
 
