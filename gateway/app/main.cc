@@ -18,6 +18,7 @@
 #include "gateway/app/init.h"
 #include "gateway/app/layout.h"
 #include "gateway/app/run.h"
+#include "gateway/store/backup.h"
 
 namespace godwit::app {
 namespace {
@@ -219,6 +220,21 @@ void add_run_commands(CLI::App& app) {
   });
 }
 
+void add_backup(CLI::App& app) {
+  auto* const command = app.add_subcommand("backup", "Copy the database, also while the gateway runs");
+  command->footer(
+      "To restore: stop the gateway, remove godwit.db, godwit.db-wal and godwit.db-shm from its data folder, "
+      "copy FILE there as godwit.db, start it.");
+  const auto options = add_run_options(*command);
+  const auto file = std::make_shared<std::filesystem::path>();
+  command->add_option("FILE", *file, "The copy; must not exist")->required();
+  command->callback([options, file] {
+    const Config config = read_config(options->config_file());
+    const std::int64_t last = gateway::backup(config.store_directory, *file);
+    std::cout << "copied the log up to event " << last << " to " << file->string() << '\n';
+  });
+}
+
 int main(int argc, char** argv) {
   CLI::App app("Godwit's gateway: stores what devices record, and serves it over REST.", "godwit-gateway");
   app.set_version_flag("--version", "godwit-gateway " GODWIT_VERSION);
@@ -227,6 +243,7 @@ int main(int argc, char** argv) {
   add_init(app);
   add_device_commands(app);
   add_run_commands(app);
+  add_backup(app);
   try {
     app.parse(argc, argv);
     return 0;

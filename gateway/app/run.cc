@@ -2,12 +2,15 @@
 #include "gateway/app/run.h"
 
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <cstdint>
 #include <ostream>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -119,12 +122,21 @@ std::string url(const std::string& address, std::uint16_t port) {
   return "https://" + host + ":" + std::to_string(port);
 }
 
+gateway::Term draw_term() {
+  std::uint32_t value = 0;
+  do {
+    if (::getentropy(&value, sizeof value) != 0)
+      throw std::runtime_error("the system gives no random numbers");
+  } while (value == 0);
+  return {value};
+}
+
 // The parts and what they call of each other. Nothing calls anything before start() or after stop().
 class Gateway {
  public:
   // Throws if the database or a file cannot be used.
   explicit Gateway(const Config& config)
-      : store_(config.store_directory),
+      : store_(config.store_directory, draw_term()),
         consumer_(consumer_options(config),
                   {.message = [this](gateway::Message message) { writer_.push(std::move(message)); },
                    .session_started = [this] { writer_.session_started(); }},
@@ -136,6 +148,7 @@ class Gateway {
         server_(server_config(config, stderr_log(config.log_level, "http")),
                 http::ApiKeys::load(config.http_api_keys),
                 {.log = &store_.reader(),
+                 .interrupt_reads = [this] { store_.interrupt_reads(); },
                  .readiness = [this] { return readiness(); },
                  .metrics =
                      [this] {

@@ -13,8 +13,7 @@
 
 namespace godwit::gateway {
 
-// An event's place in the log: SSE event id, REST cursor. Grows by at least 1 from event to event, never
-// reused.
+// An event's place in this log: 1, 2, 3 and so on, without holes.
 struct LogOffset {
   std::int64_t value = 0;
   friend constexpr auto operator<=>(LogOffset, LogOffset) = default;
@@ -24,6 +23,20 @@ struct LogOffset {
 struct Received {
   Instant at;  // the gateway's monotonic clock
   UnixMillis unix_time;
+};
+
+// One run of the gateway, at random: two logs that part ways (a restored copy, a disk that lost what it had
+// promised) go on under different terms. 0: none.
+struct Term {
+  std::uint32_t value = 0;
+  friend constexpr bool operator==(Term, Term) = default;
+};
+
+// Names an event for ever, in every copy of the log: SSE event id, REST cursor. {0, 0}: before the first one.
+struct LogId {
+  LogOffset offset;
+  Term term;  // of the event at that offset
+  friend constexpr bool operator==(const LogId&, const LogId&) = default;
 };
 
 // Stored as numbers: never renumber.
@@ -39,7 +52,6 @@ enum class EventType : std::uint8_t {
   kTableConflict = 9,     // two tables have the hash `count`: rows that name it are shown raw from here on
   kDeviceThrottled = 10,  // `count` of its messages were not taken in: `throttle_reason`
 };
-inline constexpr EventType kEventTypeLast = EventType::kDeviceThrottled;
 
 // Stored as numbers: never renumber. The first four are codec::LossReason.
 enum class LossReason : std::uint8_t {
@@ -96,6 +108,7 @@ struct TableInfo {
 
 struct Event {
   LogOffset offset;
+  Term term;  // this and the offset: set by the store
   EventType type = EventType::kTelemetry;
   std::string device;
   UnixMillis received_at;

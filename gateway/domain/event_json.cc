@@ -113,9 +113,15 @@ void append_batch_time(std::string& out, const BatchTime& time) {
   out += '"';
 }
 
-void append_channels(std::string& out, const BatchRows& batch) {
+// The least that a value takes: a digit, and a comma or bracket.
+constexpr std::size_t kValueSizeMin = 2;
+
+// False: out.size() would go beyond `size_max`. Goes on for at most a channel more before it sees that.
+bool append_channels(std::string& out, const BatchRows& batch, std::size_t size_max) {
+  if (out.size() + batch.values.size() * kValueSizeMin > size_max) return false;
   out += R"(,"channels":{)";
   for (std::size_t channel = 0; channel < batch.table->channels.size(); ++channel) {
+    if (out.size() > size_max) return false;
     const ChannelInfo& info = batch.table->channels[channel];
     if (channel > 0) out += ',';
     append_json_string(out, info.name);
@@ -127,6 +133,13 @@ void append_channels(std::string& out, const BatchRows& batch) {
     out += ']';
   }
   out += '}';
+  return out.size() <= size_max;
+}
+
+void append_batch(std::string& out, const Event& event) {
+  out += R"(,"channels":null,"batch":")";
+  append_base64(out, as_bytes(event.batch));
+  out += '"';
 }
 
 void append_telemetry(std::string& out, const Event& event, const BatchContext& context) {
@@ -135,6 +148,7 @@ void append_telemetry(std::string& out, const Event& event, const BatchContext& 
   } else {
     append_seq(out, event);
   }
+  const std::size_t size_max = out.size() + kEventJsonMax;
   if (const auto batch = batch_rows(event, context)) {
     out += R"(,"table":)";
     append_json_string(out, batch->table->name);
@@ -143,7 +157,11 @@ void append_telemetry(std::string& out, const Event& event, const BatchContext& 
     append_integer(out, batch->table->period_ms);
     out += R"(,"rows":)";
     append_integer(out, batch->rows);
-    append_channels(out, *batch);
+    const std::size_t size = out.size();
+    if (!append_channels(out, *batch, size_max)) {
+      out.resize(size);
+      append_batch(out, event);
+    }
     return;
   }
   if (const auto info = batch_info(event, context)) {
@@ -160,9 +178,7 @@ void append_telemetry(std::string& out, const Event& event, const BatchContext& 
     out += '"';
     return;
   }
-  out += R"(,"channels":null,"batch":")";
-  append_base64(out, as_bytes(event.batch));
-  out += '"';
+  append_batch(out, event);
 }
 
 void append_loss(std::string& out, const Event& event) {
@@ -259,6 +275,15 @@ std::string_view type_name(EventType type) {
   return entry->name;
 }
 
+std::span<const EventType> event_types() {
+  static constexpr auto kTypes = [] {
+    std::array<EventType, kTypeNames.size()> types{};
+    std::ranges::transform(kTypeNames, types.begin(), &TypeName::type);
+    return types;
+  }();
+  return kTypes;
+}
+
 std::optional<EventType> event_type(std::string_view name) {
   const auto* const entry = std::ranges::find(kTypeNames, name, &TypeName::name);
   if (entry == kTypeNames.end()) return std::nullopt;
@@ -266,7 +291,9 @@ std::optional<EventType> event_type(std::string_view name) {
 }
 
 void append_json(std::string& out, const Event& event, const BatchContext& context) {
-  out += R"({"offset":)";
+  out += R"({"id":")";
+  append_log_id(out, {event.offset, event.term});
+  out += R"(","offset":)";
   append_integer(out, event.offset.value);
   out += R"(,"type":")";
   out += type_name(event.type);

@@ -4,8 +4,10 @@
 // docs/reference/events.md.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -19,11 +21,17 @@ namespace godwit::gateway {
 // "telemetry", "loss", "device.online" and so on: JSON `type` and SSE `event:`.
 // Precondition: one of the enumerators.
 [[nodiscard]] std::string_view type_name(EventType type);
+// All of them, ascending.
+[[nodiscard]] std::span<const EventType> event_types();
 // nullopt: no type of this name.
 [[nodiscard]] std::optional<EventType> event_type(std::string_view name);
 
+// A batch of a few hundred bytes may stand for 1,024 rows of 16 channels with 37 digits each. One that would
+// take more than this is shown undecoded.
+inline constexpr std::size_t kEventJsonMax = std::size_t{64} * 1024;
+
 // One JSON object, no newline in it. What cannot be decoded (a table that was never announced, damaged
-// samples) is shown raw, as base64, never left out. May throw StoreError out of `context`.
+// samples) or is too large is shown raw, as base64, never left out. May throw StoreError out of `context`.
 void append_json(std::string& out, const Event& event, const BatchContext& context);
 
 // "text", escaped as JSON demands.

@@ -466,10 +466,7 @@ void Ingest::tick(Received now) {
 void Ingest::flush_seen() {
   for (Device* const device : seen_) {
     device->seen_listed = false;
-    // Otherwise the log has it.
-    if (device->logged_at != device->row.last_seen) {
-      changes_.seen.push_back({device->row.id, device->row.last_seen});
-    }
+    changes_.seen.push_back({device->row.id, device->row.last_seen});
   }
   seen_.clear();
 }
@@ -585,7 +582,6 @@ void Ingest::list(Device& device) {
 
 Event& Ingest::append(Device& device, EventType type, Epoch epoch, Received now) {
   list(device);
-  device.logged_at = now.unix_time;
   Event& event = changes_.events.emplace_back();
   event.type = type;
   event.device = device.row.id.view();

@@ -107,7 +107,7 @@ class Ingest {
   static constexpr Millis kForgottenPause{60'000};  // between two events of forgotten epochs of one device
   static constexpr Millis kAskPause{20'000};
   static constexpr unsigned kAsksMax = 3;
-  // How late `last_seen` may be on the disk, if what was heard left no event in the log.
+  // How late `last_seen` may be on the disk.
   static constexpr Millis kSeenFlush{10'000};
 
  private:
@@ -142,7 +142,6 @@ class Ingest {
     bool seen_listed = false;               // in seen_
     bool tables_refused = false;            // its last hello had too many
     Epoch boot_epoch;                       // its last hello's
-    UnixMillis logged_at{INT64_MIN};        // its newest event's time
     std::uint64_t forgotten = 0;            // epochs, of which no event has told
     std::optional<Instant> rewound_at;      // and no progress since
     std::optional<Instant> hello_asked_at;  // and no hello since

@@ -4,7 +4,9 @@
 // from any thread. Throws StoreError when the database cannot be read.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -13,6 +15,7 @@
 #include <vector>
 
 #include "gateway/domain/event.h"
+#include "gateway/domain/log_id.h"
 #include "proto/codec/messages.h"
 
 namespace godwit::gateway {
@@ -34,7 +37,7 @@ struct DeviceInfo {
   std::string id;
   bool online = false;
   UnixMillis first_seen;
-  UnixMillis last_seen;  // up to 10 s late (Ingest::kSeenFlush) if what was heard left no event
+  UnixMillis last_seen;  // up to 10 s late (Ingest::kSeenFlush)
   std::string firmware;
   std::string board;
   std::uint32_t boot = 0;
@@ -58,18 +61,41 @@ class BatchContext {
   [[nodiscard]] virtual std::optional<BootTime> boot_time(std::string_view device, Epoch epoch) const = 0;
 };
 
+// A read of the log ends at whichever of these comes first, but for `give_up` not before it has found an
+// event that there is.
+struct PageBounds {
+  std::size_t events = 256;
+  std::size_t bytes = SIZE_MAX;   // of what is stored of them; the last one may go beyond
+  LogOffset up_to = {INT64_MAX};  // no events after this one
+  std::function<bool()> give_up;  // asked now and then while the disk is read; true: return what there is
+};
+
+struct LogPage {
+  std::optional<LogGap> gap;  // in front of the events
+  std::vector<Event> events;  // ascending
+  LogId through;              // all up to here is in this page or does not pass the filter: where to go on
+  bool more = false;          // it ended because of its bounds or a gap behind it: there may be more
+};
+
+struct LogEnds {
+  LogId before_first;  // just before the oldest event that was not trimmed
+  LogId last;
+};
+
 class LogReader : public BatchContext {
  public:
   struct Filter {
     std::string device;            // empty: all
     std::vector<EventType> types;  // empty: all
+    friend bool operator==(const Filter&, const Filter&) = default;
   };
-  // Events with offset > after, ascending, at most `limit`.
-  [[nodiscard]] virtual std::vector<Event> events_after(LogOffset after, std::size_t limit,
-                                                        const Filter& filter) const = 0;
-  [[nodiscard]] virtual LogOffset last_offset() const = 0;
-  // Events with an offset below this one were trimmed.
-  [[nodiscard]] virtual LogOffset first_offset() const = 0;
+  // The events after `after` that pass the filter. Costs what it shows, whatever it passes over: rare ones
+  // have indexes. What was trimmed or cannot be read is a gap, never silence.
+  [[nodiscard]] virtual LogPage read(LogOffset after, const Filter& filter,
+                                     const PageBounds& bounds) const = 0;
+  [[nodiscard]] virtual LogEnds ends() const = 0;
+  // Where somebody goes on who has seen all up to `id`; the rule is resume() in log_id.h.
+  [[nodiscard]] virtual Resumption resume(LogId id) const = 0;
 
   // Ascending by id, ids > after, at most `limit`.
   [[nodiscard]] virtual std::vector<DeviceInfo> devices_after(std::string_view after,

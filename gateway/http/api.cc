@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <string>
 #include <utility>
 
@@ -10,6 +11,7 @@
 #include "gateway/domain/event_json.h"
 #include "gateway/domain/hello.h"
 #include "gateway/domain/hex.h"
+#include "gateway/domain/log_id.h"
 #include "gateway/http/api_keys.h"
 #include "gateway/http/json.h"
 #include "gateway/http/parameters.h"
@@ -22,6 +24,7 @@ namespace {
 
 using gateway::DeviceInfo;
 using gateway::Event;
+using gateway::LogId;
 using gateway::LogOffset;
 using gateway::LogReader;
 
@@ -218,43 +221,54 @@ Result show_latest(const LogReader& log, const Request& request) {
 // A page of the log from `after` on.
 Response events_page(const LogReader& log, const Request& request, LogOffset after, std::size_t limit,
                      const LogReader::Filter& filter) {
-  const std::vector<Event> events = log.events_after(after, limit + 1, filter);
-  const LogOffset first = log.first_offset();  // after the read: what is trimmed before it may be missing
+  const auto deadline = std::chrono::steady_clock::now() + kPageTimeMax;
+  const gateway::LogPage page =
+      log.read(after, filter, {.events = limit, .bytes = kPageBytesMax, .give_up = [deadline] {
+                                 return std::chrono::steady_clock::now() > deadline;
+                               }});
   std::string body = R"({"items":[)";
   std::size_t count = 0;
-  for (const Event& event : events) {
-    if (count == limit || body.size() >= kPageBytesMax) break;
-    if (count++ > 0) body += ',';
-    gateway::append_json(body, event, log);
+  for (; count < page.events.size() && body.size() < kPageBytesMax; ++count) {
+    if (count > 0) body += ',';
+    gateway::append_json(body, page.events[count], log);
   }
   body += ']';
-  if (first.value > after.value + 1) {  // never skip silently what was asked for
-    body += R"(,"gap":{"from":)" + std::to_string(after.value + 1) + R"(,"to":)" +
-            std::to_string(first.value - 1) + "}";
+  if (page.gap) {  // never skip silently what was asked for
+    body += R"(,"gap":)";
+    gateway::append_json(body, *page.gap);
   }
-  const bool more = count < events.size();
-  const std::string cursor = more ? make_cursor(events[count - 1].offset) : "";
-  body += more ? R"(,"next_cursor":")" + cursor + "\"}" : R"(,"next_cursor":null})";
+  const bool cut = count < page.events.size();
+  const bool more = cut || page.more;
+  LogId through = page.through;
+  if (cut) through = {page.events[count - 1].offset, page.events[count - 1].term};
+  const std::string cursor = more ? make_cursor(through) : "";
+  body += more ? R"(,"next_cursor":")" + cursor + '"' : R"(,"next_cursor":null)";
+  body += R"(,"last_id":")" + gateway::to_text(through) + "\"}";
   Response response = json_response(std::move(body));
   if (more) link_next(response, request, cursor);
   return response;
 }
 
-// Just before the oldest event there is.
-LogOffset begin_of(const LogReader& log) { return {std::max<std::int64_t>(log.first_offset().value - 1, 0)}; }
+// What a client says it has seen is gone from this log: it would take other events for those it knows.
+std::expected<LogOffset, Problem> within(const LogReader& log, LogId id, const char* name) {
+  const gateway::Resumption resumption = log.resume(id);
+  if (!resumption.gap) return id.offset;
+  const std::string next = gateway::to_text(resumption.from);
+  return std::unexpected(
+      Problem{.kind = ProblemKind::kLogReplaced,
+              .detail = "This log does not have " + gateway::to_text(id) +
+                        ": the gateway's database was replaced by an older copy. What you hold of events " +
+                        std::to_string(resumption.gap->from.value) + " to " +
+                        std::to_string(resumption.gap->to.value) +
+                        " is not in it; others have these numbers now. Go on with after=" + next + ".",
+              .parameter = name,
+              .after = next});
+}
 
-// What a client says it has seen: it must not be ahead of the log, or the client would take silence for its
-// end.
-std::expected<LogOffset, Problem> within(const LogReader& log, LogOffset offset, const char* name) {
-  const LogOffset last = log.last_offset();
-  if (offset <= last) return offset;
-  return std::unexpected(Problem{
-      .kind = ProblemKind::kOffsetAhead,
-      .detail = "Offset " + std::to_string(offset.value) + " is ahead of the log, which ends at " +
-                std::to_string(last.value) +
-                ". Was the gateway's database replaced by an older copy? Start anew from the beginning, or "
-                "with after=now.",
-      .parameter = name});
+std::expected<LogOffset, Problem> offset_of(const LogReader& log, const gateway::LogStart& start) {
+  if (start.kind == gateway::LogStart::Kind::kAfter) return within(log, start.after, "after");
+  const gateway::LogEnds ends = log.ends();
+  return start.kind == gateway::LogStart::Kind::kNow ? ends.last.offset : ends.before_first.offset;
 }
 
 Result list_telemetry(const LogReader& log, const Request& request) {
@@ -266,25 +280,14 @@ Result list_telemetry(const LogReader& log, const Request& request) {
   }
   const auto limit = limit_of(request.query);
   if (!limit) return std::unexpected(limit.error());
-  const auto cursor = offset_cursor_of(request.query);
+  const auto cursor = log_cursor_of(request.query);
   if (!cursor) return std::unexpected(cursor.error());
   const auto device = find_device(log, request.path_values.at(0));
   if (!device) return std::unexpected(device.error());
-  const auto after = cursor->has_value() ? within(log, **cursor, "cursor") : begin_of(log);
+  const auto after = cursor->has_value() ? within(log, **cursor, "cursor") : log.ends().before_first.offset;
   if (!after) return std::unexpected(after.error());
   return events_page(log, request, *after, *limit,
                      {.device = device->id, .types = {gateway::EventType::kTelemetry}});
-}
-
-// `text` is "now", "begin" or an offset.
-std::expected<LogOffset, Problem> start_of(const LogReader& log, std::string_view text, const char* name) {
-  if (text == "now") return log.last_offset();
-  if (text == "begin") return begin_of(log);
-  const auto value = parse_decimal(text);
-  if (!value)
-    return std::unexpected(
-        invalid_parameter(name, "It must be an event's id (a number), or, for after, now or begin."));
-  return within(log, {*value}, name);
 }
 
 Result list_events(const LogReader& log, const Request& request) {
@@ -295,16 +298,17 @@ Result list_events(const LogReader& log, const Request& request) {
   if (!limit) return std::unexpected(limit.error());
   const auto filter = filter_of(request.query);
   if (!filter) return std::unexpected(filter.error());
-  const auto cursor = offset_cursor_of(request.query);
+  const auto cursor = log_cursor_of(request.query);
   if (!cursor) return std::unexpected(cursor.error());
-  const auto after = cursor->has_value()
-                         ? within(log, **cursor, "cursor")
-                         : start_of(log, find_parameter(request.query, "after").value_or("begin"), "after");
+  const auto start = start_of(find_parameter(request.query, "after").value_or("begin"), "after");
+  if (!start) return std::unexpected(start.error());
+  const auto after = cursor->has_value() ? within(log, **cursor, "cursor") : offset_of(log, *start);
   if (!after) return std::unexpected(after.error());
   return events_page(log, request, *after, *limit, *filter);
 }
 
-Result follow_events(const LogReader& log, const Request& request) {
+// Reads nothing: the stream finds its place by itself, in the queue of all streams.
+Result follow_events(const Request& request) {
   if (auto known = check_names(request.query, {"after", "device", "type"}); !known) {
     return std::unexpected(known.error());
   }
@@ -312,26 +316,31 @@ Result follow_events(const LogReader& log, const Request& request) {
   if (!filter) return std::unexpected(filter.error());
   // A client that connects again repeats its URL, so what it has seen wins over where it once began.
   const std::string_view last_id = find_header(request.headers, "Last-Event-ID").value_or("");
-  const auto after = last_id.empty()
-                         ? start_of(log, find_parameter(request.query, "after").value_or("now"), "after")
-                         : start_of(log, last_id, "Last-Event-ID");
-  if (!after) return std::unexpected(after.error());
+  const auto start = last_id.empty()
+                         ? start_of(find_parameter(request.query, "after").value_or("now"), "after")
+                         : start_of(last_id, "Last-Event-ID");
+  if (!start) return std::unexpected(start.error());
   Response response;
   response.headers = {
       {"Content-Type", "text/event-stream"}, {"Cache-Control", kKeepNever}, {"X-Accel-Buffering", "no"}};
-  response.events = Subscription{.after = *after, .filter = std::move(*filter)};
+  response.events = Subscription{.start = *start, .filter = std::move(*filter)};
   return response;
 }
 
-Result events(const LogReader& log, const Request& request) {
+// 0: as a stream; 1: as a page.
+std::optional<std::size_t> form_of_events(const Request& request) {
   static constexpr std::array<std::string_view, 2> kOffered{"text/event-stream", "application/json"};
-  const auto chosen = negotiate(find_header(request.headers, "Accept"), kOffered);
+  return negotiate(find_header(request.headers, "Accept"), kOffered);
+}
+
+Result events(const LogReader& log, const Request& request) {
+  const auto chosen = form_of_events(request);
   if (!chosen) {
     return std::unexpected(Problem{.kind = ProblemKind::kNotAcceptable,
                                    .detail = "This is served as text/event-stream (the live feed) or "
                                              "application/json (a page of the log)."});
   }
-  return *chosen == 0 ? follow_events(log, request) : list_events(log, request);
+  return *chosen == 0 ? follow_events(request) : list_events(log, request);
 }
 
 Result health(const Request& request) {
@@ -371,9 +380,6 @@ Result metrics(const Sources& sources, const Request& request) {
 
 std::vector<Route> api_routes(const Sources& sources) {
   const LogReader& log = *sources.log;
-  const auto of_log = [&log](Result (*show)(const LogReader&, const Request&)) -> Handler {
-    return [&log, show](const Request& request) { return show(log, request); };
-  };
   const auto json_of_log = [&log](Result (*show)(const LogReader&, const Request&)) -> Handler {
     return [&log, show](const Request& request) -> Result {
       if (auto accepted = check_accepts_json(request); !accepted) return std::unexpected(accepted.error());
@@ -385,7 +391,10 @@ std::vector<Route> api_routes(const Sources& sources) {
       {.method = "GET", .pattern = "/api/v1/devices/{id}", .handler = json_of_log(show_device)},
       {.method = "GET", .pattern = "/api/v1/devices/{id}/latest", .handler = json_of_log(show_latest)},
       {.method = "GET", .pattern = "/api/v1/devices/{id}/telemetry", .handler = json_of_log(list_telemetry)},
-      {.method = "GET", .pattern = "/api/v1/events", .handler = of_log(events)},
+      {.method = "GET",
+       .pattern = "/api/v1/events",
+       .handler = [&log](const Request& request) { return events(log, request); },
+       .at_once = [](const Request& request) { return form_of_events(request) != 1; }},
       {.method = "GET",
        .pattern = "/healthz",
        .access = Access::kOpen,
@@ -394,12 +403,14 @@ std::vector<Route> api_routes(const Sources& sources) {
       {.method = "GET",
        .pattern = "/readyz",
        .access = Access::kOpen,
+       .runs = Runs::kAtOnce,
        .handler = [sources](const Request& request) { return readiness(sources, request); }},
   };
   if (sources.metrics) {
     routes.push_back({.method = "GET",
                       .pattern = "/metrics",
                       .access = Access::kOpen,
+                      .runs = Runs::kAtOnce,
                       .handler = [sources](const Request& request) { return metrics(sources, request); }});
   }
   return routes;

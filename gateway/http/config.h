@@ -40,16 +40,17 @@ struct Limits {
   double requests_per_second = 200;
   double request_burst = 400;
 
-  // Reads of the database.
+  // Reads of the database for requests: one at a time for each key.
   std::size_t read_threads = 2;
-  std::size_t reads_waiting_max = 256;     // then 503
-  milliseconds read_timeout = seconds(5);  // then 503; the read itself ends in its own time
+  std::size_t reads_waiting_max = 256;  // then 503
+  std::size_t reads_waiting_per_caller_max = 64;
+  milliseconds read_timeout = seconds(5);  // then 503; a page of the log ends with what it has by then
 
-  // Event streams. A subscriber holds an offset and at most one batch of events, never a queue.
+  // Event streams. A subscriber holds a place in the log and the shared blocks of one write, never a queue.
   std::size_t subscribers_max = 2048;
-  std::size_t stream_batch_bytes = 64 * 1024;    // soft: one event more
-  std::size_t feed_events_max = 4096;            // the newest events kept encoded in memory ...
-  std::size_t feed_bytes_max = 8 * 1024 * 1024;  // ... and their size; older ones are read from the log
+  std::size_t stream_read_threads = 2;            // for those that are behind, first come, first served
+  std::size_t stream_batch_bytes = 64 * 1024;     // a write; a single event may be longer
+  std::size_t feed_bytes_max = 24 * 1024 * 1024;  // of the log kept encoded in memory: the newest, and pages
   milliseconds heartbeat = seconds(15);
   milliseconds retry = seconds(2);             // told to the client: wait so long before connecting again
   milliseconds gather_max = milliseconds(50);  // longest time that events are gathered under load

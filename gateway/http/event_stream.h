@@ -1,17 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// One event stream: from the log until it has caught up, then from the feed, without a seam. It holds an
-// offset and at most one batch of text. The stream begins with that offset as an id, and each heartbeat is
-// one, so that whoever is cut off comes back with its last id and has lost nothing. A client that takes
-// nothing for Limits::write_timeout is cut off.
+// One event stream: writes what gateway/log's SseStream gives. A client that takes nothing for
+// Limits::write_timeout is cut off; one that reads never is, however far it is behind.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
-#include <string>
 #include <string_view>
 
-#include "gateway/http/feed.h"
+#include "gateway/http/feed_lanes.h"
 #include "gateway/http/message.h"
-#include "gateway/http/read_pool.h"
 #include "gateway/http/signal.h"
 
 namespace godwit::http {
@@ -24,24 +20,10 @@ class BodyWriter {
   virtual boost::asio::awaitable<Status> write(std::string_view text) = 0;
 };
 
-// A piece of the log as event-stream text. Touches the disk.
-struct StreamPage {
-  std::string text;
-  gateway::LogOffset cursor;  // all up to here is in this page or an earlier one, or does not match
-};
-[[nodiscard]] StreamPage read_stream_page(const gateway::LogReader& log, const Subscription& subscription,
-                                          std::size_t bytes_max);
-
-struct StreamContext {
-  const gateway::LogReader& log;
-  Feed& feed;
-  ReadPool& reads;
-  const Limits& limits;
-  const bool& stopping;  // after a change, the stream's signal is notified
-};
-
-// Until the writer fails, the log cannot be read, or `stopping`. kOk: it ended in order.
-boost::asio::awaitable<Status> run_event_stream(StreamContext context, Subscription subscription,
-                                                Signal& signal, BodyWriter& writer);
+// Until the writer fails, or in order (kOk) when the log cannot be read or at `stopping`, after whose change
+// the signal is notified.
+boost::asio::awaitable<Status> run_event_stream(FeedLanes& lanes, const Limits& limits,
+                                                Subscription subscription, Signal& signal,
+                                                const bool& stopping, BodyWriter& writer);
 
 }  // namespace godwit::http

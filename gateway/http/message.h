@@ -10,6 +10,7 @@
 
 #include "gateway/domain/reader.h"
 #include "gateway/http/target.h"
+#include "gateway/log/feed.h"
 
 namespace godwit::http {
 
@@ -34,9 +35,9 @@ struct Request {
   std::string trace_id;                  // 32 hexadecimal digits, of the traceparent header if there is one
 };
 
-// What an event stream shows: everything after `after` that passes the filter.
+// What an event stream shows: everything from there on that passes the filter.
 struct Subscription {
-  gateway::LogOffset after;
+  gateway::LogStart start;
   gateway::LogReader::Filter filter;
 };
 

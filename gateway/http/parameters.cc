@@ -100,15 +100,29 @@ std::expected<std::size_t, Problem> limit_of(const Query& query) {
   return static_cast<std::size_t>(*value);
 }
 
-std::expected<std::optional<gateway::LogOffset>, Problem> offset_cursor_of(const Query& query) {
+std::expected<std::optional<gateway::LogId>, Problem> log_cursor_of(const Query& query) {
   const auto text = find_parameter(query, "cursor");
   if (!text) return std::nullopt;
-  const auto value = text->starts_with('e') ? parse_decimal(text->substr(1)) : std::nullopt;
-  if (!value) return std::unexpected(invalid_parameter("cursor", std::string(kBadCursor)));
-  return gateway::LogOffset{*value};
+  const auto id = text->starts_with('e') ? gateway::parse_log_id(text->substr(1)) : std::nullopt;
+  if (!id) return std::unexpected(invalid_parameter("cursor", std::string(kBadCursor)));
+  return *id;
 }
 
-std::string make_cursor(gateway::LogOffset after) { return "e" + std::to_string(after.value); }
+std::string make_cursor(gateway::LogId after) { return "e" + gateway::to_text(after); }
+
+std::expected<gateway::LogStart, Problem> start_of(std::string_view text, const std::string& name) {
+  using Kind = gateway::LogStart::Kind;
+  if (text == "now") return gateway::LogStart{.kind = Kind::kNow, .after = {}};
+  if (text == "begin") return gateway::LogStart{.kind = Kind::kBegin, .after = {}};
+  if (const auto id = gateway::parse_log_id(text))
+    return gateway::LogStart{.kind = Kind::kAfter, .after = *id};
+  std::string detail = "It must be the id of an event (such as 1041-9f3c02ab), or now or begin.";
+  if (parse_decimal(text)) {
+    detail +=
+        " A plain number is the id of an older gateway: it does not say of which log. Start with begin.";
+  }
+  return std::unexpected(invalid_parameter(name, std::move(detail)));
+}
 
 std::expected<std::string, Problem> device_cursor_of(const Query& query) {
   const auto text = find_parameter(query, "cursor");

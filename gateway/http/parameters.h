@@ -13,6 +13,7 @@
 #include "gateway/domain/event.h"
 #include "gateway/domain/reader.h"
 #include "gateway/http/problem.h"
+#include "gateway/log/feed.h"
 
 namespace godwit::http {
 
@@ -27,10 +28,12 @@ std::expected<void, Problem> check_names(const Query& query, std::initializer_li
 
 std::expected<std::size_t, Problem> limit_of(const Query& query);
 // A cursor is opaque to clients. It is a letter for the kind of list, then where to go on.
-std::expected<std::optional<gateway::LogOffset>, Problem> offset_cursor_of(const Query& query);
-[[nodiscard]] std::string make_cursor(gateway::LogOffset after);
+std::expected<std::optional<gateway::LogId>, Problem> log_cursor_of(const Query& query);
+[[nodiscard]] std::string make_cursor(gateway::LogId after);
 std::expected<std::string, Problem> device_cursor_of(const Query& query);  // empty: from the start
 [[nodiscard]] std::string make_cursor(std::string_view after_device);
+// "now", "begin" or an event's id. `name` is for the problem.
+std::expected<gateway::LogStart, Problem> start_of(std::string_view text, const std::string& name);
 // device= and type=
 std::expected<gateway::LogReader::Filter, Problem> filter_of(const Query& query);
 

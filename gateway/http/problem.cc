@@ -18,12 +18,12 @@ struct Entry {
 constexpr Entry kEntries[] = {
     {ProblemKind::kMalformedRequest, 400, "malformed-request", "The request is malformed"},
     {ProblemKind::kInvalidParameter, 400, "invalid-parameter", "A query parameter is not valid"},
-    {ProblemKind::kOffsetAhead, 400, "offset-ahead", "The offset is ahead of the log"},
     {ProblemKind::kUnauthorized, 401, "unauthorized", "A valid API key is needed"},
     {ProblemKind::kNotFound, 404, "not-found", "There is no such resource"},
     {ProblemKind::kMethodNotAllowed, 405, "method-not-allowed", "The resource does not have this method"},
     {ProblemKind::kNotAcceptable, 406, "not-acceptable", "The resource has no such representation"},
     {ProblemKind::kRequestTimeout, 408, "request-timeout", "The request did not arrive in time"},
+    {ProblemKind::kLogReplaced, 410, "log-replaced", "The log was replaced by an older copy"},
     {ProblemKind::kContentTooLarge, 413, "content-too-large", "The body is too large"},
     {ProblemKind::kUriTooLong, 414, "uri-too-long", "The request target is too long"},
     {ProblemKind::kExpectationFailed, 417, "expectation-failed", "The expectation cannot be met"},
@@ -59,6 +59,7 @@ Response to_response(const Problem& problem, std::string_view instance, std::str
   if (!problem.detail.empty()) body.set("detail", problem.detail);
   if (!instance.empty()) body.set("instance", instance);
   body.set("trace_id", trace_id);
+  if (!problem.after.empty()) body.set("after", problem.after);
   if (!problem.parameter.empty()) {
     Json error = Json::object();
     error.set("parameter", problem.parameter).set("detail", problem.detail);

@@ -15,12 +15,12 @@ namespace godwit::http {
 enum class ProblemKind : std::uint8_t {
   kMalformedRequest,
   kInvalidParameter,
-  kOffsetAhead,
   kUnauthorized,
   kNotFound,
   kMethodNotAllowed,
   kNotAcceptable,
   kRequestTimeout,
+  kLogReplaced,
   kContentTooLarge,
   kUriTooLong,
   kExpectationFailed,
@@ -35,7 +35,8 @@ enum class ProblemKind : std::uint8_t {
 struct Problem {
   ProblemKind kind = ProblemKind::kInternal;
   std::string detail = {};     // for the reader of the error: what was wrong, what to do
-  std::string parameter = {};  // kInvalidParameter: its name
+  std::string parameter = {};  // kInvalidParameter, kLogReplaced: its name
+  std::string after = {};      // kLogReplaced: the id to go on from
   Headers headers = {};        // to go with the response, e.g. Allow
 };
 

@@ -26,6 +26,8 @@ struct Route {
   Access access = Access::kKey;
   Runs runs = Runs::kOnReadThread;
   Handler handler;
+  // If it is there: requests for which it says true run at once, whatever `runs` is.
+  std::function<bool(const Request&)> at_once = {};
 };
 
 class Router {

@@ -17,7 +17,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
-#include "gateway/http/feed.h"
+#include "gateway/http/feed_lanes.h"
 #include "gateway/http/http1.h"
 #include "gateway/http/rate_limit.h"
 #include "gateway/http/read_pool.h"
@@ -79,14 +79,14 @@ class Server::Impl {
         acceptor_(io_),
         timer_(io_),
         handshake_rate_(config_.limits.handshakes_per_second, config_.limits.handshake_burst),
-        feed_(io_, *sources_.log, config_.limits),
+        lanes_(io_, *sources_.log, config_.limits),
         reads_(io_, config_.limits),
-        service_(config_.limits, std::move(keys), sources_, feed_, reads_) {}
+        service_(config_.limits, std::move(keys), sources_, lanes_, reads_) {}
 
   void start() {
     context_ = make_tls_context(config_.certificate_file, config_.private_key_file);
     listen();
-    feed_.start(sources_.log->last_offset());
+    lanes_.start(sources_.log->ends().last);
     started_ = true;
     asio::co_spawn(io_, accept_all(), [this](const std::exception_ptr& failure) {
       if (failure) report(failure);
@@ -99,7 +99,7 @@ class Server::Impl {
 
   void publish(std::span<const gateway::Event> events) {
     // Always: start() asks the log for its end before the server counts as started.
-    feed_.publish(events);
+    lanes_.publish(events);
   }
 
   void stop() {
@@ -107,7 +107,7 @@ class Server::Impl {
     asio::post(io_, [this] { begin_stop(); });
     thread_.join();
     reads_.join();
-    feed_.join();
+    lanes_.join();
   }
 
   [[nodiscard]] Counters counters() const {
@@ -284,7 +284,7 @@ class Server::Impl {
     stopping_ = true;
     error_code ignored;
     acceptor_.close(ignored);
-    feed_.stop();
+    lanes_.stop();
     for (const auto& connection : connections_) {
       connection->stopping = true;
       connection->signal.notify();
@@ -300,6 +300,7 @@ class Server::Impl {
 
   void abort_all() {
     reads_.cancel();
+    if (sources_.interrupt_reads) sources_.interrupt_reads();
     for (const auto& connection : connections_) {
       connection->stream->abort();
       connection->signal.notify();
@@ -313,7 +314,7 @@ class Server::Impl {
   asio::steady_timer timer_;
   RateLimiter handshake_rate_;  // by limit_key()
   TlsContext context_;
-  Feed feed_;
+  FeedLanes lanes_;
   ReadPool reads_;
   Service service_;
   std::unordered_set<std::shared_ptr<Connection>> connections_;

@@ -25,10 +25,11 @@ struct Check {
   std::string detail;  // in words, for the operator; shown to anyone who asks
 };
 
-// What the server shows. Called from threads of the server; may block for a moment, must be safe from any
-// thread.
+// What the server shows. Called from threads of the server, must be safe from any thread, and all but the log
+// must not block.
 struct Sources {
-  const gateway::LogReader* log = nullptr;        // must outlive the server
+  const gateway::LogReader* log = nullptr;  // must outlive the server
+  std::function<void()> interrupt_reads;    // when it stops: reads of the log end now; empty: in their time
   std::function<std::vector<Check>()> readiness;  // /readyz; empty: always ready
   std::function<std::string()> metrics;           // /metrics in Prometheus text format; empty: no such path
   gateway::LogSink log_sink;                      // empty: silent

@@ -128,12 +128,12 @@ Result call(const Handler& handler, const Request& request, const gateway::LogSi
 
 }  // namespace
 
-Service::Service(const Limits& limits, ApiKeys keys, const Sources& sources, Feed& feed, ReadPool& reads)
+Service::Service(const Limits& limits, ApiKeys keys, const Sources& sources, FeedLanes& lanes,
+                 ReadPool& reads)
     : limits_(limits),
       keys_(std::move(keys)),
-      log_(*sources.log),
       log_sink_(sources.log_sink),
-      feed_(feed),
+      lanes_(lanes),
       reads_(reads),
       router_(api_routes(sources)),
       rate_(limits.requests_per_second, limits.request_burst) {}
@@ -179,8 +179,8 @@ awaitable<Result> Service::answer(Request& request, Signal& signal) {
   request.path = std::move(target->path);
   request.query = std::move(target->query);
   Router::Match match = router_.match(request.method, request.path);
-  if (auto admitted = admit(request, access_of(match, request.path)); !admitted)
-    co_return std::unexpected(std::move(admitted.error()));
+  auto caller = admit(request, access_of(match, request.path));
+  if (!caller) co_return std::unexpected(std::move(caller.error()));
   if (match.allow.empty()) {
     co_return std::unexpected(
         Problem{.kind = ProblemKind::kNotFound, .detail = "There is nothing at this path."});
@@ -198,7 +198,7 @@ awaitable<Result> Service::answer(Request& request, Signal& signal) {
     co_return std::unexpected(std::move(problem));
   }
   request.path_values = std::move(match.path_values);
-  co_return co_await run(*match.route, request, signal);
+  co_return co_await run(*match.route, *caller, request, signal);
 }
 
 const ApiKey* Service::key_of(const Request& request) const {
@@ -206,9 +206,9 @@ const ApiKey* Service::key_of(const Request& request) const {
   return authorization ? keys_.find(*authorization) : nullptr;
 }
 
-std::expected<void, Problem> Service::admit(const Request& request, Access access) {
+std::expected<std::string, Problem> Service::admit(const Request& request, Access access) {
   const ApiKey* const key = key_of(request);
-  const std::string caller = key != nullptr ? "key " + key->name : "address " + request.remote_address;
+  std::string caller = key != nullptr ? "key " + key->name : "address " + request.remote_address;
   if (const auto wait = rate_.take(caller, std::chrono::steady_clock::now())) {
     const auto wait_s = std::chrono::ceil<seconds>(*wait).count();
     Problem problem{.kind = ProblemKind::kRateLimited,
@@ -216,12 +216,19 @@ std::expected<void, Problem> Service::admit(const Request& request, Access acces
     problem.headers.emplace_back("Retry-After", std::to_string(wait_s));
     return std::unexpected(std::move(problem));
   }
-  if (access == Access::kOpen || key != nullptr) return {};
+  if (access == Access::kOpen || key != nullptr) return caller;
   return std::unexpected(unauthorized(request));
 }
 
-awaitable<Result> Service::run(const Route& route, Request& request, Signal& signal) {
-  if (route.runs == Runs::kAtOnce) co_return call(route.handler, request, log_sink_);
+awaitable<Result> Service::run(const Route& route, const std::string& caller, Request& request,
+                               Signal& signal) {
+  if (route.runs == Runs::kAtOnce || (route.at_once && route.at_once(request))) {
+    Result result = call(route.handler, request, log_sink_);
+    if (result && result->events && lanes_.feed().followers() >= limits_.subscribers_max) {
+      co_return std::unexpected(unavailable("There are as many event streams as the gateway serves."));
+    }
+    co_return result;
+  }
   struct Read {
     Request request;
     std::optional<Result> result;
@@ -231,20 +238,15 @@ awaitable<Result> Service::run(const Route& route, Request& request, Signal& sig
   std::function<void()> work = [read, &handler = route.handler, log_sink = log_sink_] {
     read->result = call(handler, read->request, log_sink);
   };
-  const Status status = co_await reads_.run(signal, std::move(work));
+  const Status status = co_await reads_.run(caller, signal, std::move(work));
   if (status == Status::kFull) co_return std::unexpected(unavailable("Too many reads wait already."));
   if (status != Status::kOk) co_return std::unexpected(unavailable("The database did not answer in time."));
-  Result result = std::move(*read->result);
-  if (result && result->events && feed_.subscriber_count() >= limits_.subscribers_max) {
-    co_return std::unexpected(unavailable("There are as many event streams as the gateway serves."));
-  }
-  co_return result;
+  co_return std::move(*read->result);
 }
 
 awaitable<Status> Service::stream(Subscription subscription, Signal& signal, const bool& stopping,
                                   BodyWriter& writer) {
-  const StreamContext context{log_, feed_, reads_, limits_, stopping};
-  co_return co_await run_event_stream(context, std::move(subscription), signal, writer);
+  co_return co_await run_event_stream(lanes_, limits_, std::move(subscription), signal, stopping, writer);
 }
 
 }  // namespace godwit::http

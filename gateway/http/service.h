@@ -9,7 +9,7 @@
 
 #include "gateway/http/api_keys.h"
 #include "gateway/http/event_stream.h"
-#include "gateway/http/feed.h"
+#include "gateway/http/feed_lanes.h"
 #include "gateway/http/message.h"
 #include "gateway/http/rate_limit.h"
 #include "gateway/http/read_pool.h"
@@ -21,7 +21,7 @@ namespace godwit::http {
 class Service {
  public:
   // All but the keys must outlive the service.
-  Service(const Limits& limits, ApiKeys keys, const Sources& sources, Feed& feed, ReadPool& reads);
+  Service(const Limits& limits, ApiKeys keys, const Sources& sources, FeedLanes& lanes, ReadPool& reads);
 
   // Always gives a response, complete but for the framing headers of the transport. Response::body of a HEAD
   // request is that of the GET; the transport leaves it out.
@@ -37,17 +37,17 @@ class Service {
 
  private:
   boost::asio::awaitable<Result> answer(Request& request, Signal& signal);
-  boost::asio::awaitable<Result> run(const Route& route, Request& request, Signal& signal);
+  boost::asio::awaitable<Result> run(const Route& route, const std::string& caller, Request& request,
+                                     Signal& signal);
   // The one that the request shows; nullptr: none, or an unknown one.
   [[nodiscard]] const ApiKey* key_of(const Request& request) const;
-  // Who asks, for the rate limit; a problem if a key is needed and not there.
-  std::expected<void, Problem> admit(const Request& request, Access access);
+  // Who asks, for the limits; a problem if a key is needed and not there.
+  std::expected<std::string, Problem> admit(const Request& request, Access access);
 
   const Limits& limits_;
   const ApiKeys keys_;
-  const gateway::LogReader& log_;
   const gateway::LogSink log_sink_;
-  Feed& feed_;
+  FeedLanes& lanes_;
   ReadPool& reads_;
   const Router router_;
   RateLimiter rate_;

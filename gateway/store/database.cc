@@ -1,32 +1,43 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/store/database.h"
 
-#include <array>
 #include <string>
 #include <utility>
+
+#include "gateway/store/checksum_vfs.h"
 
 namespace godwit::gateway {
 namespace {
 
-// Above this a full check at each start would take longer than a restart may. A larger damaged database is
-// noticed when the damaged page is read: nothing is acknowledged then.
-constexpr std::uint64_t kCheckedSizeMax = 64U << 20U;
-
-// Times are Unix milliseconds. epoch and seq are 64 bits, signed here.
-constexpr const char* kSchemaVersion1 = R"sql(
+// Times are Unix milliseconds. Unsigned 64-bit numbers (epoch, seq, mark, prior, digest) are signed here.
+constexpr const char* kSchema = R"sql(
 CREATE TABLE devices (
-  key          INTEGER PRIMARY KEY,
-  id           TEXT NOT NULL UNIQUE,
-  online       INTEGER NOT NULL,
-  first_seen   INTEGER NOT NULL,
-  firmware     TEXT NOT NULL,
-  board        TEXT NOT NULL,
-  boot         INTEGER NOT NULL,
-  reset_reason INTEGER NOT NULL,
-  dropped      INTEGER NOT NULL,  -- DeviceCounters
-  refused      INTEGER NOT NULL,
-  corrupt      INTEGER NOT NULL,
-  missed       INTEGER NOT NULL
+  key               INTEGER PRIMARY KEY,
+  id                TEXT NOT NULL UNIQUE,
+  online            INTEGER NOT NULL,
+  first_seen        INTEGER NOT NULL,
+  last_seen         INTEGER NOT NULL,
+  firmware          TEXT NOT NULL,
+  board             TEXT NOT NULL,
+  boot              INTEGER NOT NULL,
+  reset_reason      INTEGER NOT NULL,
+  dropped           INTEGER NOT NULL,  -- DeviceCounters
+  refused           INTEGER NOT NULL,
+  corrupt           INTEGER NOT NULL,
+  missed            INTEGER NOT NULL,
+  stack_used        INTEGER NOT NULL,  -- codec::Health
+  stack_size        INTEGER NOT NULL,
+  heap_used         INTEGER NOT NULL,
+  heap_size         INTEGER NOT NULL,
+  time_quality      INTEGER NOT NULL,
+  crash_hello       BLOB,              -- CrashReport
+  crash_at          INTEGER NOT NULL,
+  head_epoch        INTEGER NOT NULL,  -- mark of the stream ...
+  head_seq          INTEGER NOT NULL,  -- ... that took the last entry
+  forgotten_records INTEGER NOT NULL,  -- of streams not kept any more
+  forgotten_lost    INTEGER NOT NULL,
+  log_state         INTEGER NOT NULL,  -- codec::LogState
+  bad_sectors       INTEGER NOT NULL
 ) STRICT;
 
 -- AUTOINCREMENT: an offset is never given again, whatever is trimmed.
@@ -37,21 +48,29 @@ CREATE TABLE log (
   received_at INTEGER NOT NULL,
   epoch       INTEGER NOT NULL,
   seq         INTEGER NOT NULL,
-  count       INTEGER,  -- of a loss
-  loss_reason INTEGER,  -- of a loss
-  batch       BLOB      -- of telemetry
+  count       INTEGER,  -- of types that have one, see has_count()
+  loss_reason INTEGER,  -- the reason of a loss, device.offline or device.throttled
+  batch       BLOB,     -- of telemetry
+  hello       BLOB      -- of device.online
 ) STRICT;
-CREATE INDEX log_by_device ON log (device);
-CREATE INDEX log_without_telemetry ON log (offset) WHERE type <> 1;
+-- The offset, being the rowid, is the last column of each.
+CREATE INDEX log_by_device ON log (device, type);
+CREATE INDEX log_by_type ON log (type) WHERE type <> 1;  -- a filter that lets telemetry through reads the log
+
+CREATE TABLE terms (
+  first_offset INTEGER PRIMARY KEY,  -- of its events, up to the next term's
+  term         INTEGER NOT NULL UNIQUE
+) STRICT;
 
 CREATE TABLE streams (
-  key      INTEGER PRIMARY KEY,  -- ascending with age
-  device   INTEGER NOT NULL,
-  epoch    INTEGER NOT NULL,
-  next_seq INTEGER NOT NULL,
-  records  INTEGER NOT NULL,
-  lost     INTEGER NOT NULL,
-  UNIQUE (device, epoch)
+  key       INTEGER PRIMARY KEY,  -- in the order in which they began
+  device    INTEGER NOT NULL,
+  epoch     INTEGER NOT NULL,     -- this and first_seq: the mark
+  first_seq INTEGER NOT NULL,
+  expected  INTEGER NOT NULL,
+  records   INTEGER NOT NULL,
+  lost      INTEGER NOT NULL,
+  UNIQUE (device, epoch, first_seq)
 ) STRICT;
 
 CREATE TABLE tables (
@@ -60,6 +79,9 @@ CREATE TABLE tables (
   name      TEXT NOT NULL,
   period_ms INTEGER NOT NULL,
   durable   INTEGER NOT NULL,
+  rows_max  INTEGER NOT NULL,  -- codec::ChannelTable
+  digest    INTEGER NOT NULL,  -- of its content
+  conflict  INTEGER,           -- the event that found another table with this hash
   PRIMARY KEY (device, hash)
 ) STRICT, WITHOUT ROWID;
 
@@ -72,52 +94,10 @@ CREATE TABLE channels (
   exponent INTEGER NOT NULL,
   min      INTEGER NOT NULL,
   max      INTEGER NOT NULL,
+  prior    INTEGER NOT NULL,  -- codec::Channel
   PRIMARY KEY (device, hash, position)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE boots (
-  device    INTEGER NOT NULL,
-  epoch     INTEGER NOT NULL,
-  boot      INTEGER NOT NULL,
-  unix_time INTEGER NOT NULL,  -- when its monotonic clock was zero
-  PRIMARY KEY (device, epoch, boot)
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE latest (
-  device INTEGER NOT NULL,
-  hash   INTEGER NOT NULL,  -- of a table
-  offset INTEGER NOT NULL,  -- its newest event
-  PRIMARY KEY (device, hash)
-) STRICT, WITHOUT ROWID;
-)sql";
-
-constexpr const char* kSchemaVersion2 = R"sql(
-ALTER TABLE devices ADD COLUMN stack_used   INTEGER NOT NULL DEFAULT 0;  -- codec::Health
-ALTER TABLE devices ADD COLUMN stack_size   INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE devices ADD COLUMN heap_used    INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE devices ADD COLUMN heap_size    INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE devices ADD COLUMN time_quality INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE devices ADD COLUMN crash_hello  BLOB;  -- CrashReport
-ALTER TABLE devices ADD COLUMN crash_at     INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE log ADD COLUMN hello BLOB;  -- of device.online
-)sql";
-
-// An epoch is what one start of a device recorded, no longer one life of its outbox: what was expected of
-// those says nothing now. Tables are announced again by the next hello.
-constexpr const char* kSchemaHistory = R"sql(
-DROP TABLE streams;
-CREATE TABLE streams (
-  key       INTEGER PRIMARY KEY,  -- in the order in which they began
-  device    INTEGER NOT NULL,
-  epoch     INTEGER NOT NULL,     -- this and first_seq: the mark
-  first_seq INTEGER NOT NULL,
-  expected  INTEGER NOT NULL,
-  records   INTEGER NOT NULL,
-  lost      INTEGER NOT NULL,
-  UNIQUE (device, epoch, first_seq)
-) STRICT;
-
-DROP TABLE boots;
 CREATE TABLE boots (
   key       INTEGER PRIMARY KEY,  -- in the order in which they were told
   device    INTEGER NOT NULL,
@@ -127,20 +107,12 @@ CREATE TABLE boots (
   UNIQUE (device, epoch)
 ) STRICT;
 
-DELETE FROM channels;
-DELETE FROM tables;
-ALTER TABLE channels ADD COLUMN prior INTEGER NOT NULL DEFAULT 0;  -- codec::Channel
-ALTER TABLE tables ADD COLUMN rows_max INTEGER NOT NULL DEFAULT 0;  -- codec::ChannelTable
-ALTER TABLE tables ADD COLUMN digest   INTEGER NOT NULL DEFAULT 0;  -- of its content
-ALTER TABLE tables ADD COLUMN conflict INTEGER;  -- the event that found another table with this hash
-
-ALTER TABLE devices ADD COLUMN last_seen         INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE devices ADD COLUMN head_epoch        INTEGER NOT NULL DEFAULT 0;  -- mark of the stream ...
-ALTER TABLE devices ADD COLUMN head_seq          INTEGER NOT NULL DEFAULT 0;  -- ... that took the last entry
-ALTER TABLE devices ADD COLUMN forgotten_records INTEGER NOT NULL DEFAULT 0;  -- of streams not kept any more
-ALTER TABLE devices ADD COLUMN forgotten_lost    INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE devices ADD COLUMN log_state         INTEGER NOT NULL DEFAULT 0;  -- codec::LogState
-ALTER TABLE devices ADD COLUMN bad_sectors       INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE latest (
+  device INTEGER NOT NULL,
+  hash   INTEGER NOT NULL,  -- of a table
+  offset INTEGER NOT NULL,  -- its newest event
+  PRIMARY KEY (device, hash)
+) STRICT, WITHOUT ROWID;
 
 -- Records that the database refused: their places in the log are losses. May be deleted when they are understood.
 CREATE TABLE quarantine (
@@ -154,24 +126,26 @@ CREATE TABLE quarantine (
 ) STRICT;
 )sql";
 
-// What makes each version of the one before. A new database goes through all of them, so that it is the same
-// as an old one that was upgraded.
-constexpr std::array<const char*, kSchemaVersion> kSchema{kSchemaVersion1, kSchemaVersion2, kSchemaHistory};
-
 [[noreturn]] void refuse(const std::filesystem::path& file, const std::string& why) {
   throw StoreError(file.string() + " " + why + "; it was left untouched");
 }
 
-void quick_check(Connection& connection, const std::filesystem::path& file) {
-  const Statement statement(connection, "PRAGMA quick_check(1)");
-  Query query(statement);
-  if (query.next() && query.text(0) == "ok") return;
-  refuse(file,
-         "is damaged (" + std::string(query.text(0)) + "): restore a copy, or move it away to start anew");
+// All but the log: what the gateway goes by must be sound, whereas damage in the log is a gap in it, and
+// reading 10 GB would take an SD card four minutes.
+void check_projections(Connection& connection, const std::filesystem::path& file) {
+  const Statement tables(connection, "SELECT name FROM sqlite_schema WHERE type = 'table' AND name <> 'log'");
+  for (Query table(tables); table.next();) {
+    const std::string name(table.text(0));
+    const Statement check(connection, "PRAGMA quick_check(" + name + ")");
+    Query result(check);
+    if (result.next() && result.text(0) == "ok") continue;
+    refuse(file, "is damaged (" + name + ": " + std::string(result.text(0)) +
+                     "): restore a backup, or move it away to start anew");
+  }
 }
 
-// Reads only: whatever is wrong with the file, it stays as it is. But if power failed while it was created or
-// upgraded, there is a journal to roll back first, as any program that reads the file must.
+// Reads only: whatever is wrong with the file, it stays as it is. But if power failed while it was created,
+// there is a journal to roll back first, as any program that reads the file must.
 void inspect(const Files& files, const std::filesystem::path& file) {
   try {
     const bool interrupted = files.size(file.string() + "-journal").value_or(0) > 0;
@@ -182,21 +156,22 @@ void inspect(const Files& files, const std::filesystem::path& file) {
     const bool blank = connection.integer("SELECT count(*) FROM sqlite_schema") == 0;
     if (blank && version == 0 && application == 0) return;  // died while creating it
     if (application != kApplicationId) refuse(file, "is not a Godwit database: use another data directory");
-    if (version > kSchemaVersion) {
-      refuse(file, "is of schema version " + std::to_string(version) + ", this gateway knows up to " +
-                       std::to_string(kSchemaVersion) + ": install a newer gateway");
+    if (version != kSchemaVersion) {
+      refuse(file, "is of schema version " + std::to_string(version) + ", this gateway's is " +
+                       std::to_string(kSchemaVersion) +
+                       (version > kSchemaVersion ? ": install a newer gateway"
+                                                 : ", the first that is kept: move it away to start anew"));
     }
-    if (files.size(file) <= kCheckedSizeMax) quick_check(connection, file);
+    check_projections(connection, file);
   } catch (const SqliteError& error) {
     if (!error.damaged()) throw StoreError("cannot read " + file.string() + ": " + error.what());
-    refuse(file,
-           "is damaged (" + std::string(error.what()) + "): restore a copy, or move it away to start anew");
+    refuse(file, "is damaged: " + std::string(error.what()));
   }
 }
 
-void upgrade(Connection& connection, std::size_t version) {
+void create(Connection& connection) {
   connection.execute("BEGIN IMMEDIATE");
-  for (; version < kSchema.size(); ++version) connection.execute(kSchema[version]);
+  connection.execute(kSchema);
   connection.execute(("PRAGMA application_id = " + std::to_string(kApplicationId)).c_str());
   connection.execute(("PRAGMA user_version = " + std::to_string(kSchemaVersion)).c_str());
   connection.execute("COMMIT");
@@ -219,6 +194,7 @@ Connection open_for_writing(const Files& files, const std::filesystem::path& fil
   try {
     Connection connection(file, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, files.vfs());
     sqlite3_busy_timeout(connection.get(), 1000);  // somebody with a database shell
+    request_checksums(connection);
     // Anything but WAL would let readers hold up commits.
     if (const std::string mode = connection.text("PRAGMA journal_mode = WAL"); mode != "wal") {
       throw StoreError("cannot use " + file.string() + " with a write-ahead log (it stays in mode \"" + mode +
@@ -229,8 +205,7 @@ Connection open_for_writing(const Files& files, const std::filesystem::path& fil
     connection.execute("PRAGMA wal_autocheckpoint = 0");         // Store::checkpoint() instead
     connection.execute("PRAGMA journal_size_limit = 33554432");  // after a burst
     connection.execute("PRAGMA cache_size = -8192");             // KiB
-    const auto version = static_cast<std::size_t>(connection.integer("PRAGMA user_version"));
-    if (version < kSchema.size()) upgrade(connection, version);
+    if (connection.integer("PRAGMA user_version") == 0) create(connection);
     // A transaction whose sync failed may have come back from the page cache alone. Nothing is built on it
     // before it is in the database and synced anew; a reader in the way holds this up until the next start.
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)");
@@ -238,6 +213,12 @@ Connection open_for_writing(const Files& files, const std::filesystem::path& fil
   } catch (const SqliteError& error) {
     throw StoreError("cannot open " + file.string() + ": " + error.what());
   }
+}
+
+void request_checksums(Connection& connection) {
+  int bytes = kChecksumBytes;
+  (void)sqlite3_file_control(connection.get(), "main", SQLITE_FCNTL_RESERVE_BYTES,
+                             &bytes);  // only then it fits
 }
 
 Connection open_for_reading(const Files& files, const std::filesystem::path& file) {

@@ -10,7 +10,7 @@
 
 namespace godwit::gateway {
 
-inline constexpr int kSchemaVersion = 3;
+inline constexpr int kSchemaVersion = 4;                    // the first that a later gateway must know
 inline constexpr std::int64_t kApplicationId = 0x47445754;  // "GDWT"; file(1) and we recognise the file by it
 
 // Held by the one gateway of a data directory. Throws StoreError: the directory is missing, or another
@@ -20,6 +20,8 @@ std::unique_ptr<Files::Lock> lock_directory(Files& files, const std::filesystem:
 // Creates the file if it is not there. Throws StoreError, see Store; a file that is refused is left
 // untouched.
 Connection open_for_writing(const Files& files, const std::filesystem::path& file);
+// The pages of a database that has none yet, or of the next VACUUM INTO, get checksums (checksum_vfs.h).
+void request_checksums(Connection& connection);
 Connection open_for_reading(const Files& files, const std::filesystem::path& file);
 
 }  // namespace godwit::gateway

@@ -3,21 +3,34 @@
 
 #include <string>
 
+#include "gateway/store/checksum_vfs.h"
+
 namespace godwit::gateway {
 namespace {
 
+// The code as SqliteError keeps it.
+int kind_of(int code) { return code == SQLITE_IOERR_DATA ? code : code & 0xFF; }
+
+bool is_damage(int kind) {
+  return kind == SQLITE_CORRUPT || kind == SQLITE_NOTADB || kind == SQLITE_IOERR_DATA;
+}
+
 std::string describe(sqlite3* database, int code) {
   std::string text = database != nullptr ? sqlite3_errmsg(database) : sqlite3_errstr(code);
-  return text + " (SQLite " + std::to_string(code) + ")";
+  text += " (SQLite " + std::to_string(code) + ")";
+  if (is_damage(kind_of(code))) text += ": restore a backup of the database, or move it away to start anew";
+  return text;
 }
 
 }  // namespace
 
 SqliteError::SqliteError(sqlite3* database, int code)
-    : StoreError(describe(database, code)), code_(code & 0xFF) {}
+    : StoreError(describe(database, code)), kind_(kind_of(code)) {}
+
+bool SqliteError::damaged() const { return is_damage(kind_); }
 
 bool SqliteError::refused() const {
-  switch (code_) {
+  switch (kind_) {
     case SQLITE_TOOBIG:
     case SQLITE_CONSTRAINT:
     case SQLITE_MISMATCH:
@@ -33,7 +46,7 @@ bool SqliteError::refused() const {
 
 Connection::Connection(const std::filesystem::path& file, int flags, const char* vfs) {
   sqlite3* database = nullptr;
-  const int code = sqlite3_open_v2(file.c_str(), &database, flags | SQLITE_OPEN_NOMUTEX, vfs);
+  const int code = sqlite3_open_v2(file.c_str(), &database, flags | SQLITE_OPEN_NOMUTEX, with_checksums(vfs));
   database_.reset(database);
   if (code != SQLITE_OK) throw SqliteError(database, code);
   sqlite3_extended_result_codes(database, 1);

@@ -23,11 +23,13 @@ class SqliteError : public StoreError {
   SqliteError(sqlite3* database, int code);
   // What was to be written is at fault, not the disk: trying again is of no use.
   [[nodiscard]] bool refused() const;
+  // A progress handler ended it.
+  [[nodiscard]] bool interrupted() const { return kind_ == SQLITE_INTERRUPT; }
   // The bytes on the disk are not those of a sound database.
-  [[nodiscard]] bool damaged() const { return code_ == SQLITE_CORRUPT || code_ == SQLITE_NOTADB; }
+  [[nodiscard]] bool damaged() const;
 
  private:
-  int code_;  // primary result code
+  int kind_;  // primary result code, or SQLITE_IOERR_DATA: a page's checksum is wrong
 };
 
 class Connection {

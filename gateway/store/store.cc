@@ -24,12 +24,13 @@ constexpr int kRestartTimeoutMs = 50;
 }  // namespace
 
 struct Store::Impl {
-  Impl(const std::filesystem::path& folder, Files& its_files)
+  Impl(const std::filesystem::path& folder, Term drawn, Files& its_files)
       : files(its_files),
         directory(folder),
         lock(lock_directory(files, directory)),
         connection(open_for_writing(files, directory / "godwit.db")),
-        reader(files, directory / "godwit.db") {
+        reader(files, directory / "godwit.db"),
+        term(unused_term(drawn)) {
     sqlite3_wal_hook(connection.get(), &Impl::on_commit, this);
   }
 
@@ -38,6 +39,7 @@ struct Store::Impl {
     return SQLITE_OK;
   }
 
+  Term unused_term(Term drawn);
   std::int64_t key_of(std::string_view device);
   std::int64_t key_of(const DeviceId& device) { return key_of(device.view()); }
   void write(Changes& changes);
@@ -55,6 +57,8 @@ struct Store::Impl {
   std::unordered_map<std::string, std::int64_t> keys;  // devices.key by devices.id
   int wal_pages = 0;
   int checkpoint_at_pages = kCheckpointPages;
+  const Term term;
+  bool term_stored = false;  // with its first event
   // What is being written, should the database refuse it.
   std::string_view current_device;
   std::optional<std::size_t> current_event;
@@ -80,6 +84,7 @@ struct Store::Impl {
       connection,
       "INSERT INTO log (type, device, received_at, epoch, seq, count, loss_reason, batch, hello)"
       " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"};
+  Statement put_term{connection, "INSERT INTO terms (first_offset, term) VALUES (?1, ?2)"};
   Statement put_stream{
       connection,
       "INSERT INTO streams (device, epoch, first_seq, expected, records, lost)"
@@ -112,6 +117,16 @@ struct Store::Impl {
   Statement put_seen{connection, "UPDATE devices SET last_seen = ?2 WHERE key = ?1"};
 };
 
+Term Store::Impl::unused_term(Term drawn) {
+  if (drawn.value == 0) {
+    drawn.value = static_cast<std::uint32_t>(
+        connection.integer("SELECT term FROM terms ORDER BY first_offset DESC LIMIT 1"));
+  }
+  const Statement known(connection, "SELECT 1 FROM terms WHERE term = ?1");
+  while (drawn.value == 0 || Query(known, drawn.value).next()) ++drawn.value;
+  return drawn;
+}
+
 std::int64_t Store::Impl::key_of(std::string_view device) {
   const auto known = keys.find(std::string(device));
   if (known != keys.end()) return known->second;
@@ -131,6 +146,7 @@ void Store::Impl::write_event(Event& event) {
   run(put_event, static_cast<int>(event.type), key_of(event.device), event.received_at.value,
       event.epoch.value, event.seq.value, count, reason, as_bytes(event.batch), as_bytes(event.hello));
   event.offset = {sqlite3_last_insert_rowid(connection.get())};
+  event.term = term;
 }
 
 void Store::Impl::write_table(const DeviceId& id, const Changes::Table& table) {
@@ -187,6 +203,10 @@ void Store::Impl::write(Changes& changes) {
     write_event(changes.events[i]);
   }
   current_event.reset();
+  current_device = {};
+  if (!term_stored && !changes.events.empty()) {
+    run(put_term, changes.events.front().offset.value, term.value);
+  }
   for (const Changes::Quarantined& record : changes.quarantined) {
     current_device = record.device;
     run(put_quarantined, std::string_view(record.device), record.received_at.value, record.epoch.value,
@@ -217,8 +237,8 @@ void Store::Impl::roll_back() {
   if (sqlite3_get_autocommit(connection.get()) == 0) connection.execute("ROLLBACK");
 }
 
-Store::Store(const std::filesystem::path& directory, Files& files)
-    : impl_(std::make_unique<Impl>(directory, files)) {}
+Store::Store(const std::filesystem::path& directory, Term term, Files& files)
+    : impl_(std::make_unique<Impl>(directory, term, files)) {}
 Store::~Store() = default;
 
 namespace {
@@ -312,6 +332,7 @@ void Store::commit(Changes& changes) {
     impl_->write(changes);
     impl_->current_device = {};
     run(impl_->commit);
+    impl_->term_stored = impl_->term_stored || !changes.events.empty();
   } catch (const SqliteError& error) {
     impl_->keys.clear();  // of devices that are not there now
     try {
@@ -360,5 +381,6 @@ std::optional<double> Store::free_share() const {
 }
 
 const LogReader& Store::reader() const { return impl_->reader; }
+void Store::interrupt_reads() { impl_->reader.interrupt(); }
 
 }  // namespace godwit::gateway

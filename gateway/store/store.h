@@ -39,8 +39,10 @@ class Store {
   // Opens or creates `directory`/godwit.db and takes the lock `directory`/gateway.lock. Throws StoreError
   // with a line that says what to do: the directory is missing or another gateway holds it, the database is
   // damaged, of a newer version or not ours. A file that is refused is left untouched.
+  // `term`: of this run, drawn at random by whoever starts it. Term{} is for tests, which want the same ids
+  // each time: one more than the last. One that is known already gives way in the same manner.
   // `files` must outlive the store.
-  explicit Store(const std::filesystem::path& directory, Files& files = real_files());
+  explicit Store(const std::filesystem::path& directory, Term term = {}, Files& files = real_files());
   ~Store();
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
@@ -48,7 +50,7 @@ class Store {
   // What is committed, as Ingest wants it. Throws StoreError.
   [[nodiscard]] std::vector<DeviceState> load();
 
-  // Writes all of `changes` in one transaction and sets the offsets of its events. On return it is on the
+  // Writes all of `changes` in one transaction and sets offset and term of its events. On return it is on the
   // disk. Throws StoreError: nothing of it is (a full disk, an I/O error), and the caller may try again with
   // the same changes, or with others if it is Refused.
   void commit(Changes& changes);
@@ -68,6 +70,8 @@ class Store {
   [[nodiscard]] std::optional<double> free_share() const;
 
   [[nodiscard]] const LogReader& reader() const;
+  // Reads under way end with a StoreError, and so do all later ones. From any thread.
+  void interrupt_reads();
 
  private:
   struct Impl;

@@ -58,15 +58,14 @@ std::optional<UnixMillis> parse_time(const std::string& text) {
 
 LogEvent event_of(cJSON* object) {
   LogEvent event{.id = text_of(object, "id"),
-                 .offset = static_cast<std::int64_t>(number_of(object, "offset", 0)),
                  .type = text_of(object, "type"),
                  .device = text_of(object, "device"),
                  .reason = text_of(object, "reason"),
                  .seq = {number_of(object, "seq", 0)},
                  .count = number_of(object, "count", 1),
                  .json = print(object)};
-  if (event.offset == 0 || event.type.empty()) throw std::runtime_error("no event of the log: " + event.json);
-  if (event.id.empty()) event.id = std::to_string(event.offset);
+  if (!parse_event_id(event.id) || event.type.empty())
+    throw std::runtime_error("no event of the log: " + event.json);
   const std::string epoch = text_of(object, "epoch");
   std::from_chars(epoch.data(), epoch.data() + epoch.size(), event.epoch.value, 16);
   const std::string quality = text_of(object, "time_quality");
@@ -124,7 +123,7 @@ ToldTime LogEvent::time() const {
 
 Followed take_down(const EventFollower::Event& event) {
   Followed taken{.note = {.gap = event.type == "gap"}, .event = std::nullopt};
-  std::from_chars(event.id.data(), event.id.data() + event.id.size(), taken.note.offset);
+  taken.note.id = parse_event_id(event.id).value_or(EventId{});
   if (taken.note.gap) return taken;
   try {
     taken.event = LogEvent::parse(event.data);
@@ -150,7 +149,11 @@ void read_log(const Get& get, const std::string& after, const std::function<void
 
 Logged to_logged(const LogEvent& event, const Judge& judge, std::vector<std::int64_t>& values) {
   using Kind = Logged::Kind;
-  Logged logged{.offset = event.offset, .epoch = event.epoch, .seq = event.seq, .digest = event.digest};
+  Logged logged{.id = *parse_event_id(event.id),
+                .epoch = event.epoch,
+                .seq = event.seq,
+                .json = event.json,
+                .digest = event.digest};
   const auto device = judge.find_device(event.device);
   if (!device) return logged;
   logged.device = *device;

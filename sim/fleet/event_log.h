@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The gateway's log as any client reads it, over REST page by page or over SSE, and what of it a Judge wants
-// to see. Ids are texts that grow with their offset; nothing else is made of them.
+// to see.
 #pragma once
 
 #include <cstdint>
@@ -20,8 +20,7 @@ namespace godwit::sim {
 std::string canonical_json(std::string_view text);
 
 struct LogEvent {
-  std::string id;
-  std::int64_t offset = 0;
+  std::string id;  // OFFSET-TERM
   std::string type;
   std::string device;
   std::string reason;  // loss, device.offline, device.throttled, gap; otherwise empty

@@ -119,7 +119,7 @@ void Trial::read_log(const Get& get, const std::string& after) {
   if (read_to_.empty()) read_to_ = after;
   sim::read_log(get, std::string(read_to_), [this](const LogEvent& event) {
     read_to_ = event.id;
-    read_offset_ = event.offset;
+    read_offset_ = parse_event_id(event.id)->offset;
     try {
       show(event, judge_);
     } catch (const Violation& violation) {
@@ -130,7 +130,7 @@ void Trial::read_log(const Get& get, const std::string& after) {
 
 bool Trial::fed() const {
   const std::lock_guard lock(mutex_);
-  return read_offset_ == 0 || (!notes_.empty() && notes_.back().offset >= read_offset_);
+  return read_offset_ == 0 || (!notes_.empty() && notes_.back().id.offset >= read_offset_);
 }
 
 Report Trial::judge(std::int64_t after, std::size_t restores) {
@@ -139,7 +139,7 @@ Report Trial::judge(std::int64_t after, std::size_t restores) {
   try {
     // What others have done since the log was read is beyond this judge.
     std::vector<FollowerNote> notes = notes_;
-    while (!notes.empty() && notes.back().offset > read_offset_) notes.pop_back();
+    while (!notes.empty() && notes.back().id.offset > read_offset_) notes.pop_back();
     judge_.follower_wrote("of the live feed", after, notes, restores);
   } catch (const Violation& violation) {
     violated(violation);

@@ -75,8 +75,8 @@ class Trial final : private Judge::Witness {
   std::unordered_map<RecordId, Held> held_;
   std::uint64_t recorded_ = 0;
   std::uint64_t acked_ = 0;
-  std::string read_to_;  // id of the last event that the judge was shown
-  std::int64_t read_offset_ = 0;
+  std::string read_to_;           // id of the last event that the judge was shown
+  std::int64_t read_offset_ = 0;  // of that
   std::map<std::string, std::uint64_t> violations_;
   std::string first_violation_;
 

@@ -2,8 +2,11 @@
 #include "sim/judge/judge.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <utility>
+
+#include "proto/codec/samples.h"
 
 namespace godwit::sim {
 namespace {
@@ -17,6 +20,23 @@ std::uint64_t digest_of(Bytes bytes) {  // FNV-1a, 64 bit
 }
 
 std::string text(std::uint64_t value) { return std::to_string(value); }
+std::string text(EventId id) { return std::to_string(id.offset) + "-" + std::to_string(id.term); }
+
+// The rows as an event shows them, if all exponents are 0.
+std::string json_of(const RowSource& source, const RowRange& range) {
+  std::string json;
+  std::array<std::int64_t, codec::kChannelsMax> row{};
+  const auto channels = source.channels();
+  for (std::size_t channel = 0; channel < channels.size(); ++channel) {
+    json += (channel == 0 ? "{\"" : ",\"") + std::string(channels[channel].name) + "\":[";
+    for (std::uint64_t i = 0; i < range.count; ++i) {
+      source.row(range.first + i, std::span(row).first(channels.size()));
+      json += (i == 0 ? "" : ",") + std::to_string(row[channel]);
+    }
+    json += "]";
+  }
+  return json + "}";
+}
 
 }  // namespace
 
@@ -239,10 +259,23 @@ void Judge::lose_before(const Logged& event) {
 }
 
 void Judge::logged(const Logged& event) {
-  if (!log_.empty() && event.offset <= log_.back().offset)
-    throw Violation("log_order", "offset " + std::to_string(event.offset) + " comes after " +
-                                     std::to_string(log_.back().offset));
-  log_.push_back({event.offset, event.digest});
+  if (!log_.empty() && event.id.offset <= log_.back().id.offset)
+    throw Violation("log_order", "offset " + std::to_string(event.id.offset) + " comes after " +
+                                     std::to_string(log_.back().id.offset));
+  const auto shown = parse_shown(event.json);
+  if (!shown) throw Violation("log_json", "the event is no JSON object: " + std::string(event.json));
+  LogItem item{.id = event.id,
+               .digest = shown->digest,
+               .raw = digest_of(as_bytes(shown->content)),
+               .audience = event.audience,
+               .noted = event.digest};
+  if (event.kind == Logged::Kind::kRecord && !event.batch.empty()) {
+    const Device& device = devices_[event.device];
+    const auto range = device.source != nullptr ? rows_of(*device.source, device.rows_max, event.batch)
+                                                : std::expected<RowRange, Status>();
+    if (range) item.rows = digest_of(as_bytes(json_of(*device.source, *range)));
+  }
+  log_.push_back(item);
   if (event.kind == Logged::Kind::kReplaced || event.kind == Logged::Kind::kUnknownBefore)
     devices_[event.device].place = event.seq;
   if (event.places > 0) take_places(event);
@@ -293,77 +326,140 @@ void Judge::told_time(std::size_t index, const RowRange& range, const ToldTime& 
 
 // --- What followers get ---
 
-std::size_t Judge::add_follower() {
-  followers_.emplace_back();
+std::size_t Judge::add_follower(std::uint8_t audience_bit) {
+  followers_.push_back({.audience_bit = audience_bit, .at = {}, .got = {}});
   return followers_.size() - 1;
 }
 
+void Judge::fail_follower(std::string_view kind, std::size_t index, const std::string& what) const {
+  const EventId at = followers_[index].at;
+  throw Violation(kind, "follower " + std::to_string(index) + ", after " + text(at) + ": " + what);
+}
+
 const Judge::LogItem* Judge::item_at(std::int64_t offset) const {
-  const auto found = std::ranges::lower_bound(log_, offset, {}, &LogItem::offset);
-  return found != log_.end() && found->offset == offset ? &*found : nullptr;
+  const auto found =
+      std::ranges::lower_bound(log_, offset, {}, [](const LogItem& item) { return item.id.offset; });
+  return found != log_.end() && found->id.offset == offset ? &*found : nullptr;
 }
 
-void Judge::follower_got(std::size_t index, std::int64_t offset, std::uint64_t digest) {
-  Follower& follower = followers_[index];
-  const auto fail_follower = [&](std::string_view kind, const std::string& what) {
-    throw Violation(kind, "follower " + std::to_string(index) + ", after " + std::to_string(follower.at) +
-                              ": event " + std::to_string(offset) + " " + what);
-  };
-  const LogItem* const item = item_at(offset);
-  if (item == nullptr || item->digest != digest)
-    fail_follower("follower_content", "is not what the log holds");
-  if (follower.at != 0) {
-    const LogItem* const before = item_at(follower.at);
-    if (before == nullptr || before->digest != follower.got[follower.at])
-      fail_follower("follower_gap", "comes though the log was replaced, and nothing said so");
+// nullptr: it has all.
+const Judge::LogItem* Judge::next_for(const Follower& follower) const {
+  auto item = std::ranges::upper_bound(log_, follower.at.offset, {},
+                                       [](const LogItem& each) { return each.id.offset; });
+  while (item != log_.end() && (item->audience & follower.audience_bit) == 0) ++item;
+  return item != log_.end() ? &*item : nullptr;
+}
+
+// The log has the place at which it is, and what it got there.
+bool Judge::still_holds(const Follower& follower) const {
+  if (follower.at == EventId{}) return true;
+  const LogItem* const item = item_at(follower.at.offset);
+  if (item == nullptr || item->id != follower.at) return false;
+  const auto at = static_cast<std::size_t>(follower.at.offset);
+  return at >= follower.got.size() || follower.got[at] == 0 || follower.got[at] == item->digest;
+}
+
+// The last event that this log has in common with one that has `id`: of the same term, or nothing.
+EventId Judge::last_common(EventId id) const {
+  EventId last;
+  for (const LogItem& item : log_) {
+    if (item.id.term == id.term && item.id.offset <= id.offset) last = item.id;
   }
-  const auto next = std::ranges::upper_bound(log_, follower.at, {}, &LogItem::offset);
-  if (next == log_.end() || next->offset != offset) fail_follower("follower_order", "is not the next one");
-  follower.at = offset;
-  follower.got[offset] = digest;
+  return last;
 }
 
-void Judge::follower_told_gap(std::size_t index, std::int64_t offset) {
+void Judge::told_gap(std::size_t index, EventId next, const Shown& gap) {
   Follower& follower = followers_[index];
-  follower.at = offset;
-  follower.got.erase(follower.got.upper_bound(offset), follower.got.end());
+  if (gap.reason != "restored" || still_holds(follower))
+    fail_follower("false_gap", index,
+                  "it is told of a gap, " + std::string(gap.reason) + ", and there is none");
+  if (next != last_common(follower.at) || gap.from != next.offset + 1 || gap.to != follower.at.offset) {
+    fail_follower("false_gap", index,
+                  "the log parts after " + text(last_common(follower.at)) + ", and it is told " +
+                      std::to_string(gap.from) + " to " + std::to_string(gap.to) + ", and to go on after " +
+                      text(next));
+  }
+  follower.at = next;
+  follower.from = std::min(follower.from, next.offset);
+  follower.got.resize(std::min(follower.got.size(), static_cast<std::size_t>(next.offset) + 1));
+}
+
+void Judge::follower_got(std::size_t index, const SseEvent& event) {
+  Follower& follower = followers_[index];
+  const auto id = parse_event_id(event.id);
+  const auto shown = parse_shown(event.data);
+  if (!id || !shown)
+    fail_follower("follower_content", index, "neither id nor JSON: " + event.id + " " + event.data);
+  if (event.type == "gap") return told_gap(index, *id, *shown);
+  const std::string which = "event " + event.id + " ";
+  const LogItem* const item = item_at(id->offset);
+  const std::uint64_t content = digest_of(as_bytes(shown->content));
+  if (item == nullptr || item->id != *id || item->digest != shown->digest || shown->id != event.id ||
+      shown->type != event.type || (content != item->raw && content != item->rows))
+    fail_follower("follower_content", index, which + "is not what the log holds: " + event.data);
+  if (!still_holds(follower))
+    fail_follower("follower_gap", index, which + "comes though the log was replaced, and nothing said so");
+  const LogItem* const next = next_for(follower);
+  if (next != item) fail_follower("follower_order", index, which + "is not the next one");
+  follower.at = *id;
+  if (follower.got.size() <= static_cast<std::size_t>(id->offset))
+    follower.got.resize(static_cast<std::size_t>(id->offset) + 1);
+  follower.got[static_cast<std::size_t>(id->offset)] = shown->digest;
+}
+
+void Judge::follower_told_position(std::size_t index, std::string_view told, bool begins) {
+  Follower& follower = followers_[index];
+  const auto id = parse_event_id(told);
+  if (!id) fail_follower("follower_content", index, "no id: " + std::string(told));
+  if (*id == follower.at) return;
+  const LogItem* const item = item_at(id->offset);
+  if (*id != EventId{} && (item == nullptr || item->id != *id))
+    fail_follower("follower_gap", index,
+                  "it is told to be at " + text(*id) + ", which the log does not have");
+  if (begins) follower.from = id->offset;
+  if (!begins && !still_holds(follower))
+    fail_follower("follower_gap", index, "the log was replaced, and nothing says so but the id " + text(*id));
+  const LogItem* const next = next_for(follower);
+  const bool passed_over = next != nullptr && next->id.offset <= id->offset;
+  if (!begins && (id->offset < follower.at.offset || passed_over))
+    fail_follower("follower_order", index, "it is told to be at " + text(*id));
+  follower.at = *id;
 }
 
 void Judge::follower_wrote(std::string_view name, std::int64_t after, std::span<const FollowerNote> notes,
                            std::size_t restores) const {
-  const auto fail_follower = [&](std::string_view kind, std::int64_t offset, const std::string& what) {
-    throw Violation(kind, "follower " + std::string(name) + ": event " + std::to_string(offset) + " " + what);
+  const auto fail = [&](std::string_view kind, EventId id, const std::string& what) {
+    throw Violation(kind, "follower " + std::string(name) + ": event " + text(id) + " " + what);
   };
-  std::vector<LogItem> held;
+  const auto is_there = [this](const FollowerNote& note) {
+    const LogItem* const item = item_at(note.id.offset);
+    return item != nullptr && item->id == note.id && item->noted == note.digest;
+  };
+  std::vector<FollowerNote> held;
   std::size_t gaps = 0;
   for (const FollowerNote& note : notes) {
-    const std::int64_t at = held.empty() ? after : held.back().offset;
+    const std::int64_t at = held.empty() ? after : held.back().id.offset;
     if (!note.gap) {
-      if (note.offset <= at)
-        fail_follower("follower_order", note.offset, "comes after " + std::to_string(at));
-      held.push_back({note.offset, note.digest});
+      if (note.id.offset <= at) fail("follower_order", note.id, "comes after " + std::to_string(at));
+      held.push_back(note);
       continue;
     }
-    if (note.offset > at || ++gaps > restores)
-      fail_follower("follower_gap", note.offset,
-                    "follows a gap after " + std::to_string(at) + ", and the log was not put back then");
-    for (; !held.empty() && held.back().offset > note.offset; held.pop_back()) {
-      const LogItem* const item = item_at(held.back().offset);
-      if (item != nullptr && item->digest == held.back().digest)
-        fail_follower("follower_gap", item->offset, "is said to be gone, and is there");
+    if (note.id.offset > at || ++gaps > restores)
+      fail("follower_gap", note.id,
+           "follows a gap after " + std::to_string(at) + ", and the log was not put back then");
+    for (; !held.empty() && held.back().id.offset > note.id.offset; held.pop_back()) {
+      if (is_there(held.back())) fail("follower_gap", held.back().id, "is said to be gone, and is there");
     }
   }
   auto mine = held.begin();
-  for (auto item = std::ranges::upper_bound(log_, after, {}, &LogItem::offset); item != log_.end(); ++item) {
-    if (mine == held.end() || mine->offset > item->offset)
-      fail_follower("follower_gap", item->offset, "was never shown, and no gap says so");
-    if (mine->offset < item->offset) break;
-    if (mine->digest != item->digest)
-      fail_follower("follower_content", item->offset, "was shown as something else");
+  for (const LogItem& item : log_) {
+    if (item.id.offset <= after) continue;
+    if (mine == held.end() || mine->id.offset > item.id.offset)
+      fail("follower_gap", item.id, "was never shown, and no gap says so");
+    if (!is_there(*mine)) fail("follower_content", mine->id, "was shown as something else");
     ++mine;
   }
-  if (mine != held.end())
-    fail_follower("follower_content", mine->offset, "was shown, and the log has it not");
+  if (mine != held.end()) fail("follower_content", mine->id, "was shown, and the log has it not");
 }
 
 // --- After the drain ---
@@ -372,9 +468,10 @@ bool Judge::drained() const {
   const auto settled = [](const Record& record) {
     return !record.confirmed || record.stored || record.lost || record.destroyed;
   };
-  const std::int64_t end = log_.empty() ? 0 : log_.back().offset;
   return std::ranges::all_of(records_, settled) &&
-         std::ranges::all_of(followers_, [end](const Follower& follower) { return follower.at == end; });
+         std::ranges::all_of(followers_, [this](const Follower& each) {
+           return still_holds(each) && next_for(each) == nullptr;
+         });
 }
 
 void Judge::finish() const {
@@ -384,11 +481,12 @@ void Judge::finish() const {
          name(record) + " is neither stored nor lost, and nobody destroyed it");
   }
   for (std::size_t index = 0; index < followers_.size(); ++index) {
+    const Follower& follower = followers_[index];
     for (const LogItem& item : log_) {
-      const auto got = followers_[index].got.find(item.offset);
-      if (got != followers_[index].got.end() && got->second == item.digest) continue;
-      throw Violation("follower_gap", "follower " + std::to_string(index) + " never got event " +
-                                          std::to_string(item.offset) + ", and no gap says so");
+      const auto at = static_cast<std::size_t>(item.id.offset);
+      if ((item.audience & follower.audience_bit) == 0 || item.id.offset <= follower.from) continue;
+      if (at < follower.got.size() && follower.got[at] == item.digest) continue;
+      fail_follower("follower_gap", index, "it never got event " + text(item.id) + ", and no gap says so");
     }
   }
 }

@@ -24,6 +24,7 @@
 #include "proto/base/ids.h"
 #include "proto/base/time.h"
 #include "sim/judge/rows.h"
+#include "sim/judge/sse.h"
 
 namespace godwit::sim {
 
@@ -53,24 +54,27 @@ struct Logged {
     kReplaced,       // its log goes on at `seq`, where another entry was expected
     kOther,
   };
-  std::int64_t offset = 0;
-  std::uint32_t term = 0;
+  EventId id;
   Kind kind = Kind::kOther;
   std::size_t device = 0;  // as add_device() counted; not looked at for kOther
   Epoch epoch{};
   Seq seq{};
-  std::uint64_t count = 1;   // kLoss
-  Bytes batch{};             // kRecord
-  std::uint64_t digest = 0;  // of the whole event, as a follower sees it
+  std::uint64_t count = 1;  // kLoss
+  Bytes batch{};            // kRecord
+  // As a follower sees it that knows nothing of tables and boots.
+  std::string_view json{};
+  std::uint8_t audience = 0xFF;  // which followers' filters let it through, see add_follower()
   // kRecord, in place of `batch` where the log shows no bytes: its values, row after row.
   std::span<const std::int64_t> values{};
   // How many seqs it stands for, of a log that shows all of them: then none may be left out. 0: not said.
   std::uint64_t places = 0;
+  std::uint64_t digest = 0;  // as in FollowerNote
 };
 
-// What a follower wrote down: an event, or that it goes on after `offset` since the log was put back.
+// What a follower wrote down: an event with all that it will always be shown as, or that it goes on after
+// `id` since the log was put back.
 struct FollowerNote {
-  std::int64_t offset = 0;
+  EventId id;
   std::uint64_t digest = 0;
   bool gap = false;
 };
@@ -134,13 +138,16 @@ class Judge {
   void told_time(std::size_t device, const RowRange& rows, const ToldTime& time) const;
 
   // --- What followers get ---
-  std::size_t add_follower();
-  void follower_got(std::size_t follower, std::int64_t offset, std::uint64_t digest);
-  // It was told that it goes on after `offset`, and that what it had may not be all (0: from the beginning).
-  void follower_told_gap(std::size_t follower, std::int64_t offset);
-  // For one that could not be watched: all that it wrote down from behind `after` on, held against the log
-  // as it is now. `restores`: how often the log was put back meanwhile, each time to a copy that is not
-  // newer than those before. Throws Violation.
+  // Its filter lets through what has this bit in Logged::audience.
+  std::size_t add_follower(std::uint8_t audience_bit = 1);
+  // An event of its stream, or a gap. Throws Violation: not the next one, other contents, a gap that is none.
+  void follower_got(std::size_t follower, const SseEvent& event);
+  // It was told that nothing lies in front of this id that its filter lets through. The first time, if it
+  // wanted what is new only, that it begins there.
+  void follower_told_position(std::size_t follower, std::string_view told, bool begins);
+  // For one that could not be watched: all that it wrote down from behind offset `after` on, held against the
+  // log as it is now. `restores`: how often the log was put back meanwhile, each time to a copy of what it
+  // was since the time before, or an older one. Throws Violation.
   void follower_wrote(std::string_view name, std::int64_t after, std::span<const FollowerNote> notes,
                       std::size_t restores) const;
 
@@ -199,12 +206,18 @@ class Judge {
     bool forgotten = false;     // the gateway has, of its epochs
   };
   struct LogItem {
-    std::int64_t offset;
-    std::uint64_t digest;
+    EventId id;
+    std::uint64_t digest = 0;
+    std::uint64_t raw = 0;   // hash of its content as it came ...
+    std::uint64_t rows = 0;  // ... and decoded
+    std::uint8_t audience = 0;
+    std::uint64_t noted = 0;  // Logged::digest
   };
   struct Follower {
-    std::map<std::int64_t, std::uint64_t> got;  // digest by offset, of what it holds for true
-    std::int64_t at = 0;
+    std::uint8_t audience_bit = 1;
+    std::int64_t from = 0;  // it wants what is behind this
+    EventId at;
+    std::vector<std::uint64_t> got;  // digest by offset, of what it holds for true
   };
 
   [[noreturn]] void fail(std::string_view kind, const Device& device, const std::string& what) const;
@@ -217,6 +230,11 @@ class Judge {
   void lose(const Logged& event);
   void lose_before(const Logged& event);
   [[nodiscard]] const LogItem* item_at(std::int64_t offset) const;
+  [[nodiscard]] const LogItem* next_for(const Follower& follower) const;
+  [[nodiscard]] bool still_holds(const Follower& follower) const;
+  [[nodiscard]] EventId last_common(EventId id) const;
+  void told_gap(std::size_t follower, EventId next, const Shown& gap);
+  [[noreturn]] void fail_follower(std::string_view kind, std::size_t follower, const std::string& what) const;
 
   const Witness& witness_;
   std::deque<SeededRows> seeded_;

@@ -3,9 +3,12 @@
 
 #include <algorithm>
 #include <array>
+#include <memory>
 #include <utility>
 
 #include "gateway/domain/batch.h"
+#include "gateway/domain/event_json.h"
+#include "gateway/log/block.h"
 #include "proto/codec/messages.h"
 #include "proto/topics/topics.h"
 
@@ -19,18 +22,26 @@ constexpr std::uint64_t kLookAtAcks = 200;
 constexpr const char* kFolder = "/data";
 constexpr std::size_t kPage = 500;
 
+// Knows nothing of tables and boots.
+class NoContext final : public gateway::BatchContext {
+ public:
+  std::shared_ptr<const gateway::TableInfo> table(std::string_view, std::uint32_t) const override {
+    return nullptr;
+  }
+  std::optional<gateway::BootTime> boot_time(std::string_view, Epoch) const override { return std::nullopt; }
+};
+
 }  // namespace
 
-std::uint64_t digest_of_event(const gateway::Event& event) {
-  Digest digest;
-  digest.add(static_cast<std::uint64_t>(event.type));
-  digest.add(as_bytes(event.device));
-  digest.add(static_cast<std::uint64_t>(event.received_at.value));
-  digest.add(event.epoch.value);
-  digest.add(event.seq.value);
-  digest.add(event.count);
-  digest.add(as_bytes(event.batch));
-  return digest.value();
+gateway::LogReader::Filter filter_of(Audience audience, std::string_view device) {
+  gateway::LogReader::Filter filter;
+  if (audience == Audience::kDevice) filter.device = device;
+  if (audience == Audience::kRare) {
+    const auto types = gateway::event_types();
+    filter.types.assign(types.begin(), types.end());
+    std::erase(filter.types, gateway::EventType::kTelemetry);
+  }
+  return filter;
 }
 
 GatewayNode::GatewayNode(Scene& scene, Broker& broker, const Options& options)
@@ -88,15 +99,27 @@ void GatewayNode::start() {
   disk_.set_time(wall_clock());
   const bool troubled = scene_.now() < trouble_until_;
   try {
-    store_.emplace(kFolder, disk_);
+    Random random(options_.seed, life_);
+    store_.emplace(kFolder, gateway::Term{static_cast<std::uint32_t>(random.between(1, UINT32_MAX))}, disk_);
     intake_.emplace(gateway::Intake::Limits{});
-    writer_.emplace(
-        *store_, gateway::Writer::Options{},
-        gateway::Writer::Callbacks{.acks = [this](std::span<const gateway::AckTo> acks) { take_acks(acks); },
-                                   .feed = {}},
-        [this](gateway::LogLevel, std::string_view line) {
-          scene_.say("gateway", [&] { return std::string(line); });
-        });
+    writer_.emplace(*store_, gateway::Writer::Options{},
+                    gateway::Writer::Callbacks{
+                        .acks = [this](std::span<const gateway::AckTo> acks) { take_acks(acks); },
+                        .feed = [this](std::span<const gateway::Event> events) { feed_->publish(events); }},
+                    [this](gateway::LogLevel, std::string_view line) {
+                      scene_.say("gateway", [&] { return std::string(line); });
+                    });
+    // Small ones make followers read the log.
+    feed_.emplace(scene_, store_->reader(),
+                  FeedNode::Options{
+                      .seed = random.next(),
+                      .cache_bytes_max = random.pick(std::array<std::size_t, 3>{16'000, 256'000, 24'000'000}),
+                      .queue_bytes_max = random.pick(std::array<std::size_t, 3>{3'000, 30'000, 6'000'000}),
+                      .disk_is_in_trouble = [this] { return scene_.now() < trouble_until_; },
+                      .was_read =
+                          [this] {
+                            if (disk_.dead()) die_here();
+                          }});
   } catch (const gateway::StoreError& error) {
     scene_.say("gateway", [&] { return std::string("does not start: ") + error.what(); });
     if (!disk_.dead() && !troubled) throw Violation("gateway_dead", error.what());
@@ -111,6 +134,7 @@ void GatewayNode::start() {
 void GatewayNode::die(bool power) {
   ++life_;
   disk_.kill();
+  feed_.reset();
   writer_.reset();
   store_.reset();
   intake_.reset();
@@ -202,25 +226,26 @@ void GatewayNode::plan_turn() {
   turn_timer_.set(now ? scene_.now() : std::max(scene_.now(), Time(wait.until.time_since_epoch())));
 }
 
+void GatewayNode::die_here() {
+  die(disk_.dead() && dies_of_power_);
+  start_timer_.set(scene_.now() + kill_down_);
+}
+
 void GatewayNode::turn() {
-  const auto die_here = [this](bool power) {
-    die(power);
-    start_timer_.set(scene_.now() + kill_down_);
-  };
   writer_->take(*intake_, received());
   if (kill_at_ == KillPoint::kBeforeCommit && !writer_->idle()) {
     scene_.hit(Probe::kGatewayKilledBeforeCommit);
-    return die_here(false);
+    return die_here();
   }
   const std::uint64_t failed = writer_->stats().failed_commits;
   writer_->turn(received());
-  if (disk_.dead()) return die_here(dies_of_power_);
+  if (disk_.dead()) return die_here();
   if (writer_->stats().failed_commits > failed) scene_.hit(Probe::kCommitFailed);
   read_log();
   if (!acks_.empty()) check_worst_crash();
   if (!acks_.empty() && kill_at_ == KillPoint::kBeforeAcks) {
     scene_.hit(Probe::kGatewayKilledBeforeAcks);
-    return die_here(false);
+    return die_here();
   }
   scene_.engine.after(kCommit, [this, life = life_, acks = std::exchange(acks_, {})] {
     if (life != life_) return;
@@ -269,13 +294,15 @@ void GatewayNode::send_ack(const gateway::AckTo& to) {
 // Shows the judge what has been committed since.
 void GatewayNode::read_log() {
   quiet_ = true;
-  if (store_->reader().last_offset() < shown_)
-    throw Violation("commit_lost", "the log ends at " + std::to_string(store_->reader().last_offset().value) +
+  if (store_->reader().ends().last.offset < shown_)
+    throw Violation("commit_lost", "the log ends at " +
+                                       std::to_string(store_->reader().ends().last.offset.value) +
                                        " after a restart, and ended at " + std::to_string(shown_.value));
-  while (true) {
-    const auto events = store_->reader().events_after(shown_, kPage, {});
-    for (const gateway::Event& event : events) show(event);
-    if (events.size() < kPage) break;
+  for (bool more = true; more;) {
+    const gateway::LogPage page = store_->reader().read(shown_, {}, {.events = kPage});
+    if (page.gap) throw Violation("log_damaged", "events that were committed cannot be read");
+    for (const gateway::Event& event : page.events) show(event);
+    more = page.more;
   }
   quiet_ = false;
 }
@@ -287,8 +314,8 @@ void GatewayNode::read_image() {
   look.restore(disk_.image());
   scene_.judge.log_replaced();
   shown_ = {};
-  const gateway::Store store(kFolder, look);
-  for (const gateway::Event& event : store.reader().events_after({}, 1'000'000, {})) show(event);
+  const gateway::Store store(kFolder, {}, look);
+  for (const gateway::Event& event : store.reader().read({}, {}, {.events = 1'000'000}).events) show(event);
 }
 
 // Where nothing is unsynced the worst crash leaves what is there, which the judge has seen. Now and then it
@@ -301,18 +328,28 @@ void GatewayNode::check_worst_crash() {
   worst.restore(disk_.image());
   worst.crash(std::nullopt);
   scene_.hit(Probe::kWorstCrashChecked);
-  const gateway::Store store(kFolder, worst);
-  if (store.reader().last_offset() < shown_)
+  const gateway::Store store(kFolder, {}, worst);
+  if (store.reader().ends().last.offset < shown_)
     throw Violation("ack_not_durable", "an ack covers event " + std::to_string(shown_.value) +
                                            ", and a power cut now would leave " +
-                                           std::to_string(store.reader().last_offset().value));
+                                           std::to_string(store.reader().ends().last.offset.value));
 }
 
 void GatewayNode::show(const gateway::Event& event) {
   shown_ = event.offset;
-  Logged logged{
-      .offset = event.offset.value, .epoch = event.epoch, .seq = event.seq, .digest = digest_of_event(event)};
-  scene_.engine.digest.add(logged.digest);
+  std::string json;
+  gateway::append_json(json, event, NoContext());
+  std::uint8_t audience = 0;
+  for (const Audience each : {Audience::kAll, Audience::kDevice, Audience::kRare}) {
+    if (gateway::passes(filter_of(each, options_.device), event.type, event.device))
+      audience |= static_cast<std::uint8_t>(each);
+  }
+  Logged logged{.id = {event.offset.value, event.term.value},
+                .epoch = event.epoch,
+                .seq = event.seq,
+                .json = json,
+                .audience = audience};
+  scene_.engine.digest.add(as_bytes(json));
   const auto device = scene_.judge.find_device(event.device);
   if (device && event.type == gateway::EventType::kTelemetry && event.seq != gateway::kLiveSeq) {
     logged.kind = Logged::Kind::kRecord;
@@ -351,7 +388,8 @@ void GatewayNode::tell_times() const {
   gateway::LogOffset after{};
   while (true) {
     const auto events =
-        reader.events_after(after, kPage, {.device = {}, .types = {gateway::EventType::kTelemetry}});
+        reader.read(after, {.device = {}, .types = {gateway::EventType::kTelemetry}}, {.events = kPage})
+            .events;
     for (const gateway::Event& event : events) {
       after = event.offset;
       const auto device = scene_.judge.find_device(event.device);

@@ -15,12 +15,15 @@
 #include "sim/disk/disk.h"
 #include "sim/engine/random.h"
 #include "sim/world/broker.h"
+#include "sim/world/feed_node.h"
 #include "sim/world/scene.h"
 
 namespace godwit::sim {
 
-// Of all that a follower is shown of it.
-[[nodiscard]] std::uint64_t digest_of_event(const gateway::Event& event);
+// What a follower wants: all, what one device sends, or what is not telemetry. A bit each.
+enum class Audience : std::uint8_t { kAll = 1, kDevice = 2, kRare = 4 };
+// `device`: of kDevice.
+[[nodiscard]] gateway::LogReader::Filter filter_of(Audience audience, std::string_view device);
 
 // When a kill comes: now, before the next commit, between a commit and its acks, before a file operation.
 enum class KillPoint : std::uint8_t { kNow, kBeforeCommit, kBeforeAcks, kFileOperation };
@@ -37,6 +40,7 @@ class GatewayNode final : private Broker::Subscriber {
  public:
   struct Options {
     std::uint64_t seed = 0;
+    std::string device;  // that followers of Audience::kDevice want
   };
   GatewayNode(Scene& scene, Broker& broker, const Options& options);
   ~GatewayNode();
@@ -45,6 +49,7 @@ class GatewayNode final : private Broker::Subscriber {
   [[nodiscard]] bool running() const { return writer_.has_value(); }
   // nullptr while it does not run.
   [[nodiscard]] const gateway::LogReader* log() const { return store_ ? &store_->reader() : nullptr; }
+  [[nodiscard]] FeedNode* feed() { return feed_ ? &*feed_ : nullptr; }
 
   // --- Faults ---
   void kill(KillPoint point, Millis down, std::uint64_t operations);
@@ -76,6 +81,7 @@ class GatewayNode final : private Broker::Subscriber {
   void read_image();
   void connect();
   void plan_turn();
+  void die_here();
   void turn();
   void take_acks(std::span<const gateway::AckTo> acks);
   void send_acks();
@@ -98,6 +104,7 @@ class GatewayNode final : private Broker::Subscriber {
   std::optional<gateway::Intake> intake_;
   std::optional<gateway::Store> store_;
   std::optional<gateway::Writer> writer_;
+  std::optional<FeedNode> feed_;
   std::vector<gateway::AckTo> acks_;  // of the commit just made
   gateway::LogOffset shown_;
   bool connected_ = false;

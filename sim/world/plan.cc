@@ -211,6 +211,7 @@ Plan make_plan(std::uint64_t seed) {
   const std::uint64_t devices = random.between(1, 3);
   plan.duration = Time{static_cast<std::int64_t>(120 * kMinute / devices)};
   plan.followers = random.between(1, 3);
+  if (Random(seed, 2).chance(10)) plan.followers = 500;
   for (std::uint64_t i = 0; i < devices; ++i) plan.devices.push_back(make_device(random));
 
   // Some kinds only, so that each gets a run in which the others are not in its way.

@@ -78,8 +78,15 @@ constexpr std::array<std::string_view, kProbes> kNames{
     "history unknown",
     "history forgotten",
     "follower got no answer",
-    "follower ahead",
+    "follower came back",
+    "follower cut in frame",
+    "follower stalled",
+    "follower turned away",
+    "follower told restored",
+    "follower began anew",
     "follower read pages",
+    "followers many",
+    "feed left out",
 };
 
 }  // namespace

@@ -85,8 +85,15 @@ enum class Probe : std::uint8_t {
   kHistoryUnknown,
   kHistoryForgotten,
   kFollowerGotNoAnswer,
-  kFollowerAhead,
+  kFollowerCameBack,
+  kFollowerCutInFrame,
+  kFollowerStalled,
+  kFollowerTurnedAway,
+  kFollowerToldRestored,
+  kFollowerBeganAnew,
   kFollowerReadPages,
+  kFollowersMany,
+  kFeedLeftOut,
   kCount,
 };
 inline constexpr std::size_t kProbes = static_cast<std::size_t>(Probe::kCount);

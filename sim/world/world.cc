@@ -16,6 +16,7 @@
 namespace godwit::sim {
 namespace {
 
+constexpr std::uint64_t kManyFollowers = 500;
 constexpr Millis kCopyEvery{300'000};  // of each flash, for roll backs
 
 Millis millis(std::uint64_t count) { return Millis{static_cast<std::int64_t>(count)}; }
@@ -27,14 +28,15 @@ class World final : private Judge::Witness {
         judge_(*this),
         scene_{.engine = engine_, .judge = judge_, .probes = probes, .trace = options.trace},
         broker_(scene_),
-        gateway_(scene_, broker_, {.seed = mix64(plan.seed)}) {
+        gateway_(scene_, broker_, {.seed = mix64(plan.seed), .device = "dev-0"}) {
     for (std::size_t i = 0; i < plan.devices.size(); ++i) {
       const std::uint64_t seed = mix64(plan.seed * 64 + i);
       boards_.push_back(std::make_unique<Board>(scene_, broker_, plan.devices[i], i, seed));
       judge_.add_device(boards_.back()->id(), seed, plan.devices[i].rows);
     }
     for (std::size_t i = 0; i < plan.followers; ++i)
-      followers_.push_back(std::make_unique<Follower>(scene_, gateway_, i, plan.seed));
+      followers_.push_back(std::make_unique<Follower>(scene_, gateway_, i, plan.seed, boards_[0]->id()));
+    if (plan.followers >= kManyFollowers) scene_.hit(Probe::kFollowersMany);
   }
 
   void play() {
@@ -91,7 +93,10 @@ class World final : private Judge::Witness {
 
   bool done() const {
     return std::ranges::all_of(boards_, [](const auto& board) { return board->delivered(); }) &&
-           std::ranges::all_of(followers_, [](const auto& follower) { return follower->caught_up(); });
+           gateway_.running() &&
+           std::ranges::all_of(followers_, [end = gateway_.log()->ends().last](const auto& follower) {
+             return follower->caught_up(end);
+           });
   }
 
   Millis longest_age() const {
@@ -118,7 +123,7 @@ class World final : private Judge::Witness {
       if (!board->delivered()) who += " " + board->id() + " (" + board->state() + ")";
     }
     for (const auto& follower : followers_) {
-      if (!follower->caught_up()) who += " follower";
+      if (gateway_.running() && !follower->caught_up(gateway_.log()->ends().last)) who += " follower";
     }
     judge_.finish();  // says more, if it is a loss
     throw Violation("drain", "not done " + std::to_string(limit.count()) + " ms after the last fault:" + who);

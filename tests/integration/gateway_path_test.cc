@@ -178,7 +178,7 @@ TEST_F(GatewayPath, ARecordIsStoredAcknowledgedShownAndFed) {
   ASSERT_TRUE(event.has_value());
   EXPECT_EQ(event->event, "telemetry");
   EXPECT_THAT(event->data, HasSubstr(R"("temperature":[1,1.5])"));
-  EXPECT_THAT(event->data, HasSubstr("\"offset\":" + event->id + ","));
+  EXPECT_THAT(event->data, HasSubstr("{\"id\":\"" + event->id + "\","));
 }
 
 TEST_F(GatewayPath, TakesARecordFromMosquittoPub) {
@@ -272,7 +272,7 @@ TEST_F(GatewayPath, AFollowerGoesOnWhereItStopped) {
   ASSERT_TRUE(device.publish(topics::Leaf::kRecord, record(1)).has_value());
   std::string last_seen;
   {
-    SseReader feed(fixture_.https(), "/api/v1/events?type=telemetry", "0");
+    SseReader feed(fixture_.https(), "/api/v1/events?type=telemetry", "0-00000000");
     const auto event = feed.next(kTimeout);
     ASSERT_TRUE(event.has_value());
     EXPECT_THAT(event->data, HasSubstr(R"("seq":2)"));

@@ -38,7 +38,7 @@ class Follower {
     return reader_->wait_for_end(std::chrono::milliseconds(0));
   }
 
-  [[nodiscard]] std::string last_id() const { return seen_.empty() ? "0" : seen_.back().id; }
+  [[nodiscard]] std::string last_id() const { return seen_.empty() ? "0-00000000" : seen_.back().id; }
   [[nodiscard]] const std::vector<SseEvent>& seen() const { return seen_; }
 
  private:

@@ -26,7 +26,7 @@ class Follower {
   }
   [[nodiscard]] std::int64_t at() const {
     const std::lock_guard lock(mutex_);
-    return notes_.empty() ? 0 : notes_.back().offset;
+    return notes_.empty() ? 0 : notes_.back().id.offset;
   }
 
  private:

@@ -210,7 +210,7 @@ void Run::judge(Result& result) {
   sim::Judge judge(boards_ ? static_cast<const sim::Judge::Witness&>(*boards_) : nobody);
   if (boards_) boards_->tell(judge);
   sim::read_log(test::get_from(stage_.gateway()), "begin", [&](const sim::LogEvent& event) {
-    result.log_end = event.offset;
+    result.log_end = sim::parse_event_id(event.id)->offset;
     if (boards_ && boards_->is_mine(event.device)) return boards_->show(event, judge);
     sim::show(event, judge);
   });
@@ -223,7 +223,7 @@ void Run::judge(Result& result) {
   }
   for (const Follower& follower : followers_) {
     std::vector<sim::FollowerNote> notes = follower.notes();
-    while (!notes.empty() && notes.back().offset > result.log_end) notes.pop_back();
+    while (!notes.empty() && notes.back().id.offset > result.log_end) notes.pop_back();
     judge.follower_wrote(follower.name(), 0, notes, stage_.done(FaultKind::kRestore));
     result.reconnects += static_cast<std::uint64_t>(follower.reconnects());
   }

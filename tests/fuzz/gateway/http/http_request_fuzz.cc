@@ -45,7 +45,7 @@ std::string read_all(std::string_view bytes, std::size_t piece, const Limits& li
       require(target->path.find("/../") == std::string::npos && target->path.find('\0') == std::string::npos);
       (void)godwit::http::filter_of(target->query);
       (void)godwit::http::limit_of(target->query);
-      (void)godwit::http::offset_cursor_of(target->query);
+      (void)godwit::http::log_cursor_of(target->query);
     }
     const std::vector<std::string_view> offered{"text/event-stream", "application/json"};
     (void)godwit::http::negotiate(godwit::http::find_header(request.headers, "accept"), offered);

@@ -61,8 +61,8 @@ Message record(std::uint64_t seq) {
 
 std::size_t stored(const Store& store) {
   return store.reader()
-      .events_after({0}, 10'000, {.device = "d1", .types = {gateway::EventType::kTelemetry}})
-      .size();
+      .read({0}, {.device = "d1", .types = {gateway::EventType::kTelemetry}}, {.events = 10'000})
+      .events.size();
 }
 
 TEST(WriterThread, CommitsWhatIsPushedAndAcknowledgesIt) {

@@ -45,6 +45,7 @@ class FakeContext : public BatchContext {
 Event telemetry(std::string batch) {
   Event event;
   event.offset = {123};
+  event.term = {0x89abcdef};
   event.device = "d1";
   event.received_at = {kNow.value + 1};
   event.epoch = kEpoch;
@@ -60,7 +61,7 @@ std::string json(const Event& event) {
 }
 
 constexpr std::string_view kHead =
-    R"({"offset":123,"type":"telemetry","device":"d1","received_at":"2026-01-01T00:00:00.001Z",)"
+    R"({"id":"123-89abcdef","offset":123,"type":"telemetry","device":"d1","received_at":"2026-01-01T00:00:00.001Z",)"
     R"("epoch":"0123456789abcdef",)";
 
 TEST(EventJson, ShowsABatchAsColumnsOfDecimals) {
@@ -194,10 +195,11 @@ TEST(EventJson, ShowsLossWithItsReason) {
                                      {LossReason::kQuarantined, "quarantined"},
                                      {LossReason::kUnspecified, "unspecified"}}) {
     event.loss_reason = reason;
-    EXPECT_EQ(json(event),
-              R"({"offset":123,"type":"loss","device":"d1","received_at":"2026-01-01T00:00:00.001Z",)"
-              R"("epoch":"0123456789abcdef","seq":5,"count":17,"reason":")" +
-                  std::string(name) + "\"}");
+    EXPECT_EQ(
+        json(event),
+        R"({"id":"123-89abcdef","offset":123,"type":"loss","device":"d1","received_at":"2026-01-01T00:00:00.001Z",)"
+        R"("epoch":"0123456789abcdef","seq":5,"count":17,"reason":")" +
+            std::string(name) + "\"}");
   }
 }
 
@@ -211,7 +213,7 @@ TEST(EventJson, ShowsHowMuchOfADeviceWasNotTakenInAndWhy) {
                                      {ThrottleReason::kUnspecified, "unspecified"}}) {
     event.throttle_reason = reason;
     EXPECT_EQ(json(event),
-              R"({"offset":123,"type":"device.throttled","device":"d1",)"
+              R"({"id":"123-89abcdef","offset":123,"type":"device.throttled","device":"d1",)"
               R"("received_at":"2026-01-01T00:00:00.001Z","epoch":"0123456789abcdef","count":17,"reason":")" +
                   std::string(name) + "\"}");
   }
@@ -237,7 +239,7 @@ TEST(EventJson, ShowsOfEachTypeWhatItHas) {
            {EventType::kHistoryForgotten, "history.forgotten", R"(,"count":23)"},
            {EventType::kTableConflict, "table.conflict", R"(,"table_hash":"00000017")"}}) {
     event.type = one.type;
-    EXPECT_EQ(json(event), R"({"offset":123,"type":")" + std::string(one.name) +
+    EXPECT_EQ(json(event), R"({"id":"123-89abcdef","offset":123,"type":")" + std::string(one.name) +
                                R"(","device":"d1","received_at":"2026-01-01T00:00:00.001Z",)"
                                R"("epoch":"0123456789abcdef")" +
                                one.members + "}");
@@ -250,7 +252,7 @@ TEST(EventJson, ShowsNoEpochOfADeviceThatHasNeverRecorded) {
   Event event = telemetry("");
   event.type = EventType::kDeviceOnline;
   event.epoch = {};
-  EXPECT_EQ(json(event), R"({"offset":123,"type":"device.online","device":"d1",)"
+  EXPECT_EQ(json(event), R"({"id":"123-89abcdef","offset":123,"type":"device.online","device":"d1",)"
                          R"("received_at":"2026-01-01T00:00:00.001Z"})");
 }
 
@@ -278,7 +280,7 @@ TEST(EventJson, ShowsWhatADeviceSaidWhenItCame) {
   event.type = EventType::kDeviceOnline;
   event.hello = pack(hello);
   const std::string head =
-      R"({"offset":123,"type":"device.online","device":"d1","received_at":"2026-01-01T00:00:00.001Z",)"
+      R"({"id":"123-89abcdef","offset":123,"type":"device.online","device":"d1","received_at":"2026-01-01T00:00:00.001Z",)"
       R"("epoch":"0123456789abcdef","firmware":"1.0","board":"a \"board\"","boot":3,"reset_reason":"fault",)"
       R"("health":{"stack_used":3120,"stack_size":8192})";
   EXPECT_EQ(json(event), head + "}");

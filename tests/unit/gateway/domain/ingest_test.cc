@@ -459,7 +459,7 @@ TEST_F(IngestTest, AStepOfTheWallClockMovesNoTimer) {
   EXPECT_EQ(commit({above}).acks, "") << "a year of the wall clock is no pause";
 }
 
-TEST_F(IngestTest, TheLastMessageOfADeviceIsKnownThoughItLeftNoEvent) {
+TEST_F(IngestTest, TheTimeOfTheLastMessageOfADeviceIsKeptNowAndThen) {
   introduce();
   ingest_.tick(received(0));
   finish();
@@ -474,7 +474,10 @@ TEST_F(IngestTest, TheLastMessageOfADeviceIsKnownThoughItLeftNoEvent) {
 
   commit({rec(2, 11'000)});
   ingest_.tick(received(20'000));
-  EXPECT_TRUE(ingest_.take().seen.empty()) << "the log has the time of that record";
+  finish();
+  EXPECT_EQ(row().last_seen, received(11'000).unix_time);
+  ingest_.tick(received(30'000));
+  EXPECT_TRUE(ingest_.take().seen.empty()) << "nothing was heard";
 }
 
 // ---- time -----------------------------------------------------------------------------------------

@@ -6,11 +6,12 @@
 #include <gtest/gtest.h>
 
 #include "gateway/domain/hello.h"
-#include "tests/unit/gateway/http/fake_log.h"
+#include "tests/unit/gateway/fake_log.h"
 
 namespace godwit::http {
 namespace {
 
+using gateway::test::FakeLog;
 using testing::HasSubstr;
 using testing::Not;
 
@@ -44,7 +45,7 @@ class Api : public testing::Test {
   }
 
   FakeLog log_;
-  Sources sources_{.log = &log_, .readiness = {}, .metrics = {}, .log_sink = {}};
+  Sources sources_{.log = &log_, .interrupt_reads = {}, .readiness = {}, .metrics = {}, .log_sink = {}};
 };
 
 const Headers kJson{{"Accept", "application/json"}};
@@ -162,13 +163,15 @@ TEST_F(Api, PagesOfEventsKeepTheirFilter) {
   log_.append("pump", 3);
   const Result page = ask("/api/v1/events?device=pump&type=device.offline,telemetry&limit=2", kJson);
   ASSERT_TRUE(page.has_value());
-  EXPECT_THAT(page->body, HasSubstr(R"({"items":[{"offset":1,)"));
-  EXPECT_THAT(page->body, HasSubstr(R"({"offset":3,"type":"device.offline")"));
-  EXPECT_THAT(page->body, HasSubstr(R"("next_cursor":"e3")"));
+  EXPECT_THAT(page->body, HasSubstr(R"({"items":[{"id":"1-000000a1","offset":1,)"));
+  EXPECT_THAT(page->body, HasSubstr(R"({"id":"3-000000a1","offset":3,"type":"device.offline")"));
+  EXPECT_THAT(page->body, HasSubstr(R"("next_cursor":"e3-000000a1")"));
   EXPECT_EQ(find_header(page->headers, "Link"),
-            "</api/v1/events?cursor=e3&device=pump&type=device.offline,telemetry&limit=2>; rel=\"next\"");
-  EXPECT_THAT(body("/api/v1/events?after=3", kJson), HasSubstr(R"({"items":[{"offset":4,)"));
-  EXPECT_EQ(body("/api/v1/events?after=now", kJson), R"({"items":[],"next_cursor":null})");
+            "</api/v1/events?cursor=e3-000000a1&device=pump&type=device.offline,telemetry&limit=2>; "
+            "rel=\"next\"");
+  EXPECT_THAT(body("/api/v1/events?after=3-000000a1", kJson), HasSubstr(R"({"items":[{"id":"4-000000a1",)"));
+  EXPECT_EQ(body("/api/v1/events?after=now", kJson),
+            R"({"items":[],"next_cursor":null,"last_id":"4-000000a1"})");
 }
 
 TEST_F(Api, TheLinkToTheNextPageIsAUrlThatAsksForTheSame) {
@@ -176,27 +179,68 @@ TEST_F(Api, TheLinkToTheNextPageIsAUrlThatAsksForTheSame) {
   const Result page = ask("/api/v1/events?type=telemetry,+loss&limit=2", kJson);
   ASSERT_TRUE(page.has_value());
   const std::string link(find_header(page->headers, "Link").value_or(""));
-  EXPECT_EQ(link, "</api/v1/events?cursor=e2&type=telemetry,%20loss&limit=2>; rel=\"next\"");
-  EXPECT_THAT(body(link.substr(1, link.find('>') - 1), kJson), HasSubstr(R"({"items":[{"offset":3,)"));
+  EXPECT_EQ(link, "</api/v1/events?cursor=e2-000000a1&type=telemetry,%20loss&limit=2>; rel=\"next\"");
+  EXPECT_THAT(body(link.substr(1, link.find('>') - 1), kJson),
+              HasSubstr(R"({"items":[{"id":"3-000000a1","offset":3,)"));
 }
 
-TEST_F(Api, ACursorAheadOfTheLogIsAClearError) {
-  for (int i = 1; i <= 2; ++i) log_.append("pump", i);
-  for (const std::string path : {"/api/v1/events", "/api/v1/devices/pump/telemetry"}) {
-    EXPECT_EQ(body(path + "?cursor=e2", kJson), R"({"items":[],"next_cursor":null})") << path;
-    for (const char* ahead : {"e3", "e9223372036854775807"}) {
-      EXPECT_EQ(problem(path + "?cursor=" + ahead, kJson), ProblemKind::kOffsetAhead) << path << ahead;
+// C2: what the client holds of 11 to 21 is not in the restored log, though that has grown beyond 21.
+TEST_F(Api, ACursorOfALogThatWasReplacedIsGoneAndTellsWhereToGoOn) {
+  for (int i = 1; i <= 21; ++i) log_.append("pump", i);
+  log_.restore(10, 0xb2);
+  for (int i = 1; i <= 15; ++i) log_.append("pump", i);
+  struct Case {
+    const char* id;
+    const char* next;
+  };
+  for (const Case& c :
+       {Case{"21-000000a1", "10-000000a1"}, Case{"11-000000a1", "10-000000a1"},
+        Case{"26-000000b2", "25-000000b2"}, Case{"5-000000cc", "0-00000000"},
+        Case{"5-000000b2", "0-00000000"}, Case{"9223372036854775807-000000a1", "10-000000a1"}}) {
+    for (const std::string target :
+         {"/api/v1/events?cursor=e", "/api/v1/events?after=", "/api/v1/devices/pump/telemetry?cursor=e"}) {
+      const Result result = ask(target + c.id, kJson);
+      ASSERT_FALSE(result.has_value()) << target << c.id;
+      EXPECT_EQ(status_of(result.error().kind), 410);
+      EXPECT_EQ(result.error().after, c.next) << target << c.id;
+      const Response response = to_response(result.error(), "/", "");
+      EXPECT_THAT(response.body, HasSubstr(R"("after":")" + std::string(c.next) + '"'));
+      EXPECT_THAT(response.body, HasSubstr("urn:godwit:problem:log-replaced"));
     }
   }
+  EXPECT_EQ(count(body("/api/v1/events?after=10-000000a1", kJson), "\"offset\":"), 15U);
+  EXPECT_EQ(count(body("/api/v1/events?after=0-00000000", kJson), "\"offset\":"), 25U);
+}
+
+TEST_F(Api, APlainOffsetIsToldWhatItLacks) {
+  log_.append("pump", 1);
+  EXPECT_THAT(body("/api/v1/events?after=1", kJson), HasSubstr("id of an older gateway"));
+  EXPECT_THAT(body("/api/v1/events", {{"Last-Event-ID", "1"}}), HasSubstr("id of an older gateway"));
 }
 
 TEST_F(Api, APageSaysWhatWasTrimmed) {
   for (int i = 1; i <= 5; ++i) log_.append("pump", i);
   log_.trim(4);
-  EXPECT_THAT(body("/api/v1/events?after=1&limit=1", kJson),
-              HasSubstr(R"("gap":{"from":2,"to":3},"next_cursor":"e4")"));
+  EXPECT_THAT(
+      body("/api/v1/events?after=1-000000a1&limit=1", kJson),
+      HasSubstr(R"("gap":{"type":"gap","reason":"trimmed","from":2,"to":3},"next_cursor":"e4-000000a1")"));
   EXPECT_THAT(body("/api/v1/events?after=begin", kJson), Not(HasSubstr("gap")));
-  EXPECT_THAT(body("/api/v1/devices/pump/telemetry?cursor=e2"), HasSubstr(R"("gap":{"from":3,"to":3})"));
+  EXPECT_THAT(body("/api/v1/devices/pump/telemetry?cursor=e2-000000a1"),
+              HasSubstr(R"("reason":"trimmed","from":3,"to":3})"));
+}
+
+// H7: what is read for a page is what fits into it.
+TEST_F(Api, APageOfLargeEventsReadsNoMoreThanItShows) {
+  for (int i = 0; i < 100; ++i) {
+    gateway::Event event;
+    event.device = "pump";
+    event.batch = std::string(60'000, 'x');
+    log_.append(std::move(event));
+  }
+  const std::string page = body("/api/v1/events?limit=500", kJson);
+  EXPECT_LE(page.size(), kPageBytesMax + 100'000);
+  EXPECT_LT(log_.bytes_read(), 2 * kPageBytesMax);
+  EXPECT_THAT(page, HasSubstr(R"("next_cursor":"e)"));
 }
 
 TEST_F(Api, APageEndsBeforeItTakesTooMuchMemory) {
@@ -212,23 +256,25 @@ TEST_F(Api, StreamsBeginWhereTheClientSays) {
   struct Case {
     const char* target;
     Headers headers;
+    gateway::LogStart::Kind kind;
     std::int64_t after;
   };
-  const std::vector<Case> cases = {{"/api/v1/events", {}, 5},
-                                   {"/api/v1/events?after=now", {}, 5},
-                                   {"/api/v1/events?after=begin", {}, 0},
-                                   {"/api/v1/events?after=2", {}, 2},
-                                   {"/api/v1/events?after=begin", {{"last-event-id", "3"}}, 3},
-                                   {"/api/v1/events?after=2", {{"Last-Event-ID", ""}}, 2}};
+  using enum gateway::LogStart::Kind;
+  const std::vector<Case> cases = {
+      {"/api/v1/events", {}, kNow, 0},
+      {"/api/v1/events?after=now", {}, kNow, 0},
+      {"/api/v1/events?after=begin", {}, kBegin, 0},
+      {"/api/v1/events?after=2-000000a1", {}, kAfter, 2},
+      {"/api/v1/events?after=begin", {{"last-event-id", "3-000000a1"}}, kAfter, 3},
+      {"/api/v1/events?after=2-000000a1", {{"Last-Event-ID", ""}}, kAfter, 2}};
   for (const Case& c : cases) {
     const Result result = ask(c.target, c.headers);
     ASSERT_TRUE(result.has_value() && result->events.has_value()) << c.target;
-    EXPECT_EQ(result->events->after.value, c.after) << c.target;
+    EXPECT_EQ(result->events->start.kind, c.kind) << c.target;
+    EXPECT_EQ(result->events->start.after.offset.value, c.after) << c.target;
     EXPECT_EQ(find_header(result->headers, "Cache-Control"), "no-store");
     EXPECT_EQ(find_header(result->headers, "X-Accel-Buffering"), "no");
   }
-  EXPECT_EQ(problem("/api/v1/events?after=6"), ProblemKind::kOffsetAhead);
-  EXPECT_EQ(problem("/api/v1/events", {{"Last-Event-ID", "6"}}), ProblemKind::kOffsetAhead);
   EXPECT_EQ(problem("/api/v1/events", {{"Last-Event-ID", "x"}}), ProblemKind::kInvalidParameter);
 }
 
@@ -247,6 +293,16 @@ TEST_F(Api, HostileParametersAreAProblemWithAName) {
                              "/api/v1/devices/pump/telemetry?cursor=dpump",
                              "/api/v1/events?after=-1",
                              "/api/v1/events?after=later",
+                             "/api/v1/events?after=1",
+                             "/api/v1/events?after=1-",
+                             "/api/v1/events?after=1-a1",
+                             "/api/v1/events?after=1-000000A1",
+                             "/api/v1/events?after=1-000000a1x",
+                             "/api/v1/events?after=+1-000000a1",
+                             "/api/v1/events?after=-000000a1",
+                             "/api/v1/events?after=0-000000a1",
+                             "/api/v1/events?after=1-00000000",
+                             "/api/v1/events?after=9223372036854775808-000000a1",
                              "/api/v1/events?device=A",
                              "/api/v1/events?device=",
                              "/api/v1/events?type=",

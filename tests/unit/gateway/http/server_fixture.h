@@ -14,13 +14,16 @@
 #include "gateway/domain/hex.h"
 #include "gateway/http/server.h"
 #include "tests/support/test_pki.h"
-#include "tests/unit/gateway/http/fake_log.h"
+#include "tests/unit/gateway/fake_log.h"
 #include "tests/unit/gateway/http/tls_client.h"
 
 namespace godwit::http {
 
+using gateway::test::FakeLog;
+
 inline constexpr const char* kKey = "gwk_test";
 inline constexpr const char* kAuthorization = "Authorization: Bearer gwk_test\r\n";
+inline constexpr const char* kOtherKey = "gwk_other";
 
 class ServerTest : public testing::Test {
  protected:
@@ -39,14 +42,14 @@ class ServerTest : public testing::Test {
 
   void start(const Limits& limits = {}, Sources sources = {}) {
     sources.log = &log_;
-    const auto digest = sha256(kKey);
+    const std::string keys = "test viewer " + gateway::to_hex(sha256(kKey)) + "\nother viewer " +
+                             gateway::to_hex(sha256(kOtherKey));
     server_ = std::make_unique<Server>(ServerConfig{.address = "127.0.0.1",
                                                     .port = 0,
                                                     .certificate_file = (directory_ / "cert.pem").string(),
                                                     .private_key_file = (directory_ / "key.pem").string(),
                                                     .limits = limits},
-                                       ApiKeys::parse("test viewer " + gateway::to_hex(digest), "test"),
-                                       std::move(sources));
+                                       ApiKeys::parse(keys, "test"), std::move(sources));
     server_->start();
   }
 

@@ -349,7 +349,7 @@ TEST_F(HttpServer, WantsAKeyForTheApiOnly) {
   EXPECT_EQ(refused.status, 401);
   EXPECT_EQ(refused.header("WWW-Authenticate"), "Bearer realm=\"godwit\"");
   EXPECT_THAT(refused.body, HasSubstr("Authorization: Bearer KEY"));
-  const Reply wrong = client.ask(no_key + "Authorization: Bearer gwk_other\r\n\r\n");
+  const Reply wrong = client.ask(no_key + "Authorization: Bearer gwk_unknown\r\n\r\n");
   EXPECT_EQ(wrong.status, 401);
   EXPECT_THAT(wrong.header("WWW-Authenticate"), HasSubstr("invalid_token"));
   EXPECT_EQ(client.ask("GET /api/v1/nothing HTTP/1.1\r\nHost: h\r\n\r\n").status, 401)
@@ -464,6 +464,48 @@ TEST_F(HttpServer, AHangingDatabaseHoldsUpNobodyForLong) {
     for (int i = 0; i < 4; ++i) EXPECT_EQ(client.ask(get("/api/v1/devices")).status, 503);
   }
   EXPECT_TRUE(eventually([&] { return client.ask(get("/api/v1/devices")).status == 200; }));
+}
+
+// H4: whatever one key has the database do, others have their turn, and what needs no database does not wait.
+TEST_F(HttpServer, AKeysReadsHoldUpNeitherOtherKeysNorReadiness) {
+  log_.append("pump", 1);
+  log_.append("slow", 1);
+  std::mutex disk;
+  std::unique_lock hanging(disk);
+  std::atomic<int> reading = 0;
+  log_.before_device([&](std::string_view id) {
+    if (id != "slow") return;
+    ++reading;
+    const std::lock_guard wait(disk);
+  });
+  Limits limits;
+  limits.reads_waiting_per_caller_max = 4;
+  start(limits, {.log = nullptr,
+                 .interrupt_reads = {},
+                 .readiness = {},
+                 .metrics = [] { return "up 1\n"; },
+                 .log_sink = {}});
+  std::vector<TlsClient> greedy;
+  for (int i = 0; i < 5; ++i) {
+    greedy.push_back(connect());
+    greedy.back().send(get("/api/v1/devices/slow"));
+  }
+  ASSERT_TRUE(eventually([&] { return reading == 1; }));
+  const auto as_other = [&](const std::string& path) {
+    TlsClient client = connect();
+    return client.ask("GET " + path + " HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " +
+                      std::string(kOtherKey) + "\r\n\r\n");
+  };
+  EXPECT_EQ(as_other("/api/v1/devices/pump").status, 200);
+  EXPECT_EQ(as_other("/readyz").status, 200);
+  EXPECT_EQ(as_other("/metrics").status, 200);
+  EXPECT_EQ(reading, 1) << "one at a time";
+  TlsClient sixth = connect();
+  EXPECT_TRUE(eventually([&] { return server_->counters().requests == 8; }));
+  EXPECT_EQ(sixth.ask(get("/api/v1/devices/pump")).status, 503) << "four of this key wait already";
+  hanging.unlock();
+  for (TlsClient& client : greedy) EXPECT_EQ(client.reply().status, 200);
+  EXPECT_EQ(reading, 5);
 }
 
 TEST_F(HttpServer, ContinuesAndClosesAsAsked) {

@@ -260,10 +260,12 @@ TEST(Parameters, NumbersAreDecimalDigitsOnly) {
 }
 
 TEST(Parameters, CursorsOfOneListAreNotThoseOfAnother) {
-  EXPECT_EQ(*offset_cursor_of({{"cursor", make_cursor(gateway::LogOffset{5})}}), gateway::LogOffset{5});
+  const gateway::LogId id{.offset = {5}, .term = {0x89abcdef}};
+  EXPECT_EQ(make_cursor(id), "e5-89abcdef");
+  EXPECT_EQ(*log_cursor_of({{"cursor", "e5-89abcdef"}}), id);
   EXPECT_EQ(*device_cursor_of({{"cursor", make_cursor("pump")}}), "pump");
-  for (const char* bad : {"", "5", "e", "e-1", "dpump", "e5x"}) {
-    EXPECT_FALSE(offset_cursor_of({{"cursor", bad}}).has_value()) << bad;
+  for (const char* bad : {"", "5", "e", "e-1", "dpump", "e5", "e5-89abcde"}) {
+    EXPECT_FALSE(log_cursor_of({{"cursor", bad}}).has_value()) << bad;
   }
   for (const char* bad : {"", "d", "e5", "dPUMP", "d../x"}) {
     EXPECT_FALSE(device_cursor_of({{"cursor", bad}}).has_value()) << bad;

@@ -43,7 +43,7 @@ inline std::vector<std::uint64_t> up_to(std::uint64_t last) {
 struct Rig {
   explicit Rig(sim::Disk& its_disk, const Writer::Options& options = {}, const Intake::Limits& limits = {})
       : disk(its_disk),
-        store((its_disk.make_directory(kDirectory), kDirectory), its_disk),
+        store((its_disk.make_directory(kDirectory), kDirectory), Term{}, its_disk),
         intake(limits),
         writer(store, options,
                {.acks =
@@ -58,7 +58,7 @@ struct Rig {
                     [this](std::span<const Event> events) {
                       if (disk.dead()) return;
                       // Durable before visible: another connection sees what is fed.
-                      EXPECT_EQ(store.reader().last_offset(), events.back().offset);
+                      EXPECT_EQ(store.reader().ends().last.offset, events.back().offset);
                       feed.insert(feed.end(), events.begin(), events.end());
                     }},
                [this](LogLevel, std::string_view line) { log.emplace_back(line); }) {}
@@ -103,7 +103,9 @@ struct Rig {
     advance(writer.wait().until - now.at);
     return settle();
   }
-  [[nodiscard]] std::vector<Event> events() const { return store.reader().events_after({0}, 10'000, {}); }
+  [[nodiscard]] std::vector<Event> events() const {
+    return store.reader().read({0}, {}, {.events = 10'000}).events;
+  }
   [[nodiscard]] std::vector<std::uint64_t> stored() const { return seqs(events()); }
 
   sim::Disk& disk;

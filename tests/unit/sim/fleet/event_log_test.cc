@@ -72,7 +72,7 @@ class EventLog : public ::testing::Test, private Judge::Witness {
   }
   std::string entry(const std::string& type, std::uint64_t seq, const std::string& more,
                     const std::string& epoch = "00000000000000ab") {
-    return R"({"offset":)" + std::to_string(++offset_) + R"(,"type":")" + type +
+    return R"({"id":")" + std::to_string(++offset_) + R"(-0000000a","type":")" + type +
            R"(","device":"d1","received_at":"2026-01-01T00:00:01.310Z","epoch":")" + epoch + R"(","seq":)" +
            std::to_string(seq) + (more.empty() ? "" : "," + more) + "}";
   }
@@ -166,7 +166,7 @@ TEST_F(EventLog, ALossIsJudgedByWhatTheFlashHolds) {
 
 TEST_F(EventLog, PagesAreReadToTheirEnd) {
   const std::string first = entry("epoch", 1, "");
-  const std::string second = entry("epoch", 2, R"("id":"2-9f3c02ab")");
+  const std::string second = entry("epoch", 2, "");
   std::vector<std::string> asked;
   std::vector<std::string> ids;
   read_log(
@@ -178,7 +178,7 @@ TEST_F(EventLog, PagesAreReadToTheirEnd) {
       "begin", [&](const LogEvent& event) { ids.push_back(event.id); });
   EXPECT_EQ(asked, (std::vector<std::string>{"/api/v1/events?limit=500&after=begin",
                                              "/api/v1/events?limit=500&cursor=e1"}));
-  EXPECT_EQ(ids, (std::vector<std::string>{"1", "2-9f3c02ab"}));
+  EXPECT_EQ(ids, (std::vector<std::string>{"1-0000000a", "2-0000000a"}));
   EXPECT_THROW(read_log([](const std::string&) { return std::string("{}"); }, "begin", [](const auto&) {}),
                std::runtime_error);
 }
@@ -186,23 +186,23 @@ TEST_F(EventLog, PagesAreReadToTheirEnd) {
 TEST_F(EventLog, AFollowerTakesDownIdsTypesAndContents) {
   const std::string json = entry("epoch", 1, "");
   const LogEvent event = LogEvent::parse(json);
-  EXPECT_EQ(take_down({"1", "epoch", json}).note.digest, event.digest);
-  EXPECT_EQ(take_down({"1", "epoch", json}).note.offset, 1);
-  EXPECT_NE(take_down({"2", "epoch", json}).note.digest, event.digest) << "another id";
-  EXPECT_NE(take_down({"1", "loss", json}).note.digest, event.digest) << "another type";
-  EXPECT_NE(take_down({"1", "epoch", "{"}).note.digest, event.digest);
+  EXPECT_EQ(take_down({"1-0000000a", "epoch", json}).note.digest, event.digest);
+  EXPECT_EQ(take_down({"1-0000000a", "epoch", json}).note.id.offset, 1);
+  EXPECT_NE(take_down({"1-0000000b", "epoch", json}).note.digest, event.digest) << "another id";
+  EXPECT_NE(take_down({"1-0000000a", "loss", json}).note.digest, event.digest) << "another type";
+  EXPECT_NE(take_down({"1-0000000a", "epoch", "{"}).note.digest, event.digest);
   const Followed gap =
       take_down({"7-9f3c02ab", "gap", R"({"type":"gap","reason":"restored","from":8,"to":9})"});
   EXPECT_TRUE(gap.note.gap);
-  EXPECT_EQ(gap.note.offset, 7);
+  EXPECT_EQ(gap.note.id.offset, 7);
   EXPECT_FALSE(gap.event);
 }
 
 // A time that is found out later is no other content; any other difference is.
 TEST_F(EventLog, ADigestIsOfWhatAnEventIsAlwaysShownAs) {
   const auto with = [](const std::string& time, const std::string& rows) {
-    return LogEvent::parse(R"({"offset":1,"type":"telemetry","device":"d1","seq":1,)" + time + R"(,"rows":)" +
-                           rows + "}")
+    return LogEvent::parse(R"({"id":"1-0000000a","type":"telemetry","device":"d1","seq":1,)" + time +
+                           R"(,"rows":)" + rows + "}")
         .digest;
   };
   const std::string early = R"("boot":1,"boot_ms":50,"time_quality":"boot_relative")";

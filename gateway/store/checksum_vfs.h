@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// A file system for SQLite in which every page of a database ends with a checksum of its content: what the
+// disk gives back changed is an error, SQLITE_IOERR_DATA, and never believed. The format is that of SQLite's
+// own checksum VFS (https://sqlite.org/cksumvfs.html), so that `sqlite3` reads such a file. Pages have their
+// checksum in the database file only: SQLite, and so the write-ahead log, sees zeros in its place. Somebody
+// else's program that is the last to close the database moves those pages into it: they count as pages
+// without a checksum until they are written again. Not covered, therefore: a page as long as it is in the
+// write-ahead log, or moved by others. Internal to gateway/store.
+#pragma once
+
+#include <sqlite3.h>
+
+namespace godwit::gateway {
+
+// The bytes at the end of each page: SQLITE_FCNTL_RESERVE_BYTES, before a new database has its first page.
+inline constexpr int kChecksumBytes = 8;
+
+// The name, for sqlite3_open_v2(), of the file system called `base` (nullptr: the default one) with
+// checksums. A new or empty database file gets them; of others those are checked that have them. Any thread.
+// The string lives as long as the process.
+[[nodiscard]] const char* with_checksums(const char* base);
+
+}  // namespace godwit::gateway
