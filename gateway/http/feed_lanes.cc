@@ -50,7 +50,7 @@ void FeedLanes::encode() {
 
 void FeedLanes::append(gateway::LivePiece piece) {
   feed_.skip_through(piece.skipped_through);
-  for (BlockPtr& block : piece.blocks) feed_.append(std::move(block));
+  for (gateway::BlockPtr& block : piece.blocks) feed_.append(std::move(block));
   {
     const std::lock_guard lock(queue_mutex_);
     encoding_ = !queue_.empty();

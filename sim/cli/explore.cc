@@ -28,8 +28,6 @@ struct ExploreOptions {
   bool hashes = false;
   unsigned jobs = std::max(1U, std::thread::hardware_concurrency());
   std::uint64_t failures_max = 10;
-  std::vector<std::string>
-      known;  // kinds of failure that are open defects: shown and counted, and no failure of the run
   bool probes = false;
 };
 
@@ -77,9 +75,8 @@ class Exploration {
                 static_cast<unsigned long long>(runs_), seconds(),
                 60 * static_cast<double>(runs_) / seconds(), failed(), reached(), kProbes);
     for (const auto& [kind, seeds] : failures_)
-      std::printf("  %-20s %5zu, first %llu%s\n", kind.c_str(), seeds.size(),
-                  static_cast<unsigned long long>(*std::ranges::min_element(seeds)),
-                  is_known(kind) ? " (known, still open)" : "");
+      std::printf("  %-20s %5zu, first %llu\n", kind.c_str(), seeds.size(),
+                  static_cast<unsigned long long>(*std::ranges::min_element(seeds)));
     const bool long_enough = seconds() >= 60 * kAllProbesMinutes;
     for (std::size_t i = 0; i < kProbes; ++i) {
       const auto probe = static_cast<Probe>(i);
@@ -88,7 +85,7 @@ class Exploration {
                     std::string(name_of(probe)).c_str());
     }
     if (!o_.report.empty()) write_report();
-    return failed() > known() || (long_enough && reached() < kProbes) ? 1 : 0;
+    return failed() > 0 || (long_enough && reached() < kProbes) ? 1 : 0;
   }
 
  private:
@@ -98,14 +95,6 @@ class Exploration {
   [[nodiscard]] std::size_t failed() const {
     std::size_t count = 0;
     for (const auto& [kind, seeds] : failures_) count += seeds.size();
-    return count;
-  }
-  [[nodiscard]] bool is_known(const std::string& kind) const {
-    return std::ranges::find(o_.known, kind) != o_.known.end();
-  }
-  [[nodiscard]] std::size_t known() const {
-    std::size_t count = 0;
-    for (const auto& [kind, seeds] : failures_) count += is_known(kind) ? seeds.size() : 0U;
     return count;
   }
   [[nodiscard]] std::size_t reached() const {
@@ -224,8 +213,6 @@ void add_explore_commands(CLI::App& app, std::function<int()>& run) {
       ->capture_default_str();
   explore_command->add_option("--show", o->failures_max, "Failures of one kind to show")
       ->capture_default_str();
-  explore_command->add_option("--known", o->known,
-                              "A kind of failure that is an open defect: does not fail the run");
   explore_command->add_option("--minutes", o->minutes, "End after so long, with progress on stderr")
       ->check(CLI::PositiveNumber);
   explore_command->add_option("--report", o->report, "Write counts as JSON to this file");

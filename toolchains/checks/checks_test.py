@@ -199,6 +199,12 @@ class TreeTest(unittest.TestCase):
         self.assertEqual(len(self.found({"a.md": "[b](b.md#other)", "b.md": "# The heading"})), 1)
         self.assertEqual(self.found({"a.md": "[b](https://example.org/nowhere)"}), [])
 
+    def test_finds_guarantees_without_their_tests(self):
+        test = {"tests/unit/a_test.cc": "// SPDX-License-Identifier: Apache-2.0\nTEST_F(Suite, Holds) {}\n", "tests/unit/README.md": ""}
+        page = "docs/reference/guarantees.md"
+        self.assertEqual(self.found(test | {page: "`Suite.Holds`"}), [])
+        self.assertEqual(self.found(test | {page: "`Suite.Gone`"}), [f"{page}: there is no test Suite.Gone"])
+
     def test_finds_decisions_with_the_same_number_or_that_are_not_listed(self):
         index = {"docs/adr/README.md": "[1](0001-a.md) [2](0002-b.md)"}
         records = {"docs/adr/0001-a.md": "", "docs/adr/0002-b.md": ""}

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The tree keeps its shape: a README.md in every second-level folder of code, no file of over 800 lines, no large
-blobs, a licence line in every source, links in the documentation that lead somewhere, and decision records of which
-each has a number of its own and a line in their index.
+blobs, a licence line in every source, links in the documentation that lead somewhere, guarantees that name tests which
+exist, and decision records of which each has a number of its own and a line in their index.
 
 usage: tree.py [ROOT]
 """
@@ -19,6 +19,9 @@ CODE = (".h", ".cc", ".c", ".py", ".sh", ".cmake")
 FOLDERS_WITH_README = ("proto", "firmware", "boards", "gateway", "sim", "tests")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+\s+(.*)$", re.MULTILINE)
+GUARANTEES = "docs/reference/guarantees.md"
+TEST_NAME = re.compile(r"`([A-Z]\w+)\.([A-Z]\w+)`")
+TEST = re.compile(r"^TEST(?:_F|_P)?\((\w+),\s*(\w+)\)", re.MULTILINE)
 DECISIONS = "docs/adr"
 DECISION = re.compile(r"(\d{4})-[a-z0-9-]+\.md$")
 FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
@@ -81,9 +84,21 @@ def decisions(root, paths):
             yield f"{path}: not listed in {DECISIONS}/README.md"
 
 
+def guarantees(root, paths):
+    """Each test that they rest on is there."""
+    if GUARANTEES not in paths:
+        return
+    sources = [path for path in paths if path.startswith("tests/") and path.endswith(".cc")]
+    there = {test for path in sources for test in TEST.findall((root / path).read_text())}
+    for suite, name in TEST_NAME.findall((root / GUARANTEES).read_text()):
+        if (suite, name) not in there:
+            yield f"{GUARANTEES}: there is no test {suite}.{name}"
+
+
 def problems(root, paths):
     yield from readmes(paths)
     yield from decisions(root, paths)
+    yield from guarantees(root, paths)
     for path in paths:
         yield from sizes(root, path)
         if path.endswith(".md"):

@@ -78,6 +78,22 @@ TEST(Feed, TellsAFollowerThatTheLogWasRestored) {
   EXPECT_EQ(reader.seen().front().term, Term{0xb2});
 }
 
+// Whoever is cut off before the gap was told, and comes back with the position, would never hear of it.
+TEST(Feed, APositionIsNotKnownAsLongAsAGapIsToBeTold) {
+  Rig rig;
+  for (int i = 1; i <= 3; ++i) rig.log.append("pump", i);
+  const LogId seen = rig.log.id(3);
+  rig.log.restore(1, 0xb2);
+  rig.log.append("pump", 4);
+  rig.start();
+  Follower follower(rig.feed, after(seen), {}, [] {});
+  ASSERT_EQ(follower.next(1000).kind, Follower::Step::Kind::kRead);
+  ASSERT_TRUE(rig.read() && rig.finish());
+  EXPECT_EQ(follower.position(), std::nullopt);
+  ASSERT_EQ(follower.next(1000).kind, Follower::Step::Kind::kGap);
+  EXPECT_EQ(follower.position(), rig.log.id(1));
+}
+
 TEST(Feed, StartsOverAfterAnIdOfATermThatTheLogNeverHad) {
   Rig rig;
   for (int i = 1; i <= 3; ++i) rig.log.append("pump", i);

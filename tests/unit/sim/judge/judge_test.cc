@@ -5,7 +5,9 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <cstdio>
 #include <set>
+#include <string>
 
 #include "proto/codec/batch.h"
 #include "proto/codec/samples.h"
@@ -39,6 +41,35 @@ std::string batch_of(std::uint64_t first, std::uint64_t count, std::uint64_t see
   return std::string(as_text(Bytes(out).first(*encoded)));
 }
 
+constexpr std::uint32_t kTerm = 0xA1;
+EventId id(std::int64_t offset, std::uint32_t term = kTerm) { return {offset, term}; }
+std::string text(EventId of) {
+  std::array<char, 32> out{};
+  (void)std::snprintf(out.data(), out.size(), "%lld-%08x", static_cast<long long>(of.offset), of.term);
+  return out.data();
+}
+std::string json(EventId of, const std::string& content) {
+  return R"({"id":")" + text(of) + R"(","type":"telemetry","time":"whenever",)" + content + "}";
+}
+std::string raw_json(std::int64_t offset) {
+  return json(id(offset), R"("samples":")" + std::to_string(offset) + R"(")");
+}
+std::string rows_json(std::int64_t offset, std::uint64_t n) {
+  std::array<std::int64_t, kRowChannels> row{};
+  fill_row(kSeed, n, row);
+  return json(id(offset), R"("rows":1,"channels":{"n":[)" + std::to_string(row[0]) + R"(],"noise":[)" +
+                              std::to_string(row[1]) + R"(],"slow":[)" + std::to_string(row[2]) + "]}");
+}
+SseEvent event(EventId of, const std::string& data) {
+  return {.id = text(of), .type = "telemetry", .data = data};
+}
+SseEvent gap(EventId next, std::int64_t from, std::int64_t to, const std::string& reason = "restored") {
+  return {.id = text(next),
+          .type = "gap",
+          .data = R"({"type":"gap","reason":")" + reason + R"(","from":)" + std::to_string(from) +
+                  R"(,"to":)" + std::to_string(to) + "}"};
+}
+
 class JudgeTest : public testing::Test, private Judge::Witness {
  protected:
   JudgeTest() { judge.add_device("d", kSeed, 0); }
@@ -51,17 +82,22 @@ class JudgeTest : public testing::Test, private Judge::Witness {
   }
   void store(std::uint64_t seq, const std::string& batch) {
     ++offset;
-    judge.logged({.offset = offset,
+    const std::string json = raw_json(offset);
+    judge.logged({.id = id(offset),
                   .kind = Logged::Kind::kRecord,
                   .epoch = kEpoch,
                   .seq = {seq},
                   .batch = as_bytes(batch),
-                  .digest = static_cast<std::uint64_t>(offset) * 3});
+                  .json = json});
   }
   void lose(std::uint64_t seq, std::uint64_t count) {
     ++offset;
-    judge.logged(
-        {.offset = offset, .kind = Logged::Kind::kLoss, .epoch = kEpoch, .seq = {seq}, .count = count});
+    judge.logged({.id = id(offset),
+                  .kind = Logged::Kind::kLoss,
+                  .epoch = kEpoch,
+                  .seq = {seq},
+                  .count = count,
+                  .json = "{}"});
   }
   template <typename Act>
   std::string kind_of(Act act) {
@@ -216,12 +252,20 @@ TEST_F(JudgeTest, AFollowerMissesRepeatsOrGetsOtherThings) {
   const std::size_t follower = judge.add_follower();
   store(1, batch_of(0, 1));
   store(2, batch_of(1, 1));
-  EXPECT_EQ(kind_of([&] { judge.follower_got(follower, 2, 6); }), "follower_order");
-  EXPECT_EQ(kind_of([&] { judge.follower_got(follower, 1, 4); }), "follower_content");
-  judge.follower_got(follower, 1, 3);
-  EXPECT_EQ(kind_of([&] { judge.follower_got(follower, 1, 3); }), "follower_order");
+  const auto got = [&](const SseEvent& what) { return kind_of([&] { judge.follower_got(follower, what); }); };
+  EXPECT_EQ(got(event(id(2), rows_json(2, 1))), "follower_order");
+  EXPECT_EQ(got(event(id(1), rows_json(1, 1))), "follower_content") << "rows of the other one";
+  EXPECT_EQ(got(event(id(1), raw_json(2))), "follower_content");
+  EXPECT_EQ(got(event(id(2), raw_json(1))), "follower_content");
+  EXPECT_EQ(got(event(id(1, 7), json(id(1, 7), R"("samples":"1")"))), "follower_content") << "another term";
+  EXPECT_EQ(got(event(id(1), "{")), "follower_content");
+  SseEvent renamed = event(id(1), rows_json(1, 0));
+  renamed.type = "loss";
+  EXPECT_EQ(got(renamed), "follower_content");
+  EXPECT_EQ(got(event(id(1), rows_json(1, 0))), "none");
+  EXPECT_EQ(got(event(id(1), rows_json(1, 0))), "follower_order");
   EXPECT_EQ(kind_of([&] { judge.finish(); }), "follower_gap");
-  judge.follower_got(follower, 2, 6);
+  EXPECT_EQ(got(event(id(2), raw_json(2))), "none") << "before its table was known";
   EXPECT_EQ(kind_of([&] { judge.finish(); }), "none");
 }
 
@@ -229,17 +273,62 @@ TEST_F(JudgeTest, AFollowerMustBeToldThatTheLogIsAnother) {
   append(1, 0);
   append(2, 1);
   const std::size_t follower = judge.add_follower();
+  const auto got = [&](const SseEvent& what) { return kind_of([&] { judge.follower_got(follower, what); }); };
+  const auto told = [&](EventId at) {
+    return kind_of([&] { judge.follower_told_position(follower, text(at), false); });
+  };
   store(1, batch_of(0, 1));
-  judge.follower_got(follower, 1, 3);
+  store(2, batch_of(1, 1));
+  ASSERT_EQ(got(event(id(1), rows_json(1, 0))), "none");
+  ASSERT_EQ(got(event(id(2), rows_json(2, 1))), "none");
+  EXPECT_EQ(got(gap(id(1), 2, 2)), "false_gap") << "the log is the same";
   judge.log_replaced();
-  ++offset;
-  judge.logged({.offset = 1, .kind = Logged::Kind::kOther, .digest = 77});
-  judge.logged({.offset = 2, .kind = Logged::Kind::kOther, .digest = 78});
-  EXPECT_EQ(kind_of([&] { judge.follower_got(follower, 2, 78); }), "follower_gap");
-  judge.follower_told_gap(follower, 0);
-  judge.follower_got(follower, 1, 77);
-  judge.follower_got(follower, 2, 78);
+  const std::string first = raw_json(1);
+  const std::string second = json(id(2, 0xB2), R"("samples":"new")");
+  judge.logged({.id = id(1), .json = first});
+  judge.logged({.id = id(2, 0xB2), .json = second});
+  EXPECT_EQ(got(event(id(2, 0xB2), second)), "follower_gap");
+  EXPECT_EQ(told(id(1)), "follower_gap");
+  EXPECT_EQ(told(id(2, 0xB2)), "follower_gap");
+  EXPECT_EQ(got(gap({}, 1, 2)), "false_gap") << "event 1 is in both";
+  EXPECT_EQ(got(gap(id(1), 2, 9)), "false_gap");
+  EXPECT_EQ(got(gap(id(1), 2, 2, "trimmed")), "false_gap");
+  EXPECT_EQ(got(gap(id(1), 2, 2)), "none");
+  EXPECT_EQ(got(event(id(2, 0xB2), second)), "none");
   EXPECT_EQ(kind_of([&] { judge.finish(); }), "silent_loss");  // of the records; the follower is content
+}
+
+TEST_F(JudgeTest, AFollowerOfATermThatTheLogNeverHadBeginsAnew) {
+  const std::size_t follower = judge.add_follower();
+  judge.logged({.id = id(1), .json = raw_json(1)});
+  judge.follower_got(follower, event(id(1), raw_json(1)));
+  judge.log_replaced();
+  const std::string other = json(id(1, 0xB2), R"("samples":"new")");
+  judge.logged({.id = id(1, 0xB2), .json = other});
+  judge.follower_got(follower, gap({}, 1, 1));
+  EXPECT_EQ(kind_of([&] { judge.finish(); }), "follower_gap");
+  judge.follower_got(follower, event(id(1, 0xB2), other));
+  EXPECT_EQ(kind_of([&] { judge.finish(); }), "none");
+}
+
+TEST_F(JudgeTest, APositionPassesOverNothingThatTheFilterLetsThrough) {
+  const std::size_t rare = judge.add_follower(4);
+  const std::size_t late = judge.add_follower(4);
+  const auto told = [&](std::size_t follower, EventId at, bool begins = false) {
+    return kind_of([&] { judge.follower_told_position(follower, text(at), begins); });
+  };
+  judge.logged({.id = id(1), .json = raw_json(1), .audience = 1});
+  judge.logged({.id = id(2), .json = raw_json(2), .audience = 5});
+  judge.logged({.id = id(3), .json = raw_json(3), .audience = 1});
+  EXPECT_EQ(told(rare, id(9)), "follower_gap");
+  EXPECT_EQ(told(rare, id(2)), "follower_order");
+  EXPECT_EQ(told(rare, id(1)), "none");
+  EXPECT_EQ(told(rare, {}), "follower_order") << "backwards";
+  EXPECT_EQ(told(late, id(2), true), "none") << "it wanted what is new only";
+  EXPECT_EQ(told(late, id(3)), "none");
+  EXPECT_EQ(kind_of([&] { judge.finish(); }), "follower_gap") << "the other one has not got event 2";
+  judge.follower_got(rare, event(id(2), raw_json(2)));
+  EXPECT_EQ(kind_of([&] { judge.finish(); }), "none");
 }
 
 // What cannot be foretold is known by its place and bytes.

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
 #include <string>
 
@@ -78,6 +79,41 @@ TEST(World, AFaultChangesTheRun) {
   EXPECT_NE(outcome.hash, before);
   EXPECT_EQ(outcome.what, "");
   EXPECT_EQ(outcome.probes[Probe::kCutInUplink] + outcome.probes[Probe::kCutInDownlink], 1U);
+}
+
+// A backup at 100 s; each time it is put back, followers have seen more.
+Plan restored(std::uint64_t seed, int times) {
+  Plan plan = calm(seed);
+  plan.followers = 12;
+  plan.faults.push_back({.at = Time{100'000}, .kind = FaultKind::kBackup});
+  for (int i = 1; i <= times; ++i)
+    plan.faults.push_back({.at = Time{100'000 + 150'000 * i}, .kind = FaultKind::kRestore, .b = 5'000});
+  return plan;
+}
+
+TEST(World, FollowersAreToldOfARestoreAndGoOnFromWhatBothLogsHave) {
+  const Outcome outcome = run(restored(1, 1), {});
+  EXPECT_EQ(outcome.what, "");
+  EXPECT_GE(outcome.probes[Probe::kFollowerToldRestored], 8U);
+  EXPECT_EQ(outcome.probes[Probe::kFollowerBeganAnew], 0U);
+}
+
+TEST(World, FollowersOfATermThatASecondRestoreForgotBeginAnew) {
+  const Outcome outcome = run(restored(1, 2), {});
+  EXPECT_EQ(outcome.what, "");
+  EXPECT_GE(outcome.probes[Probe::kFollowerToldRestored], 8U);
+  EXPECT_GE(outcome.probes[Probe::kFollowerBeganAnew], 8U);
+}
+
+TEST(World, HundredsOfFollowersGetTheWholeLog) {
+  Plan plan = restored(2, 1);
+  plan.followers = 500;
+  plan.faults.push_back({.at = Time{50'000}, .kind = FaultKind::kGatewayKill, .a = 3'000});
+  std::ranges::stable_sort(plan.faults, {}, &Fault::at);
+  const Outcome outcome = run(plan, {});
+  EXPECT_EQ(outcome.what, "");
+  EXPECT_GT(outcome.probes[Probe::kFollowerCameBack], 800U);
+  EXPECT_GT(outcome.probes[Probe::kFollowerToldRestored], 400U);
 }
 
 TEST(World, WatchingDoesNotChangeTheRun) {
