@@ -271,9 +271,10 @@ void Judge::logged(const Logged& event) {
                .noted = event.digest};
   if (event.kind == Logged::Kind::kRecord && !event.batch.empty()) {
     const Device& device = devices_[event.device];
-    const auto range = device.source != nullptr ? rows_of(*device.source, device.rows_max, event.batch)
-                                                : std::expected<RowRange, Status>();
-    if (range) item.rows = digest_of(as_bytes(json_of(*device.source, *range)));
+    if (device.source != nullptr) {
+      if (const auto range = rows_of(*device.source, device.rows_max, event.batch))
+        item.rows = digest_of(as_bytes(json_of(*device.source, *range)));
+    }
   }
   log_.push_back(item);
   if (event.kind == Logged::Kind::kReplaced || event.kind == Logged::Kind::kUnknownBefore)
@@ -435,20 +436,25 @@ void Judge::follower_wrote(std::string_view name, std::int64_t after, std::span<
     const LogItem* const item = item_at(note.id.offset);
     return item != nullptr && item->id == note.id && item->noted == note.digest;
   };
-  std::vector<FollowerNote> held;
+  std::vector<FollowerNote> held;  // behind `after`
+  std::int64_t at = after;
   std::size_t gaps = 0;
   for (const FollowerNote& note : notes) {
-    const std::int64_t at = held.empty() ? after : held.back().id.offset;
     if (!note.gap) {
       if (note.id.offset <= at) fail("follower_order", note.id, "comes after " + std::to_string(at));
-      held.push_back(note);
+      at = note.id.offset;
+      if (at > after) held.push_back(note);
       continue;
     }
     if (note.id.offset > at || ++gaps > restores)
       fail("follower_gap", note.id,
            "follows a gap after " + std::to_string(at) + ", and the log was not put back then");
-    for (; !held.empty() && held.back().id.offset > note.id.offset; held.pop_back()) {
-      if (is_there(held.back())) fail("follower_gap", held.back().id, "is said to be gone, and is there");
+    at = note.id.offset;
+    // Where the log has nothing of its run, it begins anew, whatever both have.
+    const bool anew = note.id == EventId{} && !held.empty() && last_common(held.back().id) == EventId{};
+    for (; !held.empty() && held.back().id.offset > at; held.pop_back()) {
+      if (!anew && is_there(held.back()))
+        fail("follower_gap", held.back().id, "is said to be gone, and is there");
     }
   }
   auto mine = held.begin();

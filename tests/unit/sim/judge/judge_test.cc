@@ -395,6 +395,13 @@ TEST_F(FollowerNotes, MayBeginAnewAfterATrueGapOnly) {
   EXPECT_EQ(kind({event(1), event(2), gap(1), event(2), event(3), event(4)}, 1), "follower_gap")
       << "2 is there";
   EXPECT_EQ(kind({event(1), gap(2), event(3), event(4)}, 1), "follower_gap") << "passes 2 over";
+  const FollowerNote from_begin{{}, 0, true};
+  EXPECT_EQ(kind({event(1), {{2, 2}, 70, false}, from_begin, event(1), event(2), event(3), event(4)}, 1),
+            "none")
+      << "the log has nothing of run 2";
+  EXPECT_EQ(kind({{{3, 2}, 70, false}, from_begin, event(1), event(2), event(3), event(4)}, 1, 2), "none")
+      << "not even where the follower began";
+  EXPECT_EQ(kind({event(1), from_begin, event(1), event(2), event(3), event(4)}, 1), "follower_gap");
   EXPECT_EQ(kind({event(1), {{2, 2}, 70, false}, event(3), event(4)}, 1), "follower_content")
       << "no gap said so";
 }
