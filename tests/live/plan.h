@@ -37,8 +37,8 @@ struct Fault {
   std::uint64_t random = 0;  // for what else is left to chance
 };
 
-// In the order of time. In 10 minutes the gateway is killed 60 times and the broker 30; all else in
-// proportion too, and everything at least once.
+// In the order of time. In 10 minutes the gateway is killed 60 times, and the broker 30 times besides those
+// when both are; all else is in proportion too, and everything comes at least once.
 [[nodiscard]] std::vector<Fault> make_plan(std::uint64_t seed, Millis duration,
                                            const std::set<FaultKind>& without);
 
