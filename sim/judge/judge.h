@@ -10,8 +10,10 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <optional>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -21,6 +23,7 @@
 #include "proto/base/bytes.h"
 #include "proto/base/ids.h"
 #include "proto/base/time.h"
+#include "sim/judge/rows.h"
 #include "sim/judge/sse.h"
 
 namespace godwit::sim {
@@ -50,6 +53,7 @@ struct Logged {
     kUnknownBefore,  // what became of entries before `seq` that are not in the log is not known
     kOnline,
     kOffline,
+    kReplaced,  // its log goes on at `seq`, where another entry was expected
     kOther,
   };
   EventId id;
@@ -63,6 +67,19 @@ struct Logged {
   // As a follower sees it that knows nothing of tables and boots.
   std::string_view json{};
   std::uint8_t audience = 0xFF;  // which followers' filters let it through, see add_follower()
+  // kRecord, in place of `batch` where the log shows no bytes: its values, row after row.
+  std::span<const std::int64_t> values{};
+  // How many seqs it stands for, of a log that shows all of them: then none may be left out. 0: not said.
+  std::uint64_t places = 0;
+  std::uint64_t digest = 0;  // as in FollowerNote
+};
+
+// What a follower wrote down: an event with all that it will always be shown as, or that it goes on after
+// `id` since the log was put back.
+struct FollowerNote {
+  EventId id;
+  std::uint64_t digest = 0;
+  bool gap = false;
 };
 
 // When the gateway says that the first row of a batch was sampled.
@@ -93,6 +110,10 @@ class Judge {
   // --- What devices do ---
   // `rows_max`: what its table announces.
   std::size_t add_device(std::string_view id, std::uint64_t seed, std::size_t rows_max);
+  // The same with rows of another kind, borrowed. nullptr: what it measures cannot be foretold, and its
+  // records are known by place and bytes alone.
+  std::size_t add_device(std::string_view id, const RowSource* rows, std::size_t rows_max);
+  [[nodiscard]] const RowSource* source(std::size_t device) const { return devices_[device].source; }
   [[nodiscard]] std::optional<std::size_t> find_device(std::string_view id) const;
   // It starts: what it had sampled and not appended is gone.
   void booted(std::size_t device);
@@ -129,6 +150,7 @@ class Judge {
   // At the end, the clock of the boot with this epoch is set, and the gateway was told.
   void clock_known(std::size_t device, Epoch epoch) { devices_[device].clock_known = epoch; }
   void told_time(std::size_t device, Bytes batch, const ToldTime& time) const;
+  void told_time(std::size_t device, const RowRange& rows, const ToldTime& time) const;
 
   // --- What followers get ---
   // Its filter lets through what has this bit in Logged::audience.
@@ -138,6 +160,11 @@ class Judge {
   // It was told that nothing lies in front of this id that its filter lets through. The first time, if it
   // wanted what is new only, that it begins there.
   void follower_told_position(std::size_t follower, std::string_view told, bool begins);
+  // For one that could not be watched: all that it wrote down from behind offset `after` on, held against the
+  // log as it is now. `restores`: how often the log was put back meanwhile, each time to a copy of what it
+  // was since the time before, or an older one. Throws Violation.
+  void follower_wrote(std::string_view name, std::int64_t after, std::span<const FollowerNote> notes,
+                      std::size_t restores) const;
 
   // --- After the drain ---
   // Throws Violation: a row that is nowhere, a follower that has not everything.
@@ -151,7 +178,9 @@ class Judge {
     std::uint64_t stored = 0;
     std::uint64_t lost = 0;  // confirmed ones that a loss names
     std::uint64_t destroyed = 0;
-    std::uint64_t events = 0;  // in the log
+    std::uint64_t missing = 0;      // confirmed ones that are none of these
+    std::uint64_t unconfirmed = 0;  // stored, though append() had not confirmed them
+    std::uint64_t events = 0;       // in the log
   };
   [[nodiscard]] Counts counts() const;
 
@@ -181,7 +210,7 @@ class Judge {
   };
   struct Device {
     std::string id;
-    std::uint64_t seed = 0;
+    const RowSource* source = nullptr;
     std::size_t rows_max = 0;
     std::vector<Row> rows;
     Path path;  // by seq
@@ -191,6 +220,7 @@ class Judge {
     std::optional<std::uint64_t> next_row;  // what the next record begins with; nullopt: not known
     std::optional<bool> online;             // as the log says
     std::uint64_t row_end = 0;              // behind the last row stored
+    Seq place{};                            // the one that the log must tell of next; 0: any
     bool forked = false;                    // another copy of its flash was put in
     std::vector<Epoch> begun;               // that the gateway remembers, in the order in which they came
     std::vector<Epoch> forgotten;
@@ -202,6 +232,7 @@ class Judge {
     std::uint64_t raw = 0;   // hash of its content as it came ...
     std::uint64_t rows = 0;  // ... and decoded
     std::uint8_t audience = 0;
+    std::uint64_t noted = 0;  // Logged::digest
   };
   struct Follower {
     std::uint8_t audience_bit = 1;
@@ -214,6 +245,8 @@ class Judge {
   [[nodiscard]] std::string name(const Record& record) const;
   RecordId record_at(const Device& device, Epoch epoch, Seq seq) const;
   RecordId claim(Device& device, const Logged& event);
+  RecordId claim_by_name(const Device& device, const Logged& event);
+  void take_places(const Logged& event);
   void store(const Logged& event);
   void begin(Device& device, Epoch epoch) const;
   void lose(const Logged& event);
@@ -228,7 +261,9 @@ class Judge {
 
   const Witness& witness_;
   const std::size_t kept_;
+  std::deque<SeededRows> seeded_;
   std::vector<Device> devices_;
+  std::unordered_map<std::string, std::size_t> by_id_;
   std::vector<Record> records_{1};                                                  // [0] stands for none
   std::map<std::pair<std::uint64_t, std::uint64_t>, RecordId> by_name_;             // epoch, seq
   std::map<std::pair<std::int64_t, std::uint32_t>, std::vector<RecordId>> losses_;  // by event

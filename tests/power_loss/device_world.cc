@@ -158,13 +158,14 @@ void DeviceWorld::boot() {
     judge_->set_path(0, std::move(path));
   }
   judge_->mounted(0, state_.seen_next);
+  judge_->rows_given_up(0);  // what was sampled and not appended
 }
 
 Status DeviceWorld::sample(std::size_t /*table*/, Instant /*now*/, std::span<std::int64_t> row) {
   if (rows_due_ == 0) return Status::kIo;
   --rows_due_;
   sim::fill_row(kRowSeed, judge_->rows(0), row.first<sim::kRowChannels>());
-  judge_->sampled(0, {}, false);
+  judge_->sampled(0, {}, sim::Judge::Clock::kUnset);
   return Status::kOk;
 }
 
@@ -382,10 +383,10 @@ void DeviceWorld::note_appended() {
 
 void DeviceWorld::note_logged() {
   for (const ModelGateway::Item& item : state_.gateway.database.log) {
-    sim::Logged logged{.device = 0, .epoch = {item.epoch}, .seq = {item.seq}};
+    sim::Logged logged{.device = 0, .epoch = {item.epoch}, .seq = {item.seq}, .json = "{}"};
     if (item.unknown_before) {
       logged.kind = sim::Logged::Kind::kUnknownBefore;
-      logged.offset = static_cast<std::int64_t>(++state_.logged);
+      logged.id.offset = static_cast<std::int64_t>(++state_.logged);
       judge_->logged(logged);
     }
     logged.kind = item.lost > 0         ? sim::Logged::Kind::kLoss
@@ -393,7 +394,7 @@ void DeviceWorld::note_logged() {
                                         : sim::Logged::Kind::kOther;
     logged.count = std::max<std::uint64_t>(item.lost, 1);
     logged.batch = as_bytes(item.batch);
-    logged.offset = static_cast<std::int64_t>(++state_.logged);
+    logged.id.offset = static_cast<std::int64_t>(++state_.logged);
     judge_->logged(logged);
   }
   state_.gateway.database.log.clear();

@@ -406,5 +406,80 @@ TEST_F(JudgeTest, WhatAClockThatIsSetCanTellIsTold) {
   EXPECT_EQ(kind_of(tell), "time_unknown");
 }
 
+// What cannot be foretold is known by its place and bytes.
+TEST_F(JudgeTest, RecordsOfUnknownContentAreComparedByTheirBytes) {
+  const std::size_t board = judge.add_device("board", nullptr, 0);
+  const auto bytes = [](std::string_view text) { return as_bytes(text); };
+  held.insert(judge.appended(board, kEpoch, Seq{2}, bytes("two")));
+  judge.appended(board, kEpoch, Seq{3}, bytes("three"));
+  const auto store_bytes = [&](std::uint64_t seq, std::string_view text, std::size_t device) {
+    return kind_of([&] {
+      judge.logged({.id = {++offset, 1},
+                    .kind = Logged::Kind::kRecord,
+                    .device = device,
+                    .epoch = kEpoch,
+                    .seq = {seq},
+                    .batch = bytes(text),
+                    .json = "{}"});
+    });
+  };
+  EXPECT_EQ(store_bytes(1, "never seen in its flash", board), "none");
+  EXPECT_EQ(store_bytes(2, "three", board), "wrong_content");
+  EXPECT_EQ(store_bytes(2, "two", judge.add_device("other", nullptr, 0)), "wrong_content");
+  EXPECT_EQ(store_bytes(2, "two", board), "none");
+  EXPECT_EQ(store_bytes(2, "two", board), "stored_twice");
+  EXPECT_EQ(kind_of([&] { judge.finish(); }), "silent_loss");
+  EXPECT_EQ(judge.counts().missing, 1U);
+  EXPECT_EQ(judge.counts().unconfirmed, 1U);
+}
+
+class FollowerNotes : public JudgeTest {
+ protected:
+  FollowerNotes() {
+    for (const std::int64_t n : {1, 2, 3, 4}) judge.logged({.id = {n, 1}, .json = "{}", .digest = digest(n)});
+  }
+  static std::uint64_t digest(std::int64_t offset) { return static_cast<std::uint64_t>(offset) * 3; }
+  static FollowerNote event(std::int64_t offset) { return {{offset, 1}, digest(offset), false}; }
+  static FollowerNote gap(std::int64_t offset) { return {{offset, 1}, 0, true}; }
+  std::string kind(const std::vector<FollowerNote>& notes, std::size_t restores = 0, std::int64_t after = 0) {
+    return kind_of([&] { judge.follower_wrote("f", after, notes, restores); });
+  }
+};
+
+TEST_F(FollowerNotes, AreTheLogFromTheirStartOn) {
+  EXPECT_EQ(kind({event(1), event(2), event(3), event(4)}), "none");
+  EXPECT_EQ(kind({event(3), event(4)}, 0, 2), "none");
+  EXPECT_EQ(kind({}, 0, 4), "none");
+}
+
+TEST_F(FollowerNotes, ShowWhatIsMissingRepeatedOrDifferent) {
+  EXPECT_EQ(kind({event(1), event(2), event(4)}), "follower_gap");
+  EXPECT_EQ(kind({event(1), event(2), event(3)}), "follower_gap");
+  EXPECT_EQ(kind({event(2), event(3), event(4)}), "follower_gap");
+  EXPECT_EQ(kind({event(1), event(2), event(2), event(3), event(4)}), "follower_order");
+  EXPECT_EQ(kind({event(1), event(3), event(2), event(4)}), "follower_order");
+  EXPECT_EQ(kind({event(1), {{2, 2}, 77, false}, event(3), event(4)}), "follower_content");
+  EXPECT_EQ(kind({event(1), event(2), event(3), event(4), event(5)}), "follower_content");
+}
+
+TEST_F(FollowerNotes, MayBeginAnewAfterATrueGapOnly) {
+  const std::vector<FollowerNote> restored{
+      event(1), event(2), {{3, 2}, 70, false}, {{4, 2}, 71, false}, gap(2), event(3), event(4)};
+  EXPECT_EQ(kind(restored, 1), "none");
+  EXPECT_EQ(kind(restored, 0), "follower_gap") << "the log was never put back";
+  EXPECT_EQ(kind({event(1), event(2), gap(1), event(2), event(3), event(4)}, 1), "follower_gap")
+      << "2 is there";
+  EXPECT_EQ(kind({event(1), gap(2), event(3), event(4)}, 1), "follower_gap") << "passes 2 over";
+  const FollowerNote from_begin{{}, 0, true};
+  EXPECT_EQ(kind({event(1), {{2, 2}, 70, false}, from_begin, event(1), event(2), event(3), event(4)}, 1),
+            "none")
+      << "the log has nothing of run 2";
+  EXPECT_EQ(kind({{{3, 2}, 70, false}, from_begin, event(1), event(2), event(3), event(4)}, 1, 2), "none")
+      << "not even where the follower began";
+  EXPECT_EQ(kind({event(1), from_begin, event(1), event(2), event(3), event(4)}, 1), "follower_gap");
+  EXPECT_EQ(kind({event(1), {{2, 2}, 70, false}, event(3), event(4)}, 1), "follower_content")
+      << "no gap said so";
+}
+
 }  // namespace
 }  // namespace godwit::sim
