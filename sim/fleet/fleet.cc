@@ -156,7 +156,8 @@ void Fleet::run_member(std::size_t index, Instant now) {
   member.run(now);
   if (powered && member.device() == nullptr) ++fault_counts_["power_cuts"];
   if (member.device() != nullptr) by_tag_.insert_or_assign(member.tag(), index);
-  trial_.observe(index);
+  const Millis since = clock_.now() - now;
+  trial_.observe(index, UnixMillis{boards::host_unix_time().value - since.count()});
   Instant next = fault_at_[index];
   if (const auto deadline = member.next_deadline()) next = std::min(next, *deadline);
   schedule(index, next);

@@ -5,8 +5,6 @@
 #include <array>
 #include <utility>
 
-#include "boards/host/host_clock.h"
-
 namespace godwit::sim {
 namespace {
 
@@ -32,11 +30,11 @@ void Trial::add(Member& member) {
   appended_at_.try_emplace(member.id());
 }
 
-void Trial::observe(std::size_t index) {
+void Trial::observe(std::size_t index, UnixMillis time) {
   Watched& watched = watched_[index];
   const Member& member = *watched.member;
   while (judge_.rows(index) < member.sensors().sampled())
-    judge_.sampled(index, boards::host_unix_time(), Judge::Clock::kTrue);
+    judge_.sampled(index, time, Judge::Clock::kTrue);
   const agent::Device* const device = member.device();
   if (device == nullptr) return;
   if (std::exchange(watched.boots, member.boots()) != member.boots()) {

@@ -29,8 +29,8 @@ class Trial final : private Judge::Witness {
   // Borrowed; its index is as add_device() counts.
   void add(Member& member);
   // Takes down what the member has sampled, appended and learned to be committed; to be called after each of
-  // its runs.
-  void observe(std::size_t member);
+  // its runs. `time`: the Unix time of the instant that the run was told, which may be a while ago.
+  void observe(std::size_t member, UnixMillis time);
 
   // An event of the live feed.
   void received(const EventFollower::Event& event);
