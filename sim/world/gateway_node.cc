@@ -21,8 +21,8 @@ constexpr std::size_t kPage = 500;
 constexpr Millis kLinePause{10'000};  // between two lines of one cause
 constexpr std::size_t kHostileClients = 4;
 constexpr Millis kPulse{100};  // of a flood
-constexpr std::uint64_t kPulseMessages = 1'500;
-constexpr std::uint64_t kPulsesShare = 4;  // of the messages of the plan
+constexpr std::uint64_t kPulseMessages = 900;
+constexpr std::uint64_t kPulsesShare = 2;  // of the messages of the plan
 
 // A line without what differs from one to the next.
 std::string cause_of(std::string_view line) {
