@@ -18,7 +18,8 @@ constexpr Millis kRestart{10'000};  // of a service that could not start
 constexpr std::uint64_t kLookAtAcks = 200;
 constexpr const char* kFolder = "/data";
 constexpr std::size_t kPage = 500;
-constexpr Millis kLinePause{10'000};  // between two lines of one cause
+constexpr Millis kLinePause{10'000};      // between two lines of one cause
+constexpr Millis kThrottledLate{30'000};  // an event may be committed so long after its message
 constexpr std::size_t kHostileClients = 4;
 constexpr Millis kPulse{100};  // of a flood
 constexpr std::uint64_t kPulseMessages = 900;
@@ -147,6 +148,7 @@ void GatewayNode::die(bool power) {
   acks_.clear();
   waiting_since_.clear();
   lines_.clear();
+  throttled_at_.clear();
   busy_until_ = Time{0};
   if (connected_) broker_.unsubscribe();
   connected_ = false;
@@ -267,6 +269,14 @@ void GatewayNode::check_served(std::uint64_t taken) {
   });
 }
 
+// In one commit there is one at most, so commits tell when they were made.
+void GatewayNode::note_throttled(const std::string& device) {
+  const auto [last, first] = throttled_at_.emplace(device, scene_.now());
+  if (!first && scene_.now() - last->second < gateway::Intake::kThrottledPause - kThrottledLate)
+    throw Violation("log_flood", device + ": two events within a minute say that it is throttled");
+  last->second = scene_.now();
+}
+
 void GatewayNode::note_line(std::string_view line) {
   scene_.say("gateway", [&] { return std::string(line); });
   const auto [last, first] = lines_.emplace(cause_of(line), scene_.now());
@@ -358,7 +368,10 @@ void GatewayNode::read_log() {
                                        " after a restart, and ended at " + std::to_string(shown_.value));
   while (true) {
     const auto events = store_->reader().events_after(shown_, kPage, {});
-    for (const gateway::Event& event : events) show(event);
+    for (const gateway::Event& event : events) {
+      if (event.type == gateway::EventType::kDeviceThrottled) note_throttled(event.device);
+      show(event);
+    }
     if (events.size() < kPage) break;
   }
   quiet_ = false;
