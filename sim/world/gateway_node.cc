@@ -21,11 +21,12 @@ constexpr Millis kRestart{10'000};  // of a service that could not start
 constexpr std::uint64_t kLookAtAcks = 200;
 constexpr const char* kFolder = "/data";
 constexpr std::size_t kPage = 500;
-constexpr Millis kLinePause{10'000};  // between two lines of one cause
+constexpr Millis kLinePause{10'000};      // between two lines of one cause
+constexpr Millis kThrottledLate{30'000};  // an event may be committed so long after its message
 constexpr std::size_t kHostileClients = 4;
 constexpr Millis kPulse{100};  // of a flood
-constexpr std::uint64_t kPulseMessages = 1'500;
-constexpr std::uint64_t kPulsesShare = 4;  // of the messages of the plan
+constexpr std::uint64_t kPulseMessages = 900;
+constexpr std::uint64_t kPulsesShare = 2;  // of the messages of the plan
 
 // A line without what differs from one to the next.
 std::string cause_of(std::string_view line) {
@@ -171,6 +172,7 @@ void GatewayNode::die(bool power) {
   acks_.clear();
   waiting_since_.clear();
   lines_.clear();
+  throttled_at_.clear();
   busy_until_ = Time{0};
   if (connected_) broker_.unsubscribe();
   connected_ = false;
@@ -291,6 +293,14 @@ void GatewayNode::check_served(std::uint64_t taken) {
   });
 }
 
+// In one commit there is one at most, so commits tell when they were made.
+void GatewayNode::note_throttled(const std::string& device) {
+  const auto [last, first] = throttled_at_.emplace(device, scene_.now());
+  if (!first && scene_.now() - last->second < gateway::Intake::kThrottledPause - kThrottledLate)
+    throw Violation("log_flood", device + ": two events within a minute say that it is throttled");
+  last->second = scene_.now();
+}
+
 void GatewayNode::note_line(std::string_view line) {
   scene_.say("gateway", [&] { return std::string(line); });
   const auto [last, first] = lines_.emplace(cause_of(line), scene_.now());
@@ -385,7 +395,10 @@ void GatewayNode::read_log() {
   for (bool more = true; more;) {
     const gateway::LogPage page = store_->reader().read(shown_, {}, {.events = kPage});
     if (page.gap) throw Violation("log_damaged", "events that were committed cannot be read");
-    for (const gateway::Event& event : page.events) show(event);
+    for (const gateway::Event& event : page.events) {
+      if (event.type == gateway::EventType::kDeviceThrottled) note_throttled(event.device);
+      show(event);
+    }
     more = page.more;
   }
   quiet_ = false;

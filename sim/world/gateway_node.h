@@ -100,6 +100,7 @@ class GatewayNode final : private Broker::Subscriber {
   void send_ack(const gateway::AckTo& ack);
   void read_log();
   void note_line(std::string_view line);
+  void note_throttled(const std::string& device);
   void flood(std::uint64_t pulses, std::uint64_t number, Random random);
   void push_hostile(std::string_view client, Hostile kind, std::uint64_t number, Random& random);
   void push(gateway::Message message);
@@ -131,6 +132,7 @@ class GatewayNode final : private Broker::Subscriber {
   std::uint64_t taken_ = 0;                             // messages, out of the intake
   std::map<std::string, std::uint64_t> waiting_since_;  // honest ones: taken_ when nothing of theirs waited
   std::map<std::string, Time> lines_;                   // when each kind of line was written last
+  std::map<std::string, Time> throttled_at_;            // when an event last said so
   Time flood_until_{0};
 
   Timer turn_timer_;

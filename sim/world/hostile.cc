@@ -72,7 +72,7 @@ std::size_t path_message(std::uint64_t number, topics::Leaf& leaf, Buffer& out) 
 }
 
 std::size_t hello_with_table(Random& random, Buffer& out) {
-  const std::string name = "t" + std::to_string(random.next());
+  const std::string name = "t" + std::to_string(random.below(1'000'000));
   const std::array<codec::Channel, 1> channels{{{.name = "x", .unit = "1"}}};
   const codec::ChannelTable table{.name = name, .period = Millis{1'000}, .channels = channels, .rows_max = 4};
   const codec::AnnouncedTable announced = codec::announced(table);

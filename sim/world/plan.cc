@@ -232,6 +232,11 @@ Plan make_plan(std::uint64_t seed) {
     if (random.chance(share) && !calm) kinds.push_back(static_cast<FaultKind>(kind));
   }
   if (calm && random.chance(500)) kinds.push_back(FaultKind::kStop);
+  for (DevicePlan& device : plan.devices) {
+    if (!calm) break;
+    device.latency = std::min<std::uint64_t>(device.latency, 200);
+    device.rate = std::max<std::uint64_t>(device.rate, 5'000);
+  }
   if (kinds.empty()) return plan;
   if (std::ranges::find(kinds, FaultKind::kRestore) != kinds.end()) kinds.push_back(FaultKind::kBackup);
   const std::uint64_t faults = random.between(5, 35);
