@@ -60,7 +60,8 @@ void push(Marks& marks, const Found& entry) {
 // know of it, and nothing stands under it.
 bool is_named(const Marks& marks, const Found& entry) {
   const Mark* const mark = newest_below(marks, entry.seq + 1);
-  return mark == nullptr || (mark->first_seq == entry.seq && mark->epoch.value == entry.numbers[0]);
+  if (mark == nullptr) return marks.back().epoch.value != 0;  // known for longer than they are kept here
+  return mark->first_seq == entry.seq && mark->epoch.value == entry.numbers[0];
 }
 
 }  // namespace

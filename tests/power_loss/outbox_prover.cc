@@ -387,8 +387,8 @@ std::vector<Item> items() {
               {"triples-" + name, "cuts, depth 3, samples", [=](Prover& p) { prove_triples(p, setting); }});
         }
         if (acks) continue;
-        // Of 16 sectors the small units are too many to go around the ring with each.
-        const bool units = sectors <= 5 || unit >= 32;
+        // Of 16 sectors the units are too many to go around the ring with each.
+        const bool units = sectors <= 5;
         all.push_back({"wear-" + name, "sectors and units for good",
                        [=](Prover& p) { prove_wear(p, setting, units); }});
         all.push_back({"bits-" + name, sectors <= 5 ? "bits" : "bits, one of 7 in 16 sectors",
