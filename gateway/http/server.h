@@ -33,7 +33,7 @@ struct Sources {
   std::function<std::vector<Check>()> readiness;  // /readyz; empty: always ready
   // /metrics in Prometheus text format, on the server's thread; empty: no such path.
   std::function<std::string()> metrics;
-  gateway::LogSink log_sink;                      // empty: silent
+  gateway::LogSink log_sink;  // empty: silent
 };
 
 // Since the start. Any thread.

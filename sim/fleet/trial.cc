@@ -33,8 +33,7 @@ void Trial::add(Member& member) {
 void Trial::observe(std::size_t index, UnixMillis time) {
   Watched& watched = watched_[index];
   const Member& member = *watched.member;
-  while (judge_.rows(index) < member.sensors().sampled())
-    judge_.sampled(index, time, Judge::Clock::kTrue);
+  while (judge_.rows(index) < member.sensors().sampled()) judge_.sampled(index, time, Judge::Clock::kTrue);
   const agent::Device* const device = member.device();
   if (device == nullptr) return;
   if (std::exchange(watched.boots, member.boots()) != member.boots()) {

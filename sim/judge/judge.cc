@@ -53,14 +53,18 @@ std::string Judge::name(const Record& record) const {
 // --- What devices do ---
 
 std::size_t Judge::add_device(std::string_view id, std::uint64_t seed, std::size_t rows_max) {
-  return add_device(id, &seeded_.emplace_back(seed), rows_max);
+  return add(id, std::make_shared<SeededRows>(seed), rows_max);
 }
 
 std::size_t Judge::add_device(std::string_view id, const RowSource* rows, std::size_t rows_max) {
+  return add(id, std::shared_ptr<const RowSource>(std::shared_ptr<const RowSource>(), rows), rows_max);
+}
+
+std::size_t Judge::add(std::string_view id, std::shared_ptr<const RowSource> rows, std::size_t rows_max) {
   by_id_.emplace(id, devices_.size());
   devices_.emplace_back();
   devices_.back().id = id;
-  devices_.back().source = rows;
+  devices_.back().source = std::move(rows);
   devices_.back().rows_max = rows_max;
   return devices_.size() - 1;
 }

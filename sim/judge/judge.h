@@ -10,8 +10,8 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <stdexcept>
@@ -113,7 +113,7 @@ class Judge {
   // The same with rows of another kind, borrowed. nullptr: what it measures cannot be foretold, and its
   // records are known by place and bytes alone.
   std::size_t add_device(std::string_view id, const RowSource* rows, std::size_t rows_max);
-  [[nodiscard]] const RowSource* source(std::size_t device) const { return devices_[device].source; }
+  [[nodiscard]] const RowSource* source(std::size_t device) const { return devices_[device].source.get(); }
   [[nodiscard]] std::optional<std::size_t> find_device(std::string_view id) const;
   // It starts: what it had sampled and not appended is gone.
   void booted(std::size_t device);
@@ -210,7 +210,7 @@ class Judge {
   };
   struct Device {
     std::string id;
-    const RowSource* source = nullptr;
+    std::shared_ptr<const RowSource> source;  // nullptr: not known; not owned if it was borrowed
     std::size_t rows_max = 0;
     std::vector<Row> rows;
     Path path;  // by seq
@@ -241,6 +241,7 @@ class Judge {
     std::vector<std::uint64_t> got;  // digest by offset, of what it holds for true
   };
 
+  std::size_t add(std::string_view id, std::shared_ptr<const RowSource> rows, std::size_t rows_max);
   [[noreturn]] void fail(std::string_view kind, const Device& device, const std::string& what) const;
   [[nodiscard]] std::string name(const Record& record) const;
   RecordId record_at(const Device& device, Epoch epoch, Seq seq) const;
@@ -261,7 +262,6 @@ class Judge {
 
   const Witness& witness_;
   const std::size_t kept_;
-  std::deque<SeededRows> seeded_;
   std::vector<Device> devices_;
   std::unordered_map<std::string, std::size_t> by_id_;
   std::vector<Record> records_{1};                                                  // [0] stands for none
