@@ -62,7 +62,7 @@ struct Stats {
 struct OutboxPorts {
   Medium medium_;
   ports::Entropy& entropy_;
-  FullPolicy policy_;
+  FullPolicy policy_ = FullPolicy::kDropOldest;
 };
 struct OutboxState {
   // The place of the last peek().

@@ -147,7 +147,7 @@ bool SectorReader::verify(Medium& medium, const EntryHeader& header, Found& out)
   reach_ = std::max(reach_, end);
 
   out.size_crc = crc;
-  std::array<std::uint8_t, kChunkSize> chunk;
+  std::array<std::uint8_t, kChunkSize> chunk;  // NOLINT(*-pro-type-member-init): read into below
   for (std::uint32_t done = 0; done < size;) {
     const auto part = kind == Kind::kData
                           ? MutableBytes(chunk).first(std::min<std::size_t>(size - done, chunk.size()))
@@ -180,7 +180,7 @@ bool SectorReader::verify(Medium& medium, const EntryHeader& header, Found& out)
 
 bool SectorReader::find(Medium& medium, std::uint32_t limit, Found& out) {
   const std::uint32_t unit = medium.geometry().program_size_bytes;
-  std::array<std::uint8_t, kChunkSize> chunk;
+  std::array<std::uint8_t, kChunkSize> chunk;  // NOLINT(*-pro-type-member-init): read into below
   while (offset_ + medium.extent_min() <= limit) {
     const auto part = MutableBytes(chunk).first(std::min<std::size_t>(chunk.size(), limit - offset_));
     medium.read(index_, offset_, part);
