@@ -25,6 +25,12 @@ enum class Kind : std::uint8_t { kLoss = 0, kData = 1, kMark = 2, kRefused = 3 }
 
 // Newest first. Epoch 0: none.
 using Marks = std::array<Mark, kMarksKept>;
+// The newest that begins below `before`; null: none.
+const Mark* newest_below(const Marks& marks, Seq before);
+
+// By value, which takes less code than std::max() and std::min() by reference.
+constexpr Seq later(Seq a, Seq b) { return {a.value > b.value ? a.value : b.value}; }
+constexpr Seq earlier(Seq a, Seq b) { return {a.value < b.value ? a.value : b.value}; }
 
 struct SectorHeader {
   std::uint32_t magic = 0;
@@ -66,17 +72,10 @@ constexpr std::uint16_t check_of(std::uint32_t crc) { return static_cast<std::ui
 
 std::uint32_t geometry_check(const ports::FlashGeometry& geometry);
 
-inline std::uint32_t padded(const ports::FlashGeometry& geometry, std::size_t size) {
-  return (static_cast<std::uint32_t>(size) + geometry.program_size_bytes - 1) &
-         ~(geometry.program_size_bytes - 1);
-}
+// `size` filled up to whole program units.
+std::uint32_t padded(const ports::FlashGeometry& geometry, std::size_t size);
 // Bytes that an entry takes.
 inline std::uint32_t extent(const ports::FlashGeometry& geometry, std::size_t payload_size) {
   return padded(geometry, sizeof(EntryHeader) + payload_size);
 }
-// Where the first entry of a sector stands.
-inline std::uint32_t entries_begin(const ports::FlashGeometry& geometry) {
-  return padded(geometry, sizeof(SectorHeader));
-}
-
 }  // namespace godwit::outbox

@@ -57,7 +57,47 @@ struct Stats {
   std::uint32_t bad_sectors = 0;      // left out on the last way around the ring
 };
 
-class Outbox {
+// The members of the outbox, internal: the first ones, which stay, and all that mount() sets, so that it is
+// cleared at once. Small ones first: the nearer, the shorter the code.
+struct OutboxPorts {
+  Medium medium_;
+  ports::Entropy& entropy_;
+  FullPolicy policy_ = FullPolicy::kDropOldest;
+};
+struct OutboxState {
+  // The place of the last peek().
+  struct Cursor {
+    bool valid = false;
+    std::uint32_t serial = 0;
+    Seq end_seq;  // the first one that is not in the sector
+    Seq seq;      // `found` is the first entry at or above it
+    Found found;
+    Found ahead;  // the one behind it, which may replace it
+    SectorReader reader;
+  };
+
+  RefusedReason refused_reason_ = RefusedReason::kFull;
+  bool mounted_ = false;
+  bool marked_ = false;              // this mount's mark is written
+  bool lap_is_whole_ = false;        // the present way around the ring began since mount()
+  std::uint32_t oldest_serial_ = 0;  // of the ring
+  std::uint32_t end_ = 0;            // where the next entry goes in the active sector
+  std::uint32_t passed_ = 0;         // places behind the active sector that failed to open
+  std::uint32_t lap_bad_ = 0;        // sectors left out on the present way around the ring
+  std::uint32_t refused_ = 0;        // since the last success
+  std::uint64_t refused_records_ = 0;
+  std::uint64_t corrupt_records_ = 0;
+  Epoch epoch_;  // of this mount; 0: not drawn yet
+  // freed <= held <= log_.first_seq <= next, and log_.acked_seq <= next.
+  Seq freed_seq_;  // below it is what was acked when it was given up
+  Seq held_seq_;   // the first one of the oldest sector
+  Seq next_seq_;
+  Seq counted_seq_;   // damage below it is in corrupt_records_
+  SectorHeader log_;  // serial and first seq of the active sector, and the rest as it stands now
+  Cursor cursor_;
+};
+
+class Outbox : private OutboxPorts, private OutboxState {
  public:
   static constexpr std::size_t kMarksKept = outbox::kMarksKept;
 
@@ -100,74 +140,33 @@ class Outbox {
   [[nodiscard]] Seq oldest_seq() const { return held_seq_; }
   [[nodiscard]] Seq next_seq() const { return next_seq_; }
   [[nodiscard]] std::size_t record_size_max() const;
-  [[nodiscard]] const Stats& stats() const { return stats_; }
+  [[nodiscard]] Stats stats() const {
+    return {log_.dropped_records, refused_records_, corrupt_records_, log_.bad_sectors};
+  }
 
  private:
-  // The place of the last peek().
-  struct Cursor {
-    explicit Cursor(ports::Flash& flash) : reader(flash) {}
-    bool valid = false;
-    std::uint32_t serial = 0;
-    Seq end_seq;  // the first one that is not in the sector
-    Seq seq;      // `found` is the first entry at or above it
-    Found found;
-    Found ahead;  // the one behind it, which may replace it
-    SectorReader reader;
-  };
-
-  [[nodiscard]] std::uint32_t index_of(std::uint32_t serial) const {
-    return serial % flash_.geometry().sector_count;
-  }
-  [[nodiscard]] std::uint32_t limit_of(std::uint32_t serial) const {
-    return serial == serial_ ? end_ : flash_.geometry().sector_size_bytes;
-  }
+  [[nodiscard]] std::uint32_t sector_size() const { return medium_.geometry().sector_size_bytes; }
+  [[nodiscard]] std::uint32_t sector_count() const { return medium_.geometry().sector_count; }
+  [[nodiscard]] std::uint32_t index_of(std::uint32_t serial) const { return serial % sector_count(); }
   [[nodiscard]] bool fits(std::size_t payload_size) const {
-    return end_ + extent(flash_.geometry(), payload_size) <= flash_.geometry().sector_size_bytes;
+    return end_ + extent(medium_.geometry(), payload_size) <= sector_size();
   }
-  void assert_sound() const;
 
-  Status read_sector(std::uint32_t serial, SectorHeader& out);
-  Status find_ring();
-  Status scan_sector(std::uint32_t serial, std::uint32_t newest);
-  Status program(std::uint32_t sector, std::uint32_t offset, Bytes head, Bytes payload);
+  void clear();
+  bool read_sector(std::uint32_t serial, SectorHeader& out);
+  void find_ring();
+  bool scan_sector(std::uint32_t serial, std::uint32_t newest);
   Status open_sector();
   Status open_place(std::uint32_t serial);
   Status write(Kind kind, Bytes payload, Seq seq);
   Status write_mark();
 
-  Status find_sector(Seq seq, SectorHeader& out, Seq& end);
-  Status enter_sector(Seq seq, SectorHeader& header);
-  Status advance();
-  Status look(Seq seq, Entry& out);
+  void enter_sector(Seq seq, SectorHeader& header);
+  bool advance();
+  void look(Entry& out);
   std::expected<Entry, Status> serve(Seq seq, MutableBytes* out);
   Status read_payload(MutableBytes out, Entry& entry);
-  Status lose(Seq first, Seq end, LossReason reason, Entry& out);
-
-  // Small ones first: the nearer, the shorter the code. mount() sets all.
-  ports::Flash& flash_;
-  std::uint32_t serial_ = 0;  // of the active sector
-  std::uint32_t oldest_serial_ = 0;
-  std::uint32_t end_ = 0;      // where the next entry goes in the active sector
-  std::uint32_t passed_ = 0;   // places behind the active sector that failed to open
-  std::uint32_t lap_bad_ = 0;  // sectors left out on the present way around the ring
-  std::uint32_t refused_ = 0;  // since the last success
-  ports::Entropy& entropy_;
-  FullPolicy policy_;
-  bool mounted_ = false;
-  bool marked_ = false;        // this mount's mark is written
-  bool lap_is_whole_ = false;  // the present way around the ring began since mount()
-  RefusedReason refused_reason_ = RefusedReason::kFull;
-  // freed <= held <= first <= next, and acked <= next.
-  Seq freed_seq_;  // below it is what was acked when it was given up
-  Seq held_seq_;   // the first one of the oldest sector
-  Seq acked_seq_;  // the reclaim mark
-  Seq first_seq_;  // the first one of the active sector
-  Seq next_seq_;
-  Seq counted_seq_;  // damage below it is in stats_
-  Stats stats_;
-  Epoch epoch_;  // of this mount; 0: not drawn yet
-  Marks marks_;  // of the whole log
-  Cursor cursor_;
+  static void lose(Seq end, LossReason reason, Entry& entry);
 };
 static_assert(sizeof(Outbox) <= 512);
 

@@ -33,7 +33,7 @@ class Text {
 }  // namespace
 
 std::string metrics(const gateway::Consumer::Stats& consumer, const gateway::Intake::Dropped& intake,
-                    const gateway::WriterStats& writer, const http::Counters& http) {
+                    const gateway::WriterStats& writer, const http::Counters& http, std::int64_t feed_lag) {
   const gateway::IngestCounters& ingest = writer.ingest;
   Text text;
   text.gauge("godwit_broker_connected", "1 while connected and subscribed.", consumer.connected ? 1 : 0);
@@ -76,6 +76,8 @@ std::string metrics(const gateway::Consumer::Stats& consumer, const gateway::Int
   text.gauge("godwit_http_connections_open", "Connections at present.", http.connections_open);
   text.counter("godwit_http_requests_total", "Requests answered.", http.requests);
   text.gauge("godwit_http_subscribers", "Event streams at present.", http.subscribers);
+  text.gauge("godwit_http_subscribers_lag", "Events in front of the event stream that is furthest behind.",
+             static_cast<std::uint64_t>(feed_lag));
   text.counter("godwit_http_slow_subscribers_total", "Event streams ended: their clients read nothing.",
                http.slow_subscribers);
   return text.take();

@@ -2,6 +2,7 @@
 // The gateway's counters in Prometheus' text format.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "gateway/domain/intake.h"
@@ -13,6 +14,6 @@ namespace godwit::app {
 
 [[nodiscard]] std::string metrics(const gateway::Consumer::Stats& consumer,
                                   const gateway::Intake::Dropped& intake, const gateway::WriterStats& writer,
-                                  const http::Counters& http);
+                                  const http::Counters& http, std::int64_t feed_lag);
 
 }  // namespace godwit::app

@@ -153,7 +153,7 @@ class Gateway {
                  .metrics =
                      [this] {
                        return metrics(consumer_.stats(), writer_.dropped(), writer_.stats(),
-                                      server_.counters());
+                                      server_.counters(), server_.lag_max());
                      },
                  .log_sink = stderr_log(config.log_level, "http")}) {}
   ~Gateway() { stop(); }

@@ -134,6 +134,11 @@ void Intake::take(std::vector<Message>& out, std::size_t messages_max, std::size
   }
 }
 
+std::size_t Intake::waiting(const DeviceId& device) const {
+  const auto known = queues_.find(device);
+  return known == queues_.end() ? 0 : known->second.messages;
+}
+
 std::vector<Throttled> Intake::take_throttled() { return std::exchange(throttled_, {}); }
 
 Intake::Queue* Intake::queue_of(const DeviceId& device, std::int64_t day) {

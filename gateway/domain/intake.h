@@ -81,6 +81,8 @@ class Intake {
   [[nodiscard]] bool take_session_started() { return std::exchange(session_started_, false); }
 
   [[nodiscard]] std::size_t messages() const { return messages_; }
+  // Of this device.
+  [[nodiscard]] std::size_t waiting(const DeviceId& device) const;
   // There is something to do for who takes.
   [[nodiscard]] bool urgent() const { return session_started_; }
   [[nodiscard]] const Dropped& dropped() const { return dropped_; }

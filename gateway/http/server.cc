@@ -110,6 +110,8 @@ class Server::Impl {
     lanes_.join();
   }
 
+  [[nodiscard]] std::int64_t lag_max() { return lanes_.feed().lag_max(); }
+
   [[nodiscard]] Counters counters() const {
     const auto get = [](const std::atomic<std::uint64_t>& counter) {
       return counter.load(std::memory_order_relaxed);
@@ -341,5 +343,6 @@ std::uint16_t Server::port() const { return impl_->port(); }
 void Server::publish(std::span<const gateway::Event> events) { impl_->publish(events); }
 void Server::stop() { impl_->stop(); }
 Counters Server::counters() const { return impl_->counters(); }
+std::int64_t Server::lag_max() const { return impl_->lag_max(); }
 
 }  // namespace godwit::http

@@ -31,8 +31,9 @@ struct Sources {
   const gateway::LogReader* log = nullptr;  // must outlive the server
   std::function<void()> interrupt_reads;    // when it stops: reads of the log end now; empty: in their time
   std::function<std::vector<Check>()> readiness;  // /readyz; empty: always ready
-  std::function<std::string()> metrics;           // /metrics in Prometheus text format; empty: no such path
-  gateway::LogSink log_sink;                      // empty: silent
+  // /metrics in Prometheus text format, on the server's thread; empty: no such path.
+  std::function<std::string()> metrics;
+  gateway::LogSink log_sink;  // empty: silent
 };
 
 // Since the start. Any thread.
@@ -67,7 +68,10 @@ class Server {
   // closed. A second call does nothing.
   void stop();
 
+  // From any thread.
   [[nodiscard]] Counters counters() const;
+  // How many events lie in front of the event stream that is furthest behind. Only within Sources::metrics.
+  [[nodiscard]] std::int64_t lag_max() const;
 
  private:
   class Impl;

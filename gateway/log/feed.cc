@@ -61,6 +61,12 @@ void Feed::wake() {
   }
 }
 
+std::int64_t Feed::lag_max() const {
+  std::int64_t most = 0;
+  for (const Follower* const follower : followers_) most = std::max(most, follower->lag());
+  return most;
+}
+
 BlockPtr Feed::find(LogOffset offset) {
   const auto found = blocks_.upper_bound(offset);
   if (found == blocks_.end() || found->second.block->after > offset) return nullptr;

@@ -78,6 +78,8 @@ class Feed {
 
   [[nodiscard]] LogId tail() const { return tail_; }
   [[nodiscard]] std::size_t followers() const { return followers_.size(); }
+  // Follower::lag() of the one that is furthest behind.
+  [[nodiscard]] std::int64_t lag_max() const;
   [[nodiscard]] std::size_t cached_bytes() const { return bytes_; }
 
  private:

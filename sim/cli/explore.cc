@@ -25,6 +25,7 @@ struct ExploreOptions {
   std::string seeds;
   double minutes = 0;
   std::string report;
+  bool to_failure = false;
   bool hashes = false;
   unsigned jobs = std::max(1U, std::thread::hardware_concurrency());
   std::uint64_t failures_max = 10;
@@ -60,7 +61,10 @@ class Exploration {
     if (o_.hashes)
       std::printf("%llu %016llx\n", static_cast<unsigned long long>(result.seed),
                   static_cast<unsigned long long>(result.outcome.hash));
-    if (!result.outcome.violation.empty()) show(result);
+    if (!result.outcome.violation.empty()) {
+      show(result);
+      if (o_.to_failure) return false;
+    }
     const auto now = Clock::now();
     if (o_.minutes > 0 && now >= next_progress_) {
       next_progress_ = now + kProgress;
@@ -216,6 +220,7 @@ void add_explore_commands(CLI::App& app, std::function<int()>& run) {
   explore_command->add_option("--minutes", o->minutes, "End after so long, with progress on stderr")
       ->check(CLI::PositiveNumber);
   explore_command->add_option("--report", o->report, "Write counts as JSON to this file");
+  explore_command->add_flag("--to-failure", o->to_failure, "End at the first failure");
   explore_command->add_flag("--hashes", o->hashes, "Print the hash of each seed");
   explore_command->add_flag("--probes", o->probes, "Say how often each probe was reached");
   explore_command->callback([o, &run] { run = [o] { return explore(*o); }; });

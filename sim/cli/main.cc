@@ -2,6 +2,7 @@
 // godwit-sim: see --help. Exit codes: 0 the promise held, 1 it did not, 2 the run could not be made.
 #include <CLI/CLI.hpp>
 #include <atomic>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <fstream>
@@ -36,6 +37,8 @@ struct RunOptions {
   std::string report_file;
   std::string replay_file;
   std::string api_url;
+  std::size_t restores = 0;
+  double reconnect_s = static_cast<double>(MemberOptions{}.reconnect_max.count()) / 1'000;
   std::string log_level = "none";
   double period_s = 1;
   std::uint16_t rows = 4;
@@ -65,6 +68,13 @@ void add_run_options(CLI::App& run, RunOptions& o) {
       ->check(CLI::Range(1, 1'024))
       ->capture_default_str();
   run.add_option("--api", o.api_url, "Base URL of the gateway's API, if not the one in DIR/gateway.toml");
+  run.add_option("--broker-port", o.fleet.member.broker_port,
+                 "Port of the broker, if not the one in DIR/gateway.toml");
+  run.add_option("--reconnect-max", o.reconnect_s, "Seconds between two attempts to connect, at most")
+      ->check(CLI::Range(1.0, 3'600.0))
+      ->capture_default_str();
+  run.add_option("--restores", o.restores, "How often the gateway's database is put back meanwhile")
+      ->capture_default_str();
   run.add_option("--log", o.log_level, "What devices may write to stderr")
       ->check(CLI::IsMember({"none", "debug", "info", "warning", "error"}))
       ->capture_default_str();
@@ -84,15 +94,30 @@ void add_run_options(CLI::App& run, RunOptions& o) {
 }
 
 // On a terminal one line that is kept up to date; otherwise a line now and then.
-void show_progress(const Fleet& fleet, const Ledger& ledger, std::size_t devices, const char* phase) {
+void show_progress(const Fleet& fleet, const Trial& trial, std::size_t devices, const char* phase) {
   const bool terminal = isatty(STDERR_FILENO) != 0;
   static int calls = 0;
   if (!terminal && calls++ % 10 != 0) return;
   std::fprintf(stderr, "%s%s: %zu of %zu devices online, recorded %llu, acked %llu, on the live feed %llu%s",
                terminal ? "\r\033[K" : "", phase, fleet.presence().online, devices,
-               static_cast<unsigned long long>(ledger.recorded_count()),
-               static_cast<unsigned long long>(ledger.acked_count()),
-               static_cast<unsigned long long>(ledger.received_count()), terminal ? "" : "\n");
+               static_cast<unsigned long long>(trial.recorded()),
+               static_cast<unsigned long long>(trial.acked()),
+               static_cast<unsigned long long>(trial.received_count()), terminal ? "" : "\n");
+}
+
+// Lets the devices deliver, then reads the log until it has all of it, and the feed as much.
+void drain(Fleet& fleet, Trial& trial, const ApiAccess& api, const std::string& after,
+           std::chrono::steady_clock::time_point end, const std::function<void()>& progress) {
+  const auto over = [end] { return interrupts > 1 || std::chrono::steady_clock::now() >= end; };
+  constexpr Millis kPause{500};
+  fleet.run(
+      std::chrono::duration_cast<Millis>(end - std::chrono::steady_clock::now()),
+      [&] { return over() || fleet.delivered(); }, progress);
+  while (true) {
+    trial.read_log([&api](const std::string& path) { return api_get(api, path); }, after);
+    if (over() || (trial.settled() && trial.fed())) return;
+    fleet.run(kPause, over, progress);
+  }
 }
 
 int run(RunOptions& o) {
@@ -106,22 +131,22 @@ int run(RunOptions& o) {
   o.fleet.ids = issued_devices(o.gateway_dir, o.prefix, o.devices);
   o.fleet.credentials_dir = installation.credentials_dir;
   o.fleet.member.broker_host = installation.broker_host;
-  o.fleet.member.broker_port = installation.broker_port;
+  if (o.fleet.member.broker_port == 0) o.fleet.member.broker_port = installation.broker_port;
   o.fleet.member.ca_file = installation.api.ca_file;
   o.fleet.member.period = Millis{static_cast<std::int64_t>(o.period_s * 1'000)};
   o.fleet.member.rows_max = o.rows;
+  o.fleet.member.reconnect_max = Millis{static_cast<std::int64_t>(o.reconnect_s * 1'000)};
   o.fleet.member.recording = recording ? &*recording : nullptr;
 
-  Ledger ledger;
+  Trial trial;
   NoLog no_log;
   boards::ConsoleLog console(boards::parse_log_level(o.log_level).value_or(ports::LogLevel::kError));
   ports::Log& log = o.log_level == "none" ? static_cast<ports::Log&>(no_log) : console;
-  Fleet fleet(o.fleet, ledger, log);
-  const EventFollower follower(installation.api, [&ledger](const auto& event) { ledger.received(event); });
+  Fleet fleet(o.fleet, trial, log);
+  const EventFollower follower(installation.api, [&trial](const auto& event) { trial.received(event); });
   const auto progress = [&](const char* phase) {
-    return [&, phase] { show_progress(fleet, ledger, o.devices, phase); };
+    return [&, phase] { show_progress(fleet, trial, o.devices, phase); };
   };
-  const auto stop = [] { return interrupts > 0; };
   for (int i = 0; i < 100 && !follower.following() && interrupts == 0; ++i) {
     std::this_thread::sleep_for(Millis{100});
   }
@@ -130,20 +155,20 @@ int run(RunOptions& o) {
                              " did not start; is `godwit-gateway run " + o.gateway_dir + "` running?");
   }
 
-  const auto begin = Ledger::Clock::now();
+  using Clock = std::chrono::steady_clock;
+  const auto begin = Clock::now();
   const Millis time{o.seconds == 0 ? std::int64_t{1} << 40 : static_cast<std::int64_t>(o.seconds * 1'000)};
-  fleet.run(time, stop, progress("running"));
-  const double seconds = std::chrono::duration<double>(Ledger::Clock::now() - begin).count();
+  fleet.run(time, [] { return interrupts > 0; }, progress("running"));
+  const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
   fleet.finish();
-  const Millis drain{static_cast<std::int64_t>(o.drain_s * 1'000)};
-  const auto delivered = [&] {
-    return interrupts > 1 || (ledger.all_acked() && ledger.received_count() >= ledger.recorded_count());
-  };
-  fleet.run(drain, delivered, progress("draining"));
+  const auto drain_end =
+      Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(o.drain_s));
+  drain(fleet, trial, installation.api, follower.start_id(), drain_end, progress("draining"));
 
-  Report report = ledger.judge([&](const std::string& path) { return api_get(installation.api, path); });
+  Report report = trial.judge(std::stoll(follower.start_id()), o.restores);
   report.seconds = seconds;
   report.seed = o.fleet.seed;
+  report.online = fleet.presence().online;
   report.sse_reconnects = static_cast<std::uint64_t>(follower.reconnects());
   report.dropped = fleet.dropped_records();
   report.faults = fleet.faults();

@@ -24,17 +24,25 @@ SimFlash::Cells& SimFlash::in_use(std::uint32_t sector) {
   return *cells;
 }
 
-void SimFlash::break_sector(std::uint32_t sector, const Wear& wear) { bad_sectors_[sector] = wear; }
-
-void SimFlash::break_unit(std::uint64_t offset, const Wear& wear) {
-  bad_units_[offset - offset % geometry().program_size_bytes] = wear;
+void SimFlash::break_sector(std::uint32_t sector, const Wear& wear) {
+  const std::uint64_t size = geometry().sector_size_bytes;
+  bad_.push_back({sector * size, (sector + 1) * size, wear});
 }
 
-Wear SimFlash::wear_at(std::uint64_t offset) const {
-  const auto sector = bad_sectors_.find(static_cast<std::uint32_t>(offset / geometry().sector_size_bytes));
-  if (sector != bad_sectors_.end()) return sector->second;
-  const auto unit = bad_units_.find(offset - offset % geometry().program_size_bytes);
-  return unit != bad_units_.end() ? unit->second : Wear{};
+void SimFlash::break_unit(std::uint64_t offset, const Wear& wear) {
+  const std::uint64_t size = geometry().program_size_bytes;
+  bad_.push_back({offset / size * size, (offset / size + 1) * size, wear});
+}
+
+Wear SimFlash::wear_in(std::uint64_t begin, std::uint64_t end) const {
+  Wear wear;
+  for (const Bad& bad : bad_) {
+    if (bad.begin >= end || begin >= bad.end) continue;
+    if (bad.wear.read != Status::kOk) wear.read = bad.wear.read;
+    if (bad.wear.program != Status::kOk) wear.program = bad.wear.program;
+    if (bad.wear.erase != Status::kOk) wear.erase = bad.wear.erase;
+  }
+  return wear;
 }
 
 std::optional<Tear> SimFlash::step() {
@@ -54,14 +62,9 @@ Status SimFlash::do_read(std::uint64_t offset, MutableBytes out) {
   if (!powered_) return Status::kIo;
   ++counts_.reads;
   counts_.bytes_read += out.size();
-  if (!bad_sectors_.empty() || !bad_units_.empty()) {
-    const std::uint32_t unit_size = geometry().program_size_bytes;
-    for (std::uint64_t at = offset - offset % unit_size; at < offset + out.size(); at += unit_size) {
-      if (const Status status = wear_at(at).read; status != Status::kOk) {
-        std::ranges::fill(out, std::uint8_t{0xA5});  // undefined
-        return status;
-      }
-    }
+  if (const Status status = wear_in(offset, offset + out.size()).read; status != Status::kOk) {
+    std::ranges::fill(out, std::uint8_t{0xA5});  // undefined
+    return status;
   }
   const std::uint32_t sector_size = geometry().sector_size_bytes;
   for (std::size_t done = 0; done < out.size();) {
@@ -106,7 +109,7 @@ Status SimFlash::do_program(std::uint64_t offset, Bytes in) {
       ++counts_.refused;
       return Status::kIo;
     }
-    const Status worn = wear_at(offset).program;
+    const Status worn = wear_in(offset, offset + unit_size).program;
     const auto unit = MutableBytes(sector.bytes).subspan(at, unit_size);
     const auto tear = step();
     sector.hit[at / unit_size] = tear != Tear::kBefore;
@@ -137,10 +140,8 @@ Status SimFlash::do_erase(std::uint32_t sector) {
   if (torn_offset_ / geometry().sector_size_bytes == sector) torn_bytes_.clear();
   ++counts_.erases;
   ++sectors_[sector].erases;
-  Status worn = wear_at(std::uint64_t{sector} * geometry().sector_size_bytes).erase;
-  for (const auto& [offset, wear] : bad_units_) {
-    if (offset / geometry().sector_size_bytes == sector && wear.erase != Status::kOk) worn = wear.erase;
-  }
+  const std::uint64_t begin = std::uint64_t{sector} * geometry().sector_size_bytes;
+  const Status worn = wear_in(begin, begin + geometry().sector_size_bytes).erase;
   if (tear || worn != Status::kOk) {
     tear_erase(in_use(sector), tear.value_or(Tear::kPart));
     return tear ? Status::kIo : worn;
@@ -185,9 +186,18 @@ std::vector<std::uint8_t> SimFlash::image() const {
   return bytes;
 }
 
+bool SimFlash::holds(std::uint64_t offset, Bytes bytes) const {
+  const Sector& sector = sectors_[offset / geometry().sector_size_bytes];
+  if (!sector.cells) return all_equal(bytes, 0xFF);
+  const Bytes stands =
+      Bytes(sector.cells->bytes).subspan(offset % geometry().sector_size_bytes, bytes.size());
+  return std::ranges::equal(stands, bytes);
+}
+
 void SimFlash::load(Bytes bytes) {
   GODWIT_ASSERT(bytes.size() <= size_bytes());
   for (Sector& sector : sectors_) sector.cells.reset();
+  torn_bytes_.clear();
   for (std::size_t i = 0; i < bytes.size(); ++i) {
     if (bytes[i] == 0xFF) continue;
     Cells& sector = in_use(static_cast<std::uint32_t>(i / geometry().sector_size_bytes));

@@ -6,7 +6,6 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <optional>
 #include <random>
@@ -70,6 +69,7 @@ class SimFlash final : public ports::Flash {
 
   // Fails for good from now on: a whole sector; or the unit at `offset`, whose `erase` fails its sector's. A
   // program that fails leaves garbage in the unit, an erase that fails any mixture of old and erased bytes.
+  // What was told before of the same place stands too.
   void break_sector(std::uint32_t sector, const Wear& wear);
   void break_unit(std::uint64_t offset, const Wear& wear);
 
@@ -80,6 +80,8 @@ class SimFlash final : public ports::Flash {
   // The whole region. What is not 0xFF in `bytes` counts as programmed; shorter input leaves the rest erased.
   // What is broken stays broken.
   [[nodiscard]] std::vector<std::uint8_t> image() const;
+  // Whether these bytes stand there, in one sector, whatever is broken.
+  [[nodiscard]] bool holds(std::uint64_t offset, Bytes bytes) const;
   void load(Bytes bytes);
   // The content alone is that of `older`: an image of the same chip is put back, cells that were hit
   // included.
@@ -108,13 +110,17 @@ class SimFlash final : public ports::Flash {
   // Counts an operation; the tear if it is the one to be hit.
   std::optional<Tear> step();
   Cells& in_use(std::uint32_t sector);
-  [[nodiscard]] Wear wear_at(std::uint64_t offset) const;
+  [[nodiscard]] Wear wear_in(std::uint64_t begin, std::uint64_t end) const;
   void write_unit(MutableBytes unit, Bytes in, Tear tear);
   void tear_erase(Cells& sector, Tear tear);
 
   std::vector<Sector> sectors_;
-  std::map<std::uint32_t, Wear> bad_sectors_;
-  std::map<std::uint64_t, Wear> bad_units_;  // by offset
+  struct Bad {
+    std::uint64_t begin;
+    std::uint64_t end;
+    Wear wear;
+  };
+  std::vector<Bad> bad_;  // few
   std::optional<Fault> fault_;
   std::uint64_t programmed_at_ = 0;
   std::uint64_t torn_offset_ = 0;

@@ -64,8 +64,8 @@ std::string api_get(const ApiAccess& access, const std::string& path) {
   return body;
 }
 
-EventFollower::EventFollower(const ApiAccess& access, Handler handler)
-    : access_(access), handler_(std::move(handler)), thread_([this] { run(); }) {}
+EventFollower::EventFollower(const ApiAccess& access, Handler handler, std::string after)
+    : access_(access), handler_(std::move(handler)), after_(std::move(after)), thread_([this] { run(); }) {}
 
 EventFollower::~EventFollower() {
   stopping_ = true;
@@ -87,8 +87,7 @@ void EventFollower::run() {
 void EventFollower::stream() {
   Headers headers;
   headers.add("Accept: text/event-stream");
-  // Without an id nothing has come yet: the end of the log is where this follower begins.
-  const std::string path = last_id_.empty() ? "/api/v1/events?after=now" : "/api/v1/events";
+  const std::string path = last_id_.empty() ? "/api/v1/events?after=" + after_ : "/api/v1/events";
   if (!last_id_.empty()) headers.add("Last-Event-ID: " + last_id_);
   const Easy easy = make_easy(access_, path, headers);
   curl_easy_setopt(easy.get(), CURLOPT_WRITEFUNCTION, &EventFollower::on_bytes);
@@ -113,7 +112,6 @@ std::size_t EventFollower::on_bytes(char* data, std::size_t size, std::size_t co
 }
 
 void EventFollower::take(std::string_view bytes) {
-  following_ = true;
   while (!bytes.empty()) {
     const auto end = bytes.find('\n');
     line_.append(bytes.substr(0, end));
@@ -127,6 +125,10 @@ void EventFollower::take(std::string_view bytes) {
 void EventFollower::take_line(std::string_view line) {
   if (line.empty()) {
     if (!event_.id.empty()) last_id_ = event_.id;
+    if (!following_ && !last_id_.empty()) {  // the first block has no event
+      start_id_ = last_id_;
+      following_ = true;
+    }
     if (!event_.data.empty()) handler_(event_);
     event_ = {};
     return;

@@ -19,8 +19,7 @@ struct ApiAccess {
 // GET of `path`; the body of a 200. Throws std::runtime_error saying what failed and what to check.
 std::string api_get(const ApiAccess& access, const std::string& path);
 
-// Follows /api/v1/events from now on, in a thread of its own; reconnects with Last-Event-ID as long as it
-// lives.
+// Follows /api/v1/events in a thread of its own; reconnects with Last-Event-ID as long as it lives.
 class EventFollower {
  public:
   struct Event {
@@ -30,13 +29,16 @@ class EventFollower {
   };
   using Handler = std::function<void(const Event&)>;  // called in the follower's thread
 
-  EventFollower(const ApiAccess& access, Handler handler);
+  // `after`: where it begins, as the parameter of that name: "now", "begin" or an id.
+  EventFollower(const ApiAccess& access, Handler handler, std::string after = "now");
   ~EventFollower();
   EventFollower(const EventFollower&) = delete;
   EventFollower& operator=(const EventFollower&) = delete;
 
   // True once the gateway has begun the stream: events from then on will come.
   [[nodiscard]] bool following() const { return following_; }
+  // The id behind which it began. Precondition: following().
+  [[nodiscard]] const std::string& start_id() const { return start_id_; }
   [[nodiscard]] long reconnects() const { return reconnects_; }
 
  private:
@@ -48,7 +50,9 @@ class EventFollower {
 
   ApiAccess access_;
   Handler handler_;
+  std::string after_;
   Event event_;
+  std::string start_id_;  // written before following_ is set
   std::string line_;
   std::string last_id_;
   std::atomic<bool> following_ = false;

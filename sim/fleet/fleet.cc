@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cmath>
 #include <filesystem>
+#include <ranges>
 #include <stdexcept>
 #include <system_error>
 
@@ -24,9 +25,9 @@ std::string read_pem(const std::string& path) {
 
 }  // namespace
 
-Fleet::Fleet(const FleetOptions& options, Ledger& ledger, ports::Log& log)
+Fleet::Fleet(const FleetOptions& options, Trial& trial, ports::Log& log)
     : options_(options),
-      ledger_(ledger),
+      trial_(trial),
       tls_({.entropy = entropy_, .unix_time_ms = &boards::host_unix_time_ms}),
       random_(static_cast<std::minstd_rand::result_type>(options.seed)),
       epoll_(::epoll_create1(EPOLL_CLOEXEC)) {
@@ -50,7 +51,7 @@ Fleet::Fleet(const FleetOptions& options, Ledger& ledger, ports::Log& log)
     }
     const std::uint64_t seed = options_.seed * 1'000'003 + members_.size();
     members_.push_back(std::make_unique<Member>(id, options_.member, shared, std::move(identity), seed));
-    ledger_.add_device(id, &members_.back()->sensors());
+    trial_.add(*members_.back());
   }
   wake_at_.assign(members_.size(), Instant::max());
   fault_at_.assign(members_.size(), Instant::max());
@@ -100,6 +101,13 @@ Fleet::Presence Fleet::presence() const {
   return presence;
 }
 
+bool Fleet::delivered() const {
+  return std::ranges::all_of(members_ | std::views::take(started_), [](const auto& member) {
+    const agent::Device* const device = member->device();
+    return device != nullptr && device->acked_seq() == device->outbox().next_seq();
+  });
+}
+
 // One after the other, so that the broker sees a ramp and not a wall of handshakes.
 void Fleet::start_due(Instant now) {
   if (finishing_) return;
@@ -144,20 +152,12 @@ void Fleet::poll(Instant now, Instant end) {
 // Lets a member do what it can, and takes down what came of it: tag, records, acknowledgements, next wake.
 void Fleet::run_member(std::size_t index, Instant now) {
   Member& member = *members_[index];
-  const std::uint32_t boots = member.boots();
   const bool powered = member.device() != nullptr;
   member.run(now);
   if (powered && member.device() == nullptr) ++fault_counts_["power_cuts"];
-  if (const agent::Device* device = member.device()) {
-    by_tag_.insert_or_assign(member.tag(), index);
-    const outbox::Outbox& outbox = device->outbox();
-    if (member.boots() != boots) {
-      ledger_.recovered(member.id(), outbox.next_seq());
-    } else {
-      ledger_.recorded(member.id(), outbox.epoch(), outbox.next_seq());
-    }
-    if (device->online()) ledger_.acked(member.id(), device->acked_seq());
-  }
+  if (member.device() != nullptr) by_tag_.insert_or_assign(member.tag(), index);
+  const Millis since = clock_.now() - now;
+  trial_.observe(index, UnixMillis{boards::host_unix_time().value - since.count()});
   Instant next = fault_at_[index];
   if (const auto deadline = member.next_deadline()) next = std::min(next, *deadline);
   schedule(index, next);

@@ -14,8 +14,8 @@
 
 #include "boards/host/files.h"
 #include "boards/host/host_clock.h"
-#include "sim/fleet/ledger.h"
 #include "sim/fleet/member.h"
+#include "sim/fleet/trial.h"
 
 namespace godwit::sim {
 
@@ -44,9 +44,9 @@ class Fleet {
     std::size_t online = 0;
   };
 
-  // Reads all credentials. Throws std::runtime_error naming the file and what to do. `ledger` must outlive
+  // Reads all credentials. Throws std::runtime_error naming the file and what to do. `trial` must outlive
   // it.
-  Fleet(const FleetOptions& options, Ledger& ledger, ports::Log& log);
+  Fleet(const FleetOptions& options, Trial& trial, ports::Log& log);
   ~Fleet();
   Fleet(const Fleet&) = delete;
   Fleet& operator=(const Fleet&) = delete;
@@ -57,6 +57,8 @@ class Fleet {
   void finish();
 
   [[nodiscard]] Presence presence() const;
+  // The devices know that all they have recorded is committed.
+  [[nodiscard]] bool delivered() const;
   // Given up by outboxes that were full.
   [[nodiscard]] std::uint64_t dropped_records() const;
   // Faults injected so far, by name.
@@ -79,7 +81,7 @@ class Fleet {
   [[nodiscard]] Millis random_millis(double mean_ms);
 
   FleetOptions options_;
-  Ledger& ledger_;
+  Trial& trial_;
   boards::HostClock clock_;
   boards::HostEntropy entropy_;
   boards::TlsContext tls_;

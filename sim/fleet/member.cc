@@ -11,6 +11,13 @@ namespace {
 constexpr ports::FlashGeometry kFlash{.sector_size_bytes = 4096, .sector_count = 64, .program_size_bytes = 8};
 constexpr Millis kPowerOff{2'000};
 
+mqtt::Backoff::Options reconnect_within(Millis most) {
+  mqtt::Backoff::Options options;
+  options.max = most;
+  options.first = std::min(options.first, most);
+  return options;
+}
+
 }  // namespace
 
 Member::Member(const std::string& id, const MemberOptions& options, const Shared& shared,
@@ -19,7 +26,7 @@ Member::Member(const std::string& id, const MemberOptions& options, const Shared
       options_(options),
       shared_(shared),
       identity_(std::move(identity)),
-      sensors_(seed, options.period, options.recording),
+      sensors_(seed, options.recording),
       table_{.contract = {.name = "sim",
                           .period = options.period,
                           .channels = sensors_.channels(),
@@ -39,7 +46,8 @@ void Member::boot(Instant now) {
                     .boot = ++boots_,
                     .reset_reason = codec::ResetReason::kPowerOn,
                     .tables = {&table_, 1},
-                    .keep_alive_s = options_.keep_alive_s},
+                    .keep_alive_s = options_.keep_alive_s,
+                    .reconnect = reconnect_within(options_.reconnect_max)},
       agent::Ports{.flash = flash_, .entropy = entropy_, .sensors = sensors_, .log = shared_.log});
   if (const Status status = device_->start(local(now)); status != Status::kOk) {
     throw std::runtime_error(id_ + ": the device cannot start: " + std::string(to_string(status)));

@@ -22,13 +22,14 @@ namespace godwit::sim {
 
 struct MemberOptions {
   std::string broker_host;
-  std::uint16_t broker_port = 8883;
+  std::uint16_t broker_port = 0;
   std::string ca_file;
   Millis period{1'000};
   std::uint16_t rows_max = 4;
   Millis age_max{10'000};
   const Recording* recording = nullptr;  // borrowed; nullptr: made-up channels
   std::uint16_t keep_alive_s = 15;
+  Millis reconnect_max = mqtt::Backoff::Options{}.max;  // between two attempts to connect
 };
 
 class Member {
@@ -60,6 +61,7 @@ class Member {
 
   [[nodiscard]] const std::string& id() const { return id_; }
   [[nodiscard]] std::uint32_t boots() const { return boots_; }
+  [[nodiscard]] std::uint16_t rows_max() const { return options_.rows_max; }
   [[nodiscard]] const SyntheticSensors& sensors() const { return sensors_; }
   [[nodiscard]] const agent::Device* device() const { return device_ ? &*device_ : nullptr; }
   // The tag of its epoll events.

@@ -100,8 +100,8 @@ Recording Recording::read(const std::string& path) {
   return recording;
 }
 
-SyntheticSensors::SyntheticSensors(std::uint64_t seed, Millis period, const Recording* recording)
-    : seed_(mix(seed)), period_(period), recording_(recording) {
+SyntheticSensors::SyntheticSensors(std::uint64_t seed, const Recording* recording)
+    : seed_(mix(seed)), recording_(recording) {
   // The priors are those that fit records of 8 rows of these very channels (tests/support/recording.h).
   constexpr codec::Channel kCounter{.name = "n", .unit = "1", .prior = 0x1D00'0000'0000'001F};
   if (recording_ == nullptr) {
@@ -144,27 +144,26 @@ std::int64_t SyntheticSensors::noise(std::int64_t n, std::uint64_t salt, std::in
   return static_cast<std::int64_t>(hash % static_cast<std::uint64_t>(2 * amplitude + 1)) - amplitude;
 }
 
-void SyntheticSensors::expected(std::int64_t n, std::span<std::int64_t> row) const {
-  row[0] = n;
+void SyntheticSensors::row(std::uint64_t number, std::span<std::int64_t> out) const {
+  const auto n = static_cast<std::int64_t>(number);
+  out[0] = n;
   if (recording_ != nullptr) {
     for (std::size_t c = 0; c < recording_->columns.size(); ++c) {
       const auto& raw = recording_->columns[c].raw;
-      row[c + 1] = raw[(static_cast<std::uint64_t>(n) + seed_ % raw.size()) % raw.size()];
+      out[c + 1] = raw[(number + seed_ % raw.size()) % raw.size()];
     }
     return;
   }
   const auto shift = static_cast<std::int64_t>(seed_ % 10'000);
-  row[1] = 1'800 + triangle(n + shift, 1'440, 900) + noise(n, 1, 4);
-  row[2] = 350 + triangle(n + shift, 2'000, 300) + noise(n, 2, 3);
-  row[3] = 10'132 + triangle(n + shift, 9'000, 200) - 100 + noise(n, 3, 1);
-  row[4] = 4'150 - triangle(n + shift, 50'000, 700);
+  out[1] = 1'800 + triangle(n + shift, 1'440, 900) + noise(n, 1, 4);
+  out[2] = 350 + triangle(n + shift, 2'000, 300) + noise(n, 2, 3);
+  out[3] = 10'132 + triangle(n + shift, 9'000, 200) - 100 + noise(n, 3, 1);
+  out[4] = 4'150 - triangle(n + shift, 50'000, 700);
 }
 
-Status SyntheticSensors::sample(std::size_t /*table*/, Instant now, std::span<std::int64_t> row) {
+Status SyntheticSensors::sample(std::size_t /*table*/, Instant /*now*/, std::span<std::int64_t> out) {
   if (finished_) return Status::kIo;
-  // A late row stands for the instant that it is nearest to, as the recorder has it.
-  const Millis time = now.time_since_epoch();
-  expected(time / period_ + (2 * (time % period_) > period_ ? 1 : 0), row);
+  row(next_++, out);
   return Status::kOk;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sensors of a simulated device. Every row can be checked by whoever reads it back: channel "n" counts the
-// sampling instants, and all other channels are a function of (seed, n).
+// rows over all starts of the device, and all other channels are a function of (seed, n).
 #pragma once
 
 #include <cstdint>
@@ -10,6 +10,7 @@
 
 #include "firmware/ports/sensors.h"
 #include "firmware/telemetry/recorder.h"
+#include "sim/judge/rows.h"
 
 namespace godwit::sim {
 
@@ -28,16 +29,16 @@ struct Recording {
   static Recording read(const std::string& path);
 };
 
-class SyntheticSensors final : public ports::Sensors {
+class SyntheticSensors final : public ports::Sensors, public RowSource {
  public:
   // `recording` (borrowed) replaces the made-up channels; nullptr: made up from `seed`.
-  SyntheticSensors(std::uint64_t seed, Millis period, const Recording* recording);
+  SyntheticSensors(std::uint64_t seed, const Recording* recording);
 
-  [[nodiscard]] std::span<const codec::Channel> channels() const { return channels_; }
+  [[nodiscard]] std::span<const codec::Channel> channels() const override { return channels_; }
+  void row(std::uint64_t n, std::span<std::int64_t> out) const override;
 
-  // The row that belongs to count `n`.
-  void expected(std::int64_t n, std::span<std::int64_t> row) const;
-
+  // Rows sampled so far: the number of the next one.
+  [[nodiscard]] std::uint64_t sampled() const { return next_; }
   // After this no row is to be had: the device goes on delivering what it has.
   void finish() { finished_ = true; }
 
@@ -47,9 +48,9 @@ class SyntheticSensors final : public ports::Sensors {
   [[nodiscard]] std::int64_t noise(std::int64_t n, std::uint64_t salt, std::int64_t amplitude) const;
 
   std::uint64_t seed_;
-  Millis period_;
   const Recording* recording_;
   std::vector<codec::Channel> channels_;
+  std::uint64_t next_ = 0;
   bool finished_ = false;
 };
 

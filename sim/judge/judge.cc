@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <utility>
 
-#include "sim/judge/rows.h"
+#include "proto/codec/samples.h"
 
 namespace godwit::sim {
 namespace {
@@ -22,14 +22,15 @@ std::uint64_t digest_of(Bytes bytes) {  // FNV-1a, 64 bit
 std::string text(std::uint64_t value) { return std::to_string(value); }
 std::string text(EventId id) { return std::to_string(id.offset) + "-" + std::to_string(id.term); }
 
-// The rows as an event shows them.
-std::string json_of(std::uint64_t seed, RowRange range) {
+// The rows as an event shows them, if all exponents are 0.
+std::string json_of(const RowSource& source, const RowRange& range) {
   std::string json;
-  std::array<std::int64_t, kRowChannels> row{};
-  for (std::size_t channel = 0; channel < kRowChannels; ++channel) {
-    json += (channel == 0 ? "{\"" : ",\"") + std::string(kRowTable[channel].name) + "\":[";
+  std::array<std::int64_t, codec::kChannelsMax> row{};
+  const auto channels = source.channels();
+  for (std::size_t channel = 0; channel < channels.size(); ++channel) {
+    json += (channel == 0 ? "{\"" : ",\"") + std::string(channels[channel].name) + "\":[";
     for (std::uint64_t i = 0; i < range.count; ++i) {
-      fill_row(seed, range.first + i, row);
+      source.row(range.first + i, std::span(row).first(channels.size()));
       json += (i == 0 ? "" : ",") + std::to_string(row[channel]);
     }
     json += "]";
@@ -44,36 +45,66 @@ void Judge::fail(std::string_view kind, const Device& device, const std::string&
 }
 
 std::string Judge::name(const Record& record) const {
-  return "record " + text(record.seq.value) + " (rows " + text(record.first) + " to " +
-         text(record.first + record.rows - 1) + ")";
+  const std::string seq = "record " + text(record.seq.value);
+  if (record.rows == 0) return seq;
+  return seq + " (rows " + text(record.first) + " to " + text(record.first + record.rows - 1) + ")";
 }
 
 // --- What devices do ---
 
 std::size_t Judge::add_device(std::string_view id, std::uint64_t seed, std::size_t rows_max) {
+  return add(id, std::make_shared<SeededRows>(seed), rows_max);
+}
+
+std::size_t Judge::add_device(std::string_view id, const RowSource* rows, std::size_t rows_max) {
+  return add(id, std::shared_ptr<const RowSource>(std::shared_ptr<const RowSource>(), rows), rows_max);
+}
+
+std::size_t Judge::add(std::string_view id, std::shared_ptr<const RowSource> rows, std::size_t rows_max) {
+  by_id_.emplace(id, devices_.size());
   devices_.emplace_back();
   devices_.back().id = id;
-  devices_.back().seed = seed;
+  devices_.back().source = std::move(rows);
   devices_.back().rows_max = rows_max;
   return devices_.size() - 1;
 }
 
 std::optional<std::size_t> Judge::find_device(std::string_view id) const {
-  const auto found = std::ranges::find(devices_, id, &Device::id);
-  if (found == devices_.end()) return std::nullopt;
-  return static_cast<std::size_t>(found - devices_.begin());
+  const auto found = by_id_.find(std::string(id));
+  if (found == by_id_.end()) return std::nullopt;
+  return found->second;
 }
 
-void Judge::sampled(std::size_t device, UnixMillis true_time, bool clock_true) {
-  devices_[device].rows.push_back({.true_time = true_time, .clock_true = clock_true});
+void Judge::booted(std::size_t index) {
+  Device& device = devices_[index];
+  device.boot_row = device.rows.size();
+  device.next_row = device.boot_row;
+}
+
+void Judge::sampled(std::size_t device, UnixMillis true_time, Clock clock) {
+  devices_[device].rows.push_back({.true_time = true_time, .clock = clock});
+}
+
+void Judge::clock_misled(std::size_t index) {
+  Device& device = devices_[index];
+  for (std::size_t n = device.boot_row; n < device.rows.size(); ++n) {
+    if (device.rows[n].clock == Clock::kUnset) device.rows[n].clock = Clock::kFalse;
+  }
 }
 
 RecordId Judge::appended(std::size_t index, Epoch epoch, Seq seq, Bytes batch) {
   Device& device = devices_[index];
-  const auto range = rows_of(device.seed, device.rows_max, batch);
+  std::expected<RowRange, Status> range;
+  if (device.source != nullptr) range = rows_of(*device.source, device.rows_max, batch);
   if (!range) fail("wrong_rows", device, "appended as record " + text(seq.value) + " what was never sampled");
   if (range->first + range->count > device.rows.size())
     fail("wrong_rows", device, "appended a row before it was sampled");
+  if (device.next_row && range->first != *device.next_row) {
+    fail("row_lost", device,
+         "record " + text(seq.value) + " begins with row " + text(range->first) + ", and row " +
+             text(*device.next_row) + " was never appended");
+  }
+  device.next_row = range->first + range->count;
   const auto id = static_cast<RecordId>(records_.size());
   for (std::uint64_t n = range->first; n < range->first + range->count; ++n) {
     if (device.rows[n].owner != 0) fail("appended_twice", device, "row " + text(n) + " is in two records");
@@ -159,17 +190,32 @@ RecordId Judge::record_at(const Device& device, Epoch epoch, Seq seq) const {
   return here;
 }
 
+RecordId Judge::claim_by_name(const Device& device, const Logged& event) {
+  const std::uint64_t digest = digest_of(event.batch);
+  const auto [named, is_new] = by_name_.try_emplace({event.epoch.value, event.seq.value}, records_.size());
+  if (is_new) {
+    records_.push_back({.device = event.device, .epoch = event.epoch, .seq = event.seq, .digest = digest});
+  } else if (records_[named->second].device != event.device || records_[named->second].digest != digest) {
+    fail("wrong_content", device, "stored other bytes for " + name(records_[named->second]));
+  }
+  return named->second;
+}
+
 // The record whose rows these are; one that append() had not confirmed is entered now.
 RecordId Judge::claim(Device& device, const Logged& event) {
-  const auto range = rows_of(device.seed, device.rows_max, event.batch);
+  if (device.source == nullptr) return claim_by_name(device, event);
+  const auto range = event.batch.empty() ? rows_of(*device.source, event.values)
+                                         : rows_of(*device.source, device.rows_max, event.batch);
   if (!range)
     fail("wrong_content", device, "stored as record " + text(event.seq.value) + " what was never sampled");
   if (range->first + range->count > device.rows.size())
     fail("wrong_content", device, "stored a row before it was sampled");
   const RecordId owner = device.rows[range->first].owner;
   if (owner != 0) {
-    if (records_[owner].digest != digest_of(event.batch))
-      fail("wrong_content", device, "stored other bytes for " + name(records_[owner]));
+    const Record& record = records_[owner];
+    const bool same = event.batch.empty() ? range->first == record.first && range->count == record.rows
+                                          : digest_of(event.batch) == record.digest;
+    if (!same) fail("wrong_content", device, "stored other bytes for " + name(record));
     return owner;
   }
   const auto id = static_cast<RecordId>(records_.size());
@@ -190,7 +236,7 @@ RecordId Judge::claim(Device& device, const Logged& event) {
 void Judge::store(const Logged& event) {
   Device& device = devices_[event.device];
   Record& record = records_[claim(device, event)];
-  if (record.stored && device.forgotten && device.forked) return;
+  if (record.stored && std::ranges::find(device.forgotten, event.epoch) != device.forgotten.end()) return;
   if (record.stored) fail("stored_twice", device, name(record) + " is stored twice");
   if (record.lost) fail("stored_and_lost", device, name(record) + " is stored, and a loss names it");
   if (record.seq != event.seq || record.epoch != event.epoch)
@@ -203,22 +249,50 @@ void Judge::store(const Logged& event) {
   if (!device.forked && record.first < device.row_end)
     fail("order", device, name(record) + " is stored after row " + text(device.row_end - 1));
   device.row_end = record.first + record.rows;
-  record.stored = true;
+  record.stored = record.ever_settled = true;
 }
 
-void Judge::lose(const Logged& event) {
+void Judge::begin(Device& device, Epoch epoch) const {
+  if (std::ranges::find(device.begun, epoch) != device.begun.end()) return;
+  device.begun.push_back(epoch);
+  if (device.begun.size() <= kept_) return;
+  device.forgotten.push_back(device.begun.front());
+  device.begun.erase(device.begun.begin());
+}
+
+// Which records a loss names is settled when it is seen first: when a copy of the database shows it again,
+// the device may be on another path.
+const std::vector<RecordId>& Judge::named_by(const Logged& event) {
+  const auto [named, first] = losses_.try_emplace({event.id.offset, event.id.term});
+  if (!first) return named->second;
   const Device& device = devices_[event.device];
   // Nothing was appended behind the longest path, so there is nothing to look for.
   const std::uint64_t end =
       std::min<std::uint64_t>(event.seq.value + event.count, device.path.size() + 1'000);
   for (std::uint64_t seq = event.seq.value; seq < end; ++seq) {
     const RecordId id = record_at(device, event.epoch, Seq{seq});
-    if (id == 0) continue;
+    if (id != 0) named->second.push_back(id);
+  }
+  return named->second;
+}
+
+void Judge::lose(const Logged& event) {
+  const Device& device = devices_[event.device];
+  // In a copy of the database it is seen again: it was true when it was said, whatever came back since.
+  const bool first = !losses_.contains({event.id.offset, event.id.term});
+  for (const RecordId id : named_by(event)) {
     Record& record = records_[id];
+    if (record.stored && std::ranges::find(device.forgotten, record.epoch) != device.forgotten.end())
+      continue;
     if (record.stored) fail("loss_of_stored", device, "a loss names " + name(record) + ", which is stored");
-    if (witness_.holds_unharmed(event.device, id))
+    if (first && witness_.holds_unharmed(event.device, id))
       fail("loss_of_held", device, "a loss names " + name(record) + ", which the flash still holds");
-    record.lost = true;
+    const bool again = std::ranges::find(device.forgotten, record.epoch) != device.forgotten.end();
+    if (record.lost && !again) fail("lost_twice", device, "two losses name " + name(record));
+    if (event.was_acked && !record.ever_settled)
+      fail("wrong_reason", device,
+           name(record) + " is said to be given up after an ack, and was never stored or lost");
+    record.lost = record.ever_settled = true;
   }
 }
 
@@ -231,7 +305,7 @@ void Judge::lose_before(const Logged& event) {
     if (device.path[seq] == 0 || record.stored || record.lost) continue;
     if (witness_.holds_unharmed(event.device, device.path[seq]))
       fail("loss_of_held", device, name(record) + " is said to be unknown, and the flash still holds it");
-    record.lost = true;
+    record.lost = record.ever_settled = true;
   }
 }
 
@@ -244,17 +318,39 @@ void Judge::logged(const Logged& event) {
   LogItem item{.id = event.id,
                .digest = shown->digest,
                .raw = digest_of(as_bytes(shown->content)),
-               .audience = event.audience};
-  if (event.kind == Logged::Kind::kRecord) {
+               .audience = event.audience,
+               .noted = event.digest};
+  if (event.kind == Logged::Kind::kRecord && !event.batch.empty()) {
     const Device& device = devices_[event.device];
-    if (const auto range = rows_of(device.seed, device.rows_max, event.batch))
-      item.rows = digest_of(as_bytes(json_of(device.seed, *range)));
+    if (device.source != nullptr) {
+      if (const auto range = rows_of(*device.source, device.rows_max, event.batch))
+        item.rows = digest_of(as_bytes(json_of(*device.source, *range)));
+    }
   }
   log_.push_back(item);
+  if (event.kind <= Logged::Kind::kEpoch) begin(devices_[event.device], event.epoch);
+  if (event.kind == Logged::Kind::kReplaced || event.kind == Logged::Kind::kUnknownBefore)
+    devices_[event.device].place = event.seq;
+  if (event.places > 0) take_places(event);
   if (event.kind == Logged::Kind::kRecord) store(event);
   if (event.kind == Logged::Kind::kLoss) lose(event);
   if (event.kind == Logged::Kind::kUnknownBefore) lose_before(event);
-  if (event.kind == Logged::Kind::kForgotten) devices_[event.device].forgotten = true;
+  if (event.kind == Logged::Kind::kOnline || event.kind == Logged::Kind::kOffline) {
+    Device& device = devices_[event.device];
+    const bool online = event.kind == Logged::Kind::kOnline;
+    if (device.online.value_or(false) == online)
+      fail("presence", device,
+           std::string("is said to go ") + (online ? "online" : "offline") + " twice in a row");
+    device.online = online;
+  }
+}
+
+void Judge::take_places(const Logged& event) {
+  Device& device = devices_[event.device];
+  const Seq due = std::exchange(device.place, event.seq + event.places);
+  if (due != Seq{} && event.seq != due)
+    fail("order", device,
+         "the log tells of entry " + text(event.seq.value) + ", where " + text(due.value) + " is due");
 }
 
 void Judge::log_replaced() {
@@ -263,22 +359,33 @@ void Judge::log_replaced() {
   for (Device& device : devices_) {
     device.streams.clear();
     device.row_end = 0;
+    device.online.reset();
+    device.begun.clear();
+    device.forgotten.clear();
+    device.place = {};
   }
   replaced_ = true;
 }
 
 void Judge::told_time(std::size_t index, Bytes batch, const ToldTime& time) const {
   const Device& device = devices_[index];
-  const auto range = rows_of(device.seed, device.rows_max, batch);
-  if (!range || !time.synced) return;
-  for (std::uint64_t i = 0; i < range->count; ++i) {
-    const Row& row = device.rows[range->first + i];
-    if (!row.clock_true) continue;
+  if (const auto range = rows_of(*device.source, device.rows_max, batch)) told_time(index, *range, time);
+}
+
+void Judge::told_time(std::size_t index, const RowRange& range, const ToldTime& time) const {
+  const Device& device = devices_[index];
+  if (!time.synced && time.epoch != Epoch{} && time.epoch == device.clock_known)
+    fail("time_unknown", device,
+         "row " + text(range.first) + " has no time, and the clock of its boot is set");
+  if (!time.synced) return;
+  for (std::uint64_t i = 0; i < range.count; ++i) {
+    const Row& row = device.rows[range.first + i];
+    if (row.clock == Clock::kFalse) continue;
     const std::int64_t told = time.unix_time.value + static_cast<std::int64_t>(i) * time.period.count();
     // A row stands for the instant of its period that is nearest.
     if (std::llabs(told - row.true_time.value) <= kTimeTolerance_ms + time.period.count() / 2) continue;
     fail("wrong_time", device,
-         "row " + text(range->first + i) + " was sampled at " + std::to_string(row.true_time.value) +
+         "row " + text(range.first + i) + " was sampled at " + std::to_string(row.true_time.value) +
              " and is told as " + std::to_string(told));
   }
 }
@@ -385,6 +492,47 @@ void Judge::follower_told_position(std::size_t index, std::string_view told, boo
   follower.at = *id;
 }
 
+void Judge::follower_wrote(std::string_view name, std::int64_t after, std::span<const FollowerNote> notes,
+                           std::size_t restores) const {
+  const auto fail = [&](std::string_view kind, EventId id, const std::string& what) {
+    throw Violation(kind, "follower " + std::string(name) + ": event " + text(id) + " " + what);
+  };
+  const auto is_there = [this](const FollowerNote& note) {
+    const LogItem* const item = item_at(note.id.offset);
+    return item != nullptr && item->id == note.id && item->noted == note.digest;
+  };
+  std::vector<FollowerNote> held;  // behind `after`
+  std::int64_t at = after;
+  std::size_t gaps = 0;
+  for (const FollowerNote& note : notes) {
+    if (!note.gap) {
+      if (note.id.offset <= at) fail("follower_order", note.id, "comes after " + std::to_string(at));
+      at = note.id.offset;
+      if (at > after) held.push_back(note);
+      continue;
+    }
+    if (note.id.offset > at || ++gaps > restores)
+      fail("follower_gap", note.id,
+           "follows a gap after " + std::to_string(at) + ", and the log was not put back then");
+    at = note.id.offset;
+    // Where the log has nothing of its run, it begins anew, whatever both have.
+    const bool anew = note.id == EventId{} && !held.empty() && last_common(held.back().id) == EventId{};
+    for (; !held.empty() && held.back().id.offset > at; held.pop_back()) {
+      if (!anew && is_there(held.back()))
+        fail("follower_gap", held.back().id, "is said to be gone, and is there");
+    }
+  }
+  auto mine = held.begin();
+  for (const LogItem& item : log_) {
+    if (item.id.offset <= after) continue;
+    if (mine == held.end() || mine->id.offset > item.id.offset)
+      fail("follower_gap", item.id, "was never shown, and no gap says so");
+    if (!is_there(*mine)) fail("follower_content", mine->id, "was shown as something else");
+    ++mine;
+  }
+  if (mine != held.end()) fail("follower_content", mine->id, "was shown, and the log has it not");
+}
+
 // --- After the drain ---
 
 bool Judge::drained() const {
@@ -398,6 +546,9 @@ bool Judge::drained() const {
 }
 
 void Judge::finish() const {
+  for (const Device& device : devices_) {
+    if (device.online == false) fail("presence", device, "is back, and said to be offline");
+  }
   for (const Record& record : records_) {
     if (!record.confirmed || record.stored || record.lost || record.destroyed) continue;
     fail("silent_loss", devices_[record.device],
@@ -422,6 +573,8 @@ Judge::Counts Judge::counts() const {
     counts.stored += record.stored ? 1 : 0;
     counts.lost += record.confirmed && record.lost ? 1 : 0;
     counts.destroyed += record.confirmed && record.destroyed && !record.stored && !record.lost ? 1 : 0;
+    counts.missing += record.confirmed && !record.stored && !record.lost && !record.destroyed ? 1 : 0;
+    counts.unconfirmed += record.stored && !record.confirmed ? 1 : 0;
   }
   return counts;
 }

@@ -11,7 +11,9 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -21,6 +23,7 @@
 #include "proto/base/bytes.h"
 #include "proto/base/ids.h"
 #include "proto/base/time.h"
+#include "sim/judge/rows.h"
 #include "sim/judge/sse.h"
 
 namespace godwit::sim {
@@ -46,8 +49,11 @@ struct Logged {
   enum class Kind : std::uint8_t {
     kRecord,
     kLoss,
+    kEpoch,          // these three begin an epoch, if it is not known
     kUnknownBefore,  // what became of entries before `seq` that are not in the log is not known
-    kForgotten,      // of its oldest epochs: a copy of them that comes back is stored again
+    kOnline,
+    kOffline,
+    kReplaced,  // its log goes on at `seq`, where another entry was expected
     kOther,
   };
   EventId id;
@@ -56,15 +62,30 @@ struct Logged {
   Epoch epoch{};
   Seq seq{};
   std::uint64_t count = 1;  // kLoss
+  bool was_acked = false;   // kLoss: says that the gateway had it once
   Bytes batch{};            // kRecord
   // As a follower sees it that knows nothing of tables and boots.
   std::string_view json{};
   std::uint8_t audience = 0xFF;  // which followers' filters let it through, see add_follower()
+  // kRecord, in place of `batch` where the log shows no bytes: its values, row after row.
+  std::span<const std::int64_t> values{};
+  // How many seqs it stands for, of a log that shows all of them: then none may be left out. 0: not said.
+  std::uint64_t places = 0;
+  std::uint64_t digest = 0;  // as in FollowerNote
+};
+
+// What a follower wrote down: an event with all that it will always be shown as, or that it goes on after
+// `id` since the log was put back.
+struct FollowerNote {
+  EventId id;
+  std::uint64_t digest = 0;
+  bool gap = false;
 };
 
 // When the gateway says that the first row of a batch was sampled.
 struct ToldTime {
   bool synced = false;  // or resolved later; false: boot-relative
+  Epoch epoch{};
   UnixMillis unix_time{};
   Millis period{};
 };
@@ -82,18 +103,31 @@ class Judge {
    protected:
     ~Witness() = default;
   };
-  explicit Judge(const Witness& witness) : witness_(witness) {}
+  // `kept`: so many epochs of a device does the gateway remember, and those that began first it forgets. Of a
+  // forgotten one whose copy comes back, records are stored again.
+  explicit Judge(const Witness& witness, std::size_t kept = SIZE_MAX) : witness_(witness), kept_(kept) {}
 
   // --- What devices do ---
   // `rows_max`: what its table announces.
   std::size_t add_device(std::string_view id, std::uint64_t seed, std::size_t rows_max);
+  // The same with rows of another kind, borrowed. nullptr: what it measures cannot be foretold, and its
+  // records are known by place and bytes alone.
+  std::size_t add_device(std::string_view id, const RowSource* rows, std::size_t rows_max);
+  [[nodiscard]] const RowSource* source(std::size_t device) const { return devices_[device].source.get(); }
   [[nodiscard]] std::optional<std::size_t> find_device(std::string_view id) const;
-  // Row n = 0, 1, ... of the device was sampled at that time; `clock_true`: its clock was set, and right.
-  void sampled(std::size_t device, UnixMillis true_time, bool clock_true);
+  // It starts: what it had sampled and not appended is gone.
+  void booted(std::size_t device);
+  enum class Clock : std::uint8_t { kUnset, kTrue, kFalse };
+  // Row n = 0, 1, ... of the device was sampled at that time.
+  void sampled(std::size_t device, UnixMillis true_time, Clock clock);
+  // Its clock was set, and wrong: nobody can know when the rows were sampled that this boot took before.
+  void clock_misled(std::size_t device);
   // Rows sampled so far: the number of the next one.
   [[nodiscard]] std::uint64_t rows(std::size_t device) const { return devices_[device].rows.size(); }
   // append() confirmed it. Throws Violation if it is not what was sampled.
   RecordId appended(std::size_t device, Epoch epoch, Seq seq, Bytes batch);
+  // An append was refused, or damaged at once: rows before the next record may be missing.
+  void rows_given_up(std::size_t device) { devices_[device].next_row.reset(); }
   // The device considers everything below `next` as committed, and may give it up.
   void acked(std::size_t device, Seq next) const;
 
@@ -113,7 +147,10 @@ class Judge {
   void logged(const Logged& event);
   // A copy of the database was put back: all it holds comes again through logged().
   void log_replaced();
+  // At the end, the clock of the boot with this epoch is set, and the gateway was told.
+  void clock_known(std::size_t device, Epoch epoch) { devices_[device].clock_known = epoch; }
   void told_time(std::size_t device, Bytes batch, const ToldTime& time) const;
+  void told_time(std::size_t device, const RowRange& rows, const ToldTime& time) const;
 
   // --- What followers get ---
   // Its filter lets through what has this bit in Logged::audience.
@@ -123,6 +160,11 @@ class Judge {
   // It was told that nothing lies in front of this id that its filter lets through. The first time, if it
   // wanted what is new only, that it begins there.
   void follower_told_position(std::size_t follower, std::string_view told, bool begins);
+  // For one that could not be watched: all that it wrote down from behind offset `after` on, held against the
+  // log as it is now. `restores`: how often the log was put back meanwhile, each time to a copy of what it
+  // was since the time before, or an older one. Throws Violation.
+  void follower_wrote(std::string_view name, std::int64_t after, std::span<const FollowerNote> notes,
+                      std::size_t restores) const;
 
   // --- After the drain ---
   // Throws Violation: a row that is nowhere, a follower that has not everything.
@@ -136,7 +178,9 @@ class Judge {
     std::uint64_t stored = 0;
     std::uint64_t lost = 0;  // confirmed ones that a loss names
     std::uint64_t destroyed = 0;
-    std::uint64_t events = 0;  // in the log
+    std::uint64_t missing = 0;      // confirmed ones that are none of these
+    std::uint64_t unconfirmed = 0;  // stored, though append() had not confirmed them
+    std::uint64_t events = 0;       // in the log
   };
   [[nodiscard]] Counts counts() const;
 
@@ -150,13 +194,14 @@ class Judge {
     std::uint64_t digest = 0;
     bool confirmed = false;  // by append(); otherwise a power cut came between
     bool stored = false;
+    bool ever_settled = false;  // stored or lost, also in a database that was put back since
     bool lost = false;
     bool destroyed = false;
     bool safe_before = false;  // between before_fault() and after_fault()
   };
   struct Row {
     UnixMillis true_time{};
-    bool clock_true = false;
+    Clock clock = Clock::kUnset;
     RecordId owner = 0;
   };
   struct Stream {  // of one epoch: what was stored last
@@ -165,15 +210,21 @@ class Judge {
   };
   struct Device {
     std::string id;
-    std::uint64_t seed = 0;
+    std::shared_ptr<const RowSource> source;  // nullptr: not known; not owned if it was borrowed
     std::size_t rows_max = 0;
     std::vector<Row> rows;
     Path path;  // by seq
     std::unordered_map<std::uint64_t, Stream> streams;
     std::vector<RecordId> records;
-    std::uint64_t row_end = 0;  // behind the last row stored
-    bool forked = false;        // another copy of its flash was put in
-    bool forgotten = false;     // the gateway has, of its epochs
+    std::uint64_t boot_row = 0;             // the first one of this boot
+    std::optional<std::uint64_t> next_row;  // what the next record begins with; nullopt: not known
+    std::optional<bool> online;             // as the log says
+    std::uint64_t row_end = 0;              // behind the last row stored
+    Seq place{};                            // the one that the log must tell of next; 0: any
+    bool forked = false;                    // another copy of its flash was put in
+    std::vector<Epoch> begun;               // that the gateway remembers, in the order in which they came
+    std::vector<Epoch> forgotten;
+    Epoch clock_known{};
   };
   struct LogItem {
     EventId id;
@@ -181,6 +232,7 @@ class Judge {
     std::uint64_t raw = 0;   // hash of its content as it came ...
     std::uint64_t rows = 0;  // ... and decoded
     std::uint8_t audience = 0;
+    std::uint64_t noted = 0;  // Logged::digest
   };
   struct Follower {
     std::uint8_t audience_bit = 1;
@@ -189,12 +241,17 @@ class Judge {
     std::vector<std::uint64_t> got;  // digest by offset, of what it holds for true
   };
 
+  std::size_t add(std::string_view id, std::shared_ptr<const RowSource> rows, std::size_t rows_max);
   [[noreturn]] void fail(std::string_view kind, const Device& device, const std::string& what) const;
   [[nodiscard]] std::string name(const Record& record) const;
   RecordId record_at(const Device& device, Epoch epoch, Seq seq) const;
   RecordId claim(Device& device, const Logged& event);
+  RecordId claim_by_name(const Device& device, const Logged& event);
+  void take_places(const Logged& event);
   void store(const Logged& event);
+  void begin(Device& device, Epoch epoch) const;
   void lose(const Logged& event);
+  const std::vector<RecordId>& named_by(const Logged& event);
   void lose_before(const Logged& event);
   [[nodiscard]] const LogItem* item_at(std::int64_t offset) const;
   [[nodiscard]] const LogItem* next_for(const Follower& follower) const;
@@ -204,9 +261,12 @@ class Judge {
   [[noreturn]] void fail_follower(std::string_view kind, std::size_t follower, const std::string& what) const;
 
   const Witness& witness_;
+  const std::size_t kept_;
   std::vector<Device> devices_;
-  std::vector<Record> records_{1};                                       // [0] stands for none
-  std::map<std::pair<std::uint64_t, std::uint64_t>, RecordId> by_name_;  // epoch, seq
+  std::unordered_map<std::string, std::size_t> by_id_;
+  std::vector<Record> records_{1};                                                  // [0] stands for none
+  std::map<std::pair<std::uint64_t, std::uint64_t>, RecordId> by_name_;             // epoch, seq
+  std::map<std::pair<std::int64_t, std::uint32_t>, std::vector<RecordId>> losses_;  // by event
   std::vector<LogItem> log_;
   std::vector<Follower> followers_;
   bool replaced_ = false;  // the database was once

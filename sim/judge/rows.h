@@ -19,13 +19,39 @@ inline constexpr std::array<codec::Channel, kRowChannels> kRowTable{
 
 void fill_row(std::uint64_t seed, std::uint64_t n, std::span<std::int64_t, kRowChannels> out);
 
+// Where rows come from, whatever their channels. The first channel is n.
+class RowSource {
+ public:
+  [[nodiscard]] virtual std::span<const codec::Channel> channels() const = 0;
+  // `out`: one value for each channel.
+  virtual void row(std::uint64_t n, std::span<std::int64_t> out) const = 0;
+
+ protected:
+  ~RowSource() = default;
+};
+
+// Those of fill_row().
+class SeededRows final : public RowSource {
+ public:
+  explicit SeededRows(std::uint64_t seed) : seed_(seed) {}
+  [[nodiscard]] std::span<const codec::Channel> channels() const override { return kRowTable; }
+  void row(std::uint64_t n, std::span<std::int64_t> out) const override {
+    fill_row(seed_, n, out.first<kRowChannels>());
+  }
+
+ private:
+  std::uint64_t seed_;
+};
+
 // The rows n = first to first + count - 1, if that is what an encoded batch holds.
 struct RowRange {
   std::uint64_t first = 0;
   std::uint64_t count = 0;
 };
-// kMalformed: no batch. kCorrupt: other rows than fill_row() makes, or not one after the other.
+// kMalformed: no batch. kCorrupt: other rows than the source makes, or not one after the other.
 // `rows_max`: what its table announces.
-std::expected<RowRange, Status> rows_of(std::uint64_t seed, std::size_t rows_max, Bytes batch);
+std::expected<RowRange, Status> rows_of(const RowSource& source, std::size_t rows_max, Bytes batch);
+// The same of values as a client is shown them: row after row.
+std::expected<RowRange, Status> rows_of(const RowSource& source, std::span<const std::int64_t> values);
 
 }  // namespace godwit::sim

@@ -11,10 +11,12 @@ namespace godwit::sim {
 namespace {
 
 constexpr Millis kRebootTime{1'000};
-constexpr Millis kBootRetry{30'000};       // after a start that failed
+constexpr Millis kGoodbye{15'000};         // for an orderly stop
 constexpr Millis kConnectTimeout{10'000};  // of a network that answers nothing
 constexpr Millis kResync{600'000};         // of the clock
 constexpr std::size_t kCopiesMax = 8;
+constexpr Millis kToldWithin{120'000};          // on the slowest link
+constexpr std::uint32_t kBadSectorsPassed = 3;  // by one append; see Outbox::open_sector()
 constexpr std::array kTears{Tear::kBefore, Tear::kPart, Tear::kGarbage, Tear::kWeak, Tear::kAfter};
 
 // Of what stands in front of a payload, so much belongs to it.
@@ -69,22 +71,16 @@ void Board::power_on() {
                                 .tables = {&table_, 1}},
                   agent::Ports{.flash = flash_, .entropy = *this, .sensors = *this, .log = *this});
   flash_.clear_written();
+  seen_refused_ = untold_refused_ = 0;
+  scene_.judge.booted(index_);
   const Status status = device_->start(local());
   scene_.say(id_, [&] {
     return "boot " + std::to_string(boots_) + ": " + std::string(to_string(status)) + ", next " +
            std::to_string(device_->outbox().next_seq().value);
   });
-  if (!flash_.powered()) {
-    scene_.hit(Probe::kPowerCutTwiceInARow);
-    return lose_power();
-  }
-  if (status != Status::kOk) {
-    scene_.hit(Probe::kBootRefused);
-    ++failed_boots_;
-    device_.reset();
-    power_timer_.set(scene_.now() + kBootRetry);
-    return;
-  }
+  if (!flash_.powered()) return lose_power();
+  if (status != Status::kOk)
+    throw Violation("device_dead", id_ + " does not start: " + std::string(to_string(status)));
   if (scene_.now() < no_cable_until_) scene_.hit(Probe::kBootedOffline);
   has_log_ = device_->log_state() != codec::LogState::kNone;
   if (!has_log_) scene_.hit(Probe::kStartedWithoutLog);
@@ -109,8 +105,14 @@ void Board::power_off() {
   scene_.say(id_, [] { return "power off"; });
 }
 
+void Board::restart() {
+  power_off();
+  power_timer_.set(scene_.now() + kRebootTime);
+}
+
 void Board::lose_power() {
   power_off();
+  if (std::exchange(cut_before_, true)) scene_.hit(Probe::kPowerCutTwiceInARow);
   if (cut_random_.chance(300)) {
     scene_.hit(Probe::kTornAppearsLater);
     flash_.power_on();
@@ -142,6 +144,7 @@ void Board::after_call() {
 
 void Board::note_appended() {
   const outbox::Outbox& live = device_->outbox();
+  untold_refused_ += live.stats().refused_records - seen_refused_;
   // A log that was mounted at last: what stands in it is not new.
   const bool has_log = device_->log_state() != codec::LogState::kNone;
   if (has_log && !std::exchange(has_log_, has_log)) seen_next_ = live.next_seq();
@@ -151,16 +154,27 @@ void Board::note_appended() {
     std::array<std::uint8_t, agent::Device::kBatchSizeMax> payload{};
     for (; seen_next_ < live.next_seq(); seen_next_ = seen_next_ + 1) {
       const auto entry = copy.read(seen_next_, payload);
+      if (!entry || entry->kind == outbox::Entry::Kind::kLoss) scene_.judge.rows_given_up(index_);
       if (!entry) continue;
       if (entry->kind == outbox::Entry::Kind::kMark) scene_.hit(Probe::kMarkWritten);
-      if (entry->kind == outbox::Entry::Kind::kRefused) scene_.hit(Probe::kRefusedNoted);
+      if (entry->kind == outbox::Entry::Kind::kRefused) {
+        scene_.hit(Probe::kRefusedNoted);
+        if (entry->count > untold_refused_)
+          throw Violation("refused_wrong", id_ + ": more are told than were refused");
+        untold_refused_ -= entry->count;
+      }
       if (entry->kind == outbox::Entry::Kind::kMark || entry->kind == outbox::Entry::Kind::kRefused) continue;
-      // In a sector that does not read: what it took is not held.
-      if (entry->kind == outbox::Entry::Kind::kLoss && flash_.has_unreadable_sector()) continue;
+      // In a sector that does not read; or a mark, in the only sector that is left, which the record behind
+      // it took.
+      const bool given_up = flash_.has_unreadable_sector() || seen_next_ < live.oldest_seq();
+      if (entry->kind == outbox::Entry::Kind::kLoss && given_up) continue;
       if (entry->kind != outbox::Entry::Kind::kData)
         throw Violation("append_unreadable", id_ + ": record " + std::to_string(seen_next_.value) +
                                                  " was confirmed, and cannot be read back at once");
       const Bytes bytes = Bytes(payload).first(entry->size_bytes);
+      cut_before_ = false;
+      if (untold_refused_ > 0)
+        throw Violation("refused_wrong", id_ + ": records were refused, and the log does not tell of all");
       place(scene_.judge.appended(index_, live.epoch(), seen_next_, bytes), bytes);
       if (scene_.now() < no_cable_until_) scene_.hit(Probe::kAppendedOffline);
       scene_.say(id_, [&] { return "appended " + std::to_string(seen_next_.value); });
@@ -168,6 +182,23 @@ void Board::note_appended() {
     flash_.set_quiet(false);
   }
   flash_.clear_written();
+  note_refused();
+}
+
+void Board::note_refused() {
+  const std::uint64_t refused = device_->outbox().stats().refused_records;
+  if (refused == seen_refused_) return;
+  seen_refused_ = refused;
+  scene_.judge.rows_given_up(index_);
+  if (may_refuse()) return;
+  throw Violation("refused", id_ + ": a record was refused, though the flash has good sectors and answers");
+}
+
+// A flash that does not answer, no entropy for a mark, or more bad sectors in a row than an append passes
+// over.
+bool Board::may_refuse() const {
+  return !flash_.powered() || flash_.silent() || scene_.now() < no_entropy_until_ ||
+         flash_.bad_sectors() >= std::min<std::uint32_t>(kBadSectorsPassed, plan_.sectors - 1);
 }
 
 // Finds where append() has put the payload.
@@ -192,12 +223,17 @@ bool Board::holds(RecordId id) const {
   return flash_.peek(places_[id].offset, bytes) && bytes == places_[id].bytes;
 }
 
-bool Board::holds_unharmed(RecordId id) const { return holds(id) && !flash_.harmed(places_[id].offset); }
+bool Board::holds_unharmed(RecordId id) const {
+  return holds(id) && !flash_.harmed(places_[id].offset, places_[id].bytes.size());
+}
 
 Status Board::sample(std::size_t /*table*/, Instant /*now*/, std::span<std::int64_t> row) {
   if (finished_) return Status::kIo;
   fill_row(seed_, scene_.judge.rows(index_), row.first<kRowChannels>());
-  scene_.judge.sampled(index_, scene_.true_time(), clock_set_ && clock_true_);
+  scene_.judge.sampled(index_, scene_.true_time(),
+                       !clock_set_   ? Judge::Clock::kUnset
+                       : clock_true_ ? Judge::Clock::kTrue
+                                     : Judge::Clock::kFalse);
   return Status::kOk;
 }
 
@@ -225,9 +261,12 @@ void Board::write(ports::LogLevel /*level*/, std::string_view event,
 void Board::set_clock() {
   if (!device_) return;
   const bool misled = scene_.now() < clock_false_until_;
-  if (misled) scene_.hit(Probe::kClockFalse);
+  if (misled) {
+    scene_.hit(Probe::kClockFalse);
+    scene_.judge.clock_misled(index_);
+  }
   const std::int64_t off = misled ? clock_off_.count() : 0;
-  clock_set_ = true;
+  if (!std::exchange(clock_set_, true)) clock_set_at_ = scene_.now();
   clock_true_ = !misled;
   clock_timer_.set(scene_.now() + kResync);
   device_->set_unix_time(local(), {scene_.true_time().value + off});
@@ -312,6 +351,11 @@ bool Board::delivered() const {
   return device_ && device_->online() && device_->acked_seq() == device_->outbox().next_seq();
 }
 
+void Board::tell_clock() const {
+  if (device_ && clock_set_ && scene_.now() - clock_set_at_ > kToldWithin)
+    scene_.judge.clock_known(index_, device_->outbox().epoch());
+}
+
 std::string Board::state() const {
   if (!device_) return "no power";
   return std::string(device_->online() ? "online"
@@ -332,6 +376,7 @@ void Board::cut_power_in(std::uint64_t operations, std::uint64_t in_a_row, std::
   if (!device_) return;
   cut_random_ = Random(stream);
   cuts_left_ = in_a_row - 1;
+  if (operations == kAtErase) return flash_.cut_power_at_erase(cut_random_.pick(kTears));
   flash_.arm_power_cut(operations, cut_random_.pick(kTears));
 }
 
@@ -400,6 +445,22 @@ void Board::break_sector(std::uint32_t sector, SectorFault fault) {
   scene_.judge.after_fault(index_);
 }
 
+void Board::silence_flash_until(Time end, bool reboot) {
+  flash_.silence_until(end);
+  if (reboot && device_) restart();
+}
+
+void Board::stop(Millis off) {
+  if (!device_) return;
+  device_->stop(local());
+  after_call();
+  scene_.engine.after(kGoodbye, [this, off, boot = boots_] {
+    if (!device_ || boot != boots_) return;
+    power_off();
+    power_timer_.set(scene_.now() + (finished_ ? kRebootTime : off));
+  });
+}
+
 void Board::mislead_clock(Millis off, Time until) {
   clock_off_ = off;
   clock_false_until_ = until;
@@ -444,8 +505,11 @@ void Board::finish() {
   cuts_left_ = 0;
   flash_.disarm();
   no_cable_until_ = no_entropy_until_ = slow_until_ = clock_false_until_ = Time{0};
+  flash_.silence_until(Time{0});
   if (link_) link_->set_quality({Millis{static_cast<std::int64_t>(plan_.latency)}, plan_.rate});
-  if (!device_ && !power_timer_.when()) power_timer_.set(scene_.now() + kRebootTime);
+  // One that started while its flash did not answer has no log until it starts again.
+  if (device_ && !has_log_) power_off();
+  if (!device_) power_timer_.set(scene_.now() + kRebootTime);
 }
 
 }  // namespace godwit::sim

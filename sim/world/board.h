@@ -29,6 +29,7 @@ class Board final : private Link::End, private ports::Sensors, private ports::En
 
   void power_on();
   void power_off();
+  void restart();
   [[nodiscard]] bool powered() const { return device_.has_value(); }
 
   // --- Faults; each says in plan.h what its numbers mean ---
@@ -38,6 +39,9 @@ class Board final : private Link::End, private ports::Sensors, private ports::En
   void destroy_tail(std::uint64_t size, std::uint64_t boots, std::uint64_t stream);
   void flip_bits(std::uint64_t count, std::uint64_t stream);
   void break_sector(std::uint32_t sector, SectorFault fault);
+  void silence_flash_until(Time end, bool reboot);
+  // Says goodbye, and comes back.
+  void stop(Millis off);
   void fail_entropy_until(Time end) { no_entropy_until_ = end; }
   void mislead_clock(Millis off, Time until);
   void cut_link_after(std::uint64_t bytes);
@@ -53,6 +57,10 @@ class Board final : private Link::End, private ports::Sensors, private ports::En
   // Powered, and everything it holds is acked.
   [[nodiscard]] bool delivered() const;
   [[nodiscard]] std::string state() const;  // for a human
+  // It has delivered: the gateway knows its clock.
+  void tell_clock() const;
+  // Connected once in this boot.
+  [[nodiscard]] bool calm() const { return device_ && device_->stats().sessions == 1; }
   [[nodiscard]] const std::string& id() const { return id_; }
 
   // See Judge::Witness.
@@ -81,6 +89,8 @@ class Board final : private Link::End, private ports::Sensors, private ports::En
   void wake();
   void after_call();
   void note_appended();
+  void note_refused();
+  [[nodiscard]] bool may_refuse() const;
   void place(RecordId id, Bytes payload);
   void serve_link();
   void connect();
@@ -119,11 +129,14 @@ class Board final : private Link::End, private ports::Sensors, private ports::En
   Time clock_false_until_{0};
   Millis clock_off_{0};
   bool clock_set_ = false;
+  Time clock_set_at_{0};  // first in this boot
   bool clock_true_ = false;
   LinkQuality slow_;
   Time slow_until_{0};
   bool finished_ = false;
-  std::uint64_t failed_boots_ = 0;
+  std::uint64_t seen_refused_ = 0;
+  std::uint64_t untold_refused_ = 0;  // of those, that no entry of the log tells of
+  bool cut_before_ = false;           // and nothing was appended since
 };
 
 }  // namespace godwit::sim

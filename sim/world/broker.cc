@@ -152,8 +152,7 @@ bool Broker::handle_packet(Connection& connection, std::uint8_t first, std::stri
     case 1:
       return handle_connect(connection, body);
     case 3:
-      handle_publish(connection, first, body);
-      return true;
+      return handle_publish(connection, first, body);
     case 8:
       handle_subscribe(connection, body);
       return true;
@@ -163,8 +162,10 @@ bool Broker::handle_packet(Connection& connection, std::uint8_t first, std::stri
     case 14:  // 0x04 asks for the will (3.14.2.1)
       drop(connection, !body.empty() && body[0] == 4);
       return false;
-    default:
-      return true;
+    default:  // nothing that a device has to say (4.13)
+      send(connection, 0xE0, std::string(1, '\x81'));
+      drop(connection, true);
+      return false;
   }
 }
 
@@ -208,7 +209,7 @@ void Broker::handle_subscribe(Connection& connection, std::string_view body) {
   send(connection, 0x90, u16(id) + std::string("\0\1", 2));
 }
 
-void Broker::handle_publish(Connection& connection, std::uint8_t first, std::string_view body) {
+bool Broker::handle_publish(Connection& connection, std::uint8_t first, std::string_view body) {
   Packet packet{body};
   std::string topic(packet.text());
   const bool acknowledged = ((first >> 1) & 3) == 1;
@@ -222,10 +223,16 @@ void Broker::handle_publish(Connection& connection, std::uint8_t first, std::str
       alias = topic;
     }
   }
+  if (topic.empty()) {  // an alias that this connection has not said (3.3.2.3.4)
+    send(connection, 0xE0, std::string(1, '\x82'));
+    drop(connection, true);
+    return false;
+  }
   if (gateway_ == nullptr) scene_.hit(Probe::kNoSubscriber);
   if (acknowledged)
     send(connection, 0x40, u16(id) + (gateway_ != nullptr ? std::string() : std::string("\x10")));
   pass_on(topic, std::string(packet.rest));
+  return true;
 }
 
 void Broker::pass_on(const std::string& topic, std::string payload) {
@@ -234,12 +241,27 @@ void Broker::pass_on(const std::string& topic, std::string payload) {
     scene_.hit(Probe::kBrokerForgot);
     return;
   }
+  if (killed_for_) {
+    scene_.engine.after(Millis{0}, [this, down = *std::exchange(killed_for_, std::nullopt)] {
+      kill();
+      scene_.engine.after(down, [this] { start(); });
+    });
+  }
+  const bool twice = scene_.now() < double_until_;
+  if (twice) scene_.hit(Probe::kMessageDoubled);
   ++queued_;
-  scene_.engine.after(kHop, [this, life = life_, topic, payload = std::move(payload)] {
+  scene_.engine.after(kHop, [this, twice, life = life_, topic, payload = std::move(payload)] {
     if (life != life_ || gateway_ == nullptr) return;
     --queued_;
     gateway_->broker_message(topic, payload);
+    if (twice && life == life_ && gateway_ != nullptr) gateway_->broker_message(topic, payload);
   });
+}
+
+void Broker::finish() {
+  forget_until_ = double_until_ = Time{0};
+  killed_for_.reset();
+  start();
 }
 
 bool Broker::subscribe(Subscriber* gateway) {

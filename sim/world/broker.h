@@ -42,6 +42,12 @@ class Broker final : private Link::End {
   void kill();
   // It acknowledges, and passes nothing on.
   void forget_until(Time end) { forget_until_ = end; }
+  // It passes everything on twice, as after a connection of the gateway that broke.
+  void double_until(Time end) { double_until_ = end; }
+  // Is killed between acknowledging the next message and passing it on.
+  void kill_with_message(Millis down) { killed_for_ = down; }
+  // No more faults.
+  void finish();
 
   // A device's connection has come up. Precondition: running().
   void accept(std::shared_ptr<Link> link);
@@ -77,7 +83,7 @@ class Broker final : private Link::End {
   bool handle_packet(Connection& connection, std::uint8_t first, std::string_view body);
   bool handle_connect(Connection& connection, std::string_view body);
   void handle_subscribe(Connection& connection, std::string_view body);
-  void handle_publish(Connection& connection, std::uint8_t first, std::string_view body);
+  bool handle_publish(Connection& connection, std::uint8_t first, std::string_view body);
   void watch(const std::shared_ptr<Link>& link);
   void pass_on(const std::string& topic, std::string payload);
   static void send(Connection& connection, std::uint8_t first, std::string_view body);
@@ -85,6 +91,8 @@ class Broker final : private Link::End {
   Scene& scene_;
   bool running_ = true;
   Time forget_until_{0};
+  Time double_until_{0};
+  std::optional<Millis> killed_for_;
   std::uint64_t life_ = 0;  // counts kills, and changes of the gateway's session
   Subscriber* gateway_ = nullptr;
   std::size_t queued_ = 0;  // to the gateway

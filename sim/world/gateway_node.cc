@@ -21,6 +21,26 @@ constexpr Millis kRestart{10'000};  // of a service that could not start
 constexpr std::uint64_t kLookAtAcks = 200;
 constexpr const char* kFolder = "/data";
 constexpr std::size_t kPage = 500;
+constexpr Millis kLinePause{10'000};      // between two lines of one cause
+constexpr Millis kThrottledLate{30'000};  // an event may be committed so long after its message
+constexpr std::size_t kHostileClients = 4;
+constexpr Millis kPulse{100};  // of a flood
+constexpr std::uint64_t kPulseMessages = 900;
+constexpr std::uint64_t kPulsesShare = 2;  // of the messages of the plan
+
+// A line without what differs from one to the next.
+std::string cause_of(std::string_view line) {
+  std::string cause;
+  std::size_t at = 0;
+  while (at < line.size()) {
+    const std::size_t end = std::min(line.find(' ', at), line.size());
+    const std::string_view word = line.substr(at, end - at);
+    if (word.find_first_of("0123456789") == std::string_view::npos && !word.starts_with("evil"))
+      cause += word;
+    at = end + 1;
+  }
+  return cause;
+}
 
 // Knows nothing of tables and boots.
 class NoContext final : public gateway::BatchContext {
@@ -43,6 +63,15 @@ gateway::LogReader::Filter filter_of(Audience audience, std::string_view device)
   }
   return filter;
 }
+
+namespace {
+
+bool is_refused(const gateway::Event& event) {
+  return event.loss_reason == gateway::LossReason::kRefusedFull ||
+         event.loss_reason == gateway::LossReason::kRefusedFlash;
+}
+
+}  // namespace
 
 GatewayNode::GatewayNode(Scene& scene, Broker& broker, const Options& options)
     : scene_(scene),
@@ -102,13 +131,15 @@ void GatewayNode::start() {
     Random random(options_.seed, life_);
     store_.emplace(kFolder, gateway::Term{static_cast<std::uint32_t>(random.between(1, UINT32_MAX))}, disk_);
     intake_.emplace(gateway::Intake::Limits{});
-    writer_.emplace(*store_, gateway::Writer::Options{},
+    writer_.emplace(*store_,
+                    gateway::Writer::Options{.limits = {.epochs_per_device_max = options_.kept,
+                                                        .tables_per_device_max = options_.kept,
+                                                        .boots_per_device_max = options_.kept},
+                                             .batch_messages = options_.batch},
                     gateway::Writer::Callbacks{
                         .acks = [this](std::span<const gateway::AckTo> acks) { take_acks(acks); },
                         .feed = [this](std::span<const gateway::Event> events) { feed_->publish(events); }},
-                    [this](gateway::LogLevel, std::string_view line) {
-                      scene_.say("gateway", [&] { return std::string(line); });
-                    });
+                    [this](gateway::LogLevel, std::string_view line) { note_line(line); });
     // Small ones make followers read the log.
     feed_.emplace(scene_, store_->reader(),
                   FeedNode::Options{
@@ -139,6 +170,10 @@ void GatewayNode::die(bool power) {
   store_.reset();
   intake_.reset();
   acks_.clear();
+  waiting_since_.clear();
+  lines_.clear();
+  throttled_at_.clear();
+  busy_until_ = Time{0};
   if (connected_) broker_.unsubscribe();
   connected_ = false;
   for (Timer* const timer : {&turn_timer_, &connect_timer_}) timer->set(std::nullopt);
@@ -150,8 +185,15 @@ void GatewayNode::die(bool power) {
   scene_.judge.before_fault(std::nullopt);
   disk_.crash(mix64(options_.seed ^ life_));
   // A disk that lied may have lost what was acknowledged: nobody but the world did that.
-  if (lied_) read_image();
-  lied_ = false;
+  if (std::exchange(lied_, false)) {
+    try {
+      read_image();
+    } catch (
+        const gateway::StoreError&) {  // damaged, and the gateway says so: the operator does what it says
+      scene_.hit(Probe::kLiesDamaged);
+      put_back(backups_.empty() ? kStartAnew : 0);
+    }
+  }
   scene_.judge.after_fault(std::nullopt);
 }
 
@@ -216,14 +258,62 @@ void GatewayNode::broker_message(std::string_view topic, std::string_view payloa
   const auto parsed = topics::parse(topic);
   if (!parsed) return;
   scene_.engine.digest.add(as_bytes(payload));
-  intake_->push({parsed->device, parsed->leaf, received(), std::string(payload)});
+  push({parsed->device, parsed->leaf, received(), std::string(payload)});
   plan_turn();
+}
+
+void GatewayNode::push(gateway::Message message) {
+  const DeviceId device = message.device;
+  const std::string id(device.view());
+  const bool honest = scene_.judge.find_device(id).has_value();
+  if (honest && intake_->waiting(device) == 0) waiting_since_.emplace(id, taken_);
+  const gateway::Intake::Limits limits;
+  const bool taken = intake_->push(std::move(message));
+  if (honest && !taken)
+    throw Violation("honest_dropped", id + ": a message was dropped, and it sends by its acks");
+  if (!honest && !taken) scene_.hit(Probe::kHostileThrottled);
+  if (intake_->waiting(device) > limits.device_messages || intake_->messages() > limits.messages)
+    throw Violation("queue_bound", id + ": more messages wait than declared");
+}
+
+// Deficit round robin: before a message that finds its queue empty, each other device is served a quantum of
+// bytes and one message; and it is in the middle of a transaction.
+void GatewayNode::check_served(std::uint64_t taken) {
+  taken_ += taken;
+  constexpr std::uint64_t kTurn = gateway::Intake::kQuantum / gateway::Intake::kMessageCost + 1;
+  const std::uint64_t bound = (options_.devices + kHostileClients) * kTurn + 2 * options_.batch;
+  std::erase_if(waiting_since_, [&](const auto& entry) {
+    if (taken_ - entry.second > bound)
+      throw Violation("unfair", entry.first + ": " + std::to_string(taken_ - entry.second) +
+                                    " messages of others were taken before its one");
+    const bool served = intake_->waiting(*DeviceId::parse(entry.first)) == 0;
+    if (served && scene_.now() < flood_until_ && intake_->messages() > 0)
+      scene_.hit(Probe::kServedBesideAFlood);
+    return served;
+  });
+}
+
+// In one commit there is one at most, so commits tell when they were made.
+void GatewayNode::note_throttled(const std::string& device) {
+  const auto [last, first] = throttled_at_.emplace(device, scene_.now());
+  if (!first && scene_.now() - last->second < gateway::Intake::kThrottledPause - kThrottledLate)
+    throw Violation("log_flood", device + ": two events within a minute say that it is throttled");
+  last->second = scene_.now();
+}
+
+void GatewayNode::note_line(std::string_view line) {
+  scene_.say("gateway", [&] { return std::string(line); });
+  const auto [last, first] = lines_.emplace(cause_of(line), scene_.now());
+  if (!first && scene_.now() - last->second < kLinePause)
+    throw Violation("log_flood", "two lines of one cause within 10 s: " + std::string(line));
+  last->second = scene_.now();
 }
 
 void GatewayNode::plan_turn() {
   const gateway::Writer::Wait wait = writer_->wait();
   const bool now = intake_->messages() >= wait.messages || (intake_->urgent() && wait.messages != SIZE_MAX);
-  turn_timer_.set(now ? scene_.now() : std::max(scene_.now(), Time(wait.until.time_since_epoch())));
+  const Time due = now ? scene_.now() : Time(wait.until.time_since_epoch());
+  turn_timer_.set(std::max({scene_.now(), busy_until_, due}));
 }
 
 void GatewayNode::die_here() {
@@ -232,7 +322,10 @@ void GatewayNode::die_here() {
 }
 
 void GatewayNode::turn() {
+  const std::size_t waited = intake_->messages();
   writer_->take(*intake_, received());
+  check_served(waited - intake_->messages());
+  if (!writer_->idle()) busy_until_ = scene_.now() + kCommit;
   if (kill_at_ == KillPoint::kBeforeCommit && !writer_->idle()) {
     scene_.hit(Probe::kGatewayKilledBeforeCommit);
     return die_here();
@@ -267,6 +360,7 @@ void GatewayNode::send_ack(const gateway::AckTo& to) {
   if (!size) return;
   if (to.ack.rewind) scene_.hit(Probe::kRewindAsked);
   if (to.ack.send_hello) scene_.hit(Probe::kHelloAsked);
+  if (to.ack.marks_before != Seq{}) scene_.hit(Probe::kOlderMarksAsked);
   const std::string topic(topics::make(to.device, topics::Leaf::kAck).view());
   const std::string bytes(as_text(Bytes(payload).first(*size)));
   const auto publish_after = [&](Millis pause) {
@@ -301,7 +395,10 @@ void GatewayNode::read_log() {
   for (bool more = true; more;) {
     const gateway::LogPage page = store_->reader().read(shown_, {}, {.events = kPage});
     if (page.gap) throw Violation("log_damaged", "events that were committed cannot be read");
-    for (const gateway::Event& event : page.events) show(event);
+    for (const gateway::Event& event : page.events) {
+      if (event.type == gateway::EventType::kDeviceThrottled) note_throttled(event.device);
+      show(event);
+    }
     more = page.more;
   }
   quiet_ = false;
@@ -344,36 +441,19 @@ void GatewayNode::show(const gateway::Event& event) {
     if (gateway::passes(filter_of(each, options_.device), event.type, event.device))
       audience |= static_cast<std::uint8_t>(each);
   }
-  Logged logged{.id = {event.offset.value, event.term.value},
-                .epoch = event.epoch,
-                .seq = event.seq,
-                .json = json,
-                .audience = audience};
   scene_.engine.digest.add(as_bytes(json));
   const auto device = scene_.judge.find_device(event.device);
-  if (device && event.type == gateway::EventType::kTelemetry && event.seq != gateway::kLiveSeq) {
-    logged.kind = Logged::Kind::kRecord;
-    logged.batch = as_bytes(event.batch);
-  }
-  const bool refused = event.loss_reason == gateway::LossReason::kRefusedFull ||
-                       event.loss_reason == gateway::LossReason::kRefusedFlash;
-  if (refused) scene_.hit(Probe::kRefusedStored);
-  if (device && event.type == gateway::EventType::kLoss && !refused) {
-    logged.kind = Logged::Kind::kLoss;
-    logged.count = event.count;
-    scene_.hit(event.count > 1 ? Probe::kLossOfMany : Probe::kLossStored);
-  }
-  if (event.type == gateway::EventType::kHistoryReplaced) scene_.hit(Probe::kPathsParted);
-  if (device && event.type == gateway::EventType::kHistoryUnknown) {
-    logged.kind = Logged::Kind::kUnknownBefore;
-    scene_.hit(Probe::kHistoryUnknown);
-  }
-  if (device && event.type == gateway::EventType::kHistoryForgotten) {
-    logged.kind = Logged::Kind::kForgotten;
-    scene_.hit(Probe::kHistoryForgotten);
-  }
-  if (event.type == gateway::EventType::kEpoch) scene_.hit(Probe::kNewEpochStored);
-  logged.device = device.value_or(0);
+  const Logged logged{.id = {event.offset.value, event.term.value},
+                      .kind = kind_of(event, device.has_value()),
+                      .device = device.value_or(0),
+                      .epoch = event.epoch,
+                      .seq = event.seq,
+                      .count = event.count,
+                      .was_acked = event.loss_reason == gateway::LossReason::kNotHeld,
+                      .batch = as_bytes(event.batch),
+                      .json = json,
+                      .audience = audience};
+  note_probes(event, device.has_value());
   scene_.say("gateway", [&] {
     return "stored " + std::to_string(event.offset.value) + " type " +
            std::to_string(static_cast<int>(event.type)) + " of " + event.device + " seq " +
@@ -381,6 +461,74 @@ void GatewayNode::show(const gateway::Event& event) {
            std::to_string(event.epoch.value);
   });
   scene_.judge.logged(logged);
+}
+
+Logged::Kind GatewayNode::kind_of(const gateway::Event& event, bool honest) const {
+  using gateway::EventType;
+  using Kind = Logged::Kind;
+  if (!honest) return Kind::kOther;
+  switch (event.type) {
+    case EventType::kTelemetry:
+      return event.seq == gateway::kLiveSeq ? Kind::kOther : Kind::kRecord;
+    case EventType::kLoss:
+      return is_refused(event) ? Kind::kOther : Kind::kLoss;
+    case EventType::kHistoryUnknown:
+      return Kind::kUnknownBefore;
+    case EventType::kEpoch:
+      return Kind::kEpoch;
+    case EventType::kDeviceOnline:
+      return Kind::kOnline;
+    case EventType::kDeviceOffline:
+      return Kind::kOffline;
+    default:
+      return Kind::kOther;
+  }
+}
+
+void GatewayNode::note_probes(const gateway::Event& event, bool honest) const {
+  using gateway::EventType;
+  using gateway::OfflineReason;
+  if (!honest) return scene_.hit(Probe::kHostileStored);
+  switch (event.type) {
+    case EventType::kLoss:
+      if (is_refused(event)) return scene_.hit(Probe::kRefusedStored);
+      return scene_.hit(event.count > 1 ? Probe::kLossOfMany : Probe::kLossStored);
+    case EventType::kEpoch:
+      return scene_.hit(Probe::kNewEpochStored);
+    case EventType::kHistoryReplaced:
+      return scene_.hit(Probe::kPathsParted);
+    case EventType::kHistoryUnknown:
+      return scene_.hit(Probe::kHistoryUnknown);
+    case EventType::kHistoryForgotten:
+      return scene_.hit(Probe::kHistoryForgotten);
+    case EventType::kDeviceOffline:
+      return scene_.hit(event.offline_reason == OfflineReason::kWill      ? Probe::kOfflineByWill
+                        : event.offline_reason == OfflineReason::kStopped ? Probe::kOfflineStopped
+                        : event.offline_reason == OfflineReason::kSilent  ? Probe::kOfflineSilent
+                                                                          : Probe::kOfflineRestarted);
+    default:
+      return;
+  }
+}
+
+// In a world where nothing befalls anybody, and the links are good, nothing is sent twice.
+void GatewayNode::check_calm() const {
+  const gateway::IngestCounters& counters = writer_->stats().ingest;
+  const std::uint64_t again = counters.duplicates + counters.gaps + counters.foreign;
+  if (again > 0)
+    throw Violation("repeats",
+                    std::to_string(again) + " entries came twice or out of turn, and nothing was lost");
+  if (scene_.probes[Probe::kOfflineRestarted] > 0)
+    throw Violation("presence", "a device said goodbye, and the gateway has not heard it");
+}
+
+void GatewayNode::check_rows() {
+  for (const gateway::DeviceState& state : store_->load()) {
+    if (std::max({state.streams.size(), state.tables.size(), state.boots.size()}) <= options_.kept) continue;
+    throw Violation("rows_unbounded", std::string(state.row.id.view()) +
+                                          " has more epochs, tables or boots than " +
+                                          std::to_string(options_.kept));
+  }
 }
 
 void GatewayNode::tell_times() const {
@@ -395,9 +543,14 @@ void GatewayNode::tell_times() const {
       const auto device = scene_.judge.find_device(event.device);
       const auto info = gateway::batch_info(event, reader);
       if (!device || !info) continue;
+      const auto quality = info->time.quality;
+      scene_.hit(quality == gateway::TimeQuality::kBootRelative ? Probe::kTimeUnknown
+                 : quality == gateway::TimeQuality::kResolved   ? Probe::kTimeResolved
+                                                                : Probe::kTimeSynced);
       const auto table = reader.table(event.device, info->table_hash);
       scene_.judge.told_time(*device, as_bytes(event.batch),
                              {.synced = info->time.quality != gateway::TimeQuality::kBootRelative,
+                              .epoch = event.epoch,
                               .unix_time = info->time.unix_time,
                               .period = Millis{table ? table->period_ms : 0}});
     }
@@ -420,13 +573,12 @@ void GatewayNode::back_up() {
 }
 
 void GatewayNode::restore(std::uint64_t which, Millis down) {
-  if (backups_.empty()) return;
+  if (backups_.empty() && which != kStartAnew) return;
   const gateway::LogOffset before = shown_;
   die(false);
   start_timer_.set(scene_.now() + down);
   scene_.judge.before_fault(std::nullopt);
-  disk_.restore(backups_[backups_.size() - 1 - which % backups_.size()]);
-  read_image();
+  put_back(which);
   scene_.judge.after_fault(std::nullopt);
   scene_.say("gateway", [&] { return "database restored to " + std::to_string(shown_.value); });
   if (++restores_ > 1) scene_.hit(Probe::kRestoredTwice);
@@ -434,39 +586,38 @@ void GatewayNode::restore(std::uint64_t which, Millis down) {
   if (shown_ < before) scene_.hit(Probe::kRestoreForgotRecords);
 }
 
-void GatewayNode::hostile(std::uint64_t messages, std::uint64_t kind, std::uint64_t stream) {
-  if (!connected_) return;
-  Random random(stream);
-  const DeviceId id = *DeviceId::parse("evil");
-  std::array<std::uint8_t, 512> buffer{};
-  for (std::uint64_t i = 0; i < messages; ++i) {
-    topics::Leaf leaf = topics::Leaf::kRecord;
-    std::size_t size = 1 + random.below(200);
-    std::ranges::generate(buffer, [&] { return static_cast<std::uint8_t>(random.next()); });
-    if (kind == 0) {
-      leaf = topics::Leaf::kHello;
-      codec::Hello hello{.try_id = {static_cast<std::uint32_t>(random.next()) | 1U},
-                         .oldest_seq = {random.next()},
-                         .next_seq = {random.below(1'000) + 10},
-                         .marks_count = 1,
-                         .boot = static_cast<std::uint32_t>(random.next())};
-      hello.marks[0] = {.epoch = {random.next() | 1U}, .first_seq = {random.below(9) + 1}};
-      size = codec::encode(hello, {}, buffer).value_or(0);
-    } else if (kind == 1) {
-      codec::Record record{.try_id = {1}, .seq = {random.below(4)}};
-      record.loss = {.count = random.next(), .reason = codec::LossReason::kCorrupt};
-      size = codec::encode(record, buffer).value_or(0);
-    } else if (kind == 2) {
-      codec::Record record{.try_id = {1}, .seq = {random.below(40) + 1}};
-      record.mark = Epoch{random.next() | 1U};
-      size = codec::encode(record, buffer).value_or(0);
-    }
-    scene_.hit(kind == 0   ? Probe::kHostileHello
-               : kind == 1 ? Probe::kHostileRecords
-               : kind == 2 ? Probe::kHostileEpochs
-                           : Probe::kHostileMalformed);
-    intake_->push({id, leaf, received(), std::string(as_text(Bytes(buffer).first(size)))});
+void GatewayNode::put_back(std::uint64_t which) {
+  if (which == kStartAnew) {
+    scene_.hit(Probe::kStartedAnew);
+    disk_.restore({});
+    disk_.make_directory(kFolder);
+  } else {
+    disk_.restore(backups_[backups_.size() - 1 - which % backups_.size()]);
   }
+  read_image();
+}
+
+void GatewayNode::hostile(std::uint64_t messages, Hostile kind, std::uint64_t stream) {
+  Random random(stream);
+  if (kind == Hostile::kFlood) {
+    flood_until_ = scene_.now() + static_cast<std::int64_t>(messages / kPulsesShare) * kPulse;
+    return flood(messages / kPulsesShare, 0, random);
+  }
+  for (std::uint64_t i = 0; i < messages; ++i) push_hostile("evil", kind, i, random);
+}
+
+void GatewayNode::flood(std::uint64_t pulses, std::uint64_t number, Random random) {
+  if (pulses == 0) return;
+  for (std::uint64_t i = 0; i < kPulseMessages; ++i, ++number) {
+    push_hostile("evil" + std::to_string(number % (kHostileClients - 1)), Hostile::kFlood, number, random);
+  }
+  scene_.engine.after(kPulse, [this, pulses, number, random] { flood(pulses - 1, number, random); });
+}
+
+void GatewayNode::push_hostile(std::string_view client, Hostile kind, std::uint64_t number, Random& random) {
+  if (!connected_) return;
+  HostileMessage message = hostile_message(kind, number, random);
+  push({*DeviceId::parse(client), message.leaf, received(), std::move(message.payload)});
   plan_turn();
 }
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -16,6 +17,7 @@
 #include "sim/engine/random.h"
 #include "sim/world/broker.h"
 #include "sim/world/feed_node.h"
+#include "sim/world/hostile.h"
 #include "sim/world/scene.h"
 
 namespace godwit::sim {
@@ -40,7 +42,10 @@ class GatewayNode final : private Broker::Subscriber {
  public:
   struct Options {
     std::uint64_t seed = 0;
-    std::string device;  // that followers of Audience::kDevice want
+    std::size_t devices = 1;    // honest ones
+    std::size_t kept = 64;      // epochs, tables and boots of each
+    std::size_t batch = 2'000;  // messages in one transaction
+    std::string device;         // that followers of Audience::kDevice want
   };
   GatewayNode(Scene& scene, Broker& broker, const Options& options);
   ~GatewayNode();
@@ -61,11 +66,17 @@ class GatewayNode final : private Broker::Subscriber {
   void back_up();
   // The `which`th backup, counted from the newest, takes the place of the database.
   void restore(std::uint64_t which, Millis down);
-  // A client with a certificate of its own that sends what it likes.
-  void hostile(std::uint64_t messages, std::uint64_t kind, std::uint64_t stream);
+  // Clients with certificates of their own send what they like.
+  void hostile(std::uint64_t messages, Hostile kind, std::uint64_t stream);
 
   void finish();
   [[nodiscard]] std::uint64_t hash() const { return disk_.hash(); }
+  [[nodiscard]] bool knows(const std::string& device) const {
+    return store_ && store_->reader().device(device).has_value();
+  }
+  // What is kept of each device is within its bounds.
+  void check_rows();
+  void check_calm() const;
   // Shows the judge when each record of the log is said to have been sampled.
   void tell_times() const;
 
@@ -79,6 +90,7 @@ class GatewayNode final : private Broker::Subscriber {
   // What the disk would hold if all that is not synced were lost, or (image) after a copy was put back.
   void check_worst_crash();
   void read_image();
+  void put_back(std::uint64_t which);
   void connect();
   void plan_turn();
   void die_here();
@@ -87,6 +99,14 @@ class GatewayNode final : private Broker::Subscriber {
   void send_acks();
   void send_ack(const gateway::AckTo& ack);
   void read_log();
+  void note_line(std::string_view line);
+  void note_throttled(const std::string& device);
+  void flood(std::uint64_t pulses, std::uint64_t number, Random random);
+  void push_hostile(std::string_view client, Hostile kind, std::uint64_t number, Random& random);
+  void push(gateway::Message message);
+  void check_served(std::uint64_t taken);
+  [[nodiscard]] Logged::Kind kind_of(const gateway::Event& event, bool honest) const;
+  void note_probes(const gateway::Event& event, bool honest) const;
   void show(const gateway::Event& event);
   [[nodiscard]] gateway::Received received() const {
     return {.at = Instant(scene_.now()), .unix_time = wall_clock()};
@@ -108,6 +128,12 @@ class GatewayNode final : private Broker::Subscriber {
   std::vector<gateway::AckTo> acks_;  // of the commit just made
   gateway::LogOffset shown_;
   bool connected_ = false;
+  Time busy_until_{0};
+  std::uint64_t taken_ = 0;                             // messages, out of the intake
+  std::map<std::string, std::uint64_t> waiting_since_;  // honest ones: taken_ when nothing of theirs waited
+  std::map<std::string, Time> lines_;                   // when each kind of line was written last
+  std::map<std::string, Time> throttled_at_;            // when an event last said so
+  Time flood_until_{0};
 
   Timer turn_timer_;
   Timer connect_timer_;

@@ -12,10 +12,11 @@ namespace godwit::sim {
 namespace {
 
 constexpr std::array<std::string_view, kFaultKinds> kNames{
-    "power_cut",     "offline_boots", "rollback",      "tail",          "flip",   "dead_sector",
-    "entropy",       "device_clock",  "gateway_clock", "cut",           "cable",  "stall",
-    "half_open",     "slow",          "broker_kill",   "broker_forget", "acks",   "gateway_kill",
-    "gateway_power", "disk",          "backup",        "restore",       "hostile"};
+    "power_cut",      "offline_boots", "rollback",     "tail",          "flip",        "dead_sector",
+    "flash_silent",   "entropy",       "device_clock", "gateway_clock", "cut",         "cable",
+    "stall",          "half_open",     "slow",         "stop",          "broker_kill", "broker_forget",
+    "broker_doubles", "acks",          "gateway_kill", "gateway_power", "disk",        "backup",
+    "restore",        "hostile"};
 
 constexpr std::uint64_t kMinute = 60'000;
 
@@ -44,7 +45,7 @@ void draw(Fault& fault, Random& random) {
   };
   switch (fault.kind) {
     case FaultKind::kPowerCut:
-      fault.a = random.below(30);
+      fault.a = random.chance(200) ? kAtErase : random.below(30);
       fault.b = random.chance(600) ? 1 : random.between(2, 4);
       break;
     case FaultKind::kOfflineBoots:
@@ -64,7 +65,11 @@ void draw(Fault& fault, Random& random) {
       break;
     case FaultKind::kDeadSector:
       fault.a = random.below(16);
-      fault.b = random.below(3);
+      fault.b = random.below(5);
+      break;
+    case FaultKind::kFlashSilent:
+      fault.a = seconds(1, 120);
+      fault.b = random.below(2);
       break;
     case FaultKind::kDeviceClock:
       fault.a = seconds(1, 100'000);
@@ -78,12 +83,14 @@ void draw(Fault& fault, Random& random) {
       fault.a = random.below(random.chance(500) ? 300 : 5'000);
       break;
     case FaultKind::kCable:
+    case FaultKind::kBrokerKill:
       fault.b = random.below(2);
       [[fallthrough]];
     case FaultKind::kEntropy:
     case FaultKind::kStall:
-    case FaultKind::kBrokerKill:
+    case FaultKind::kStop:
     case FaultKind::kBrokerForget:
+    case FaultKind::kBrokerDoubles:
       fault.a = seconds(1, random.chance(300) ? 900 : 60);
       break;
     case FaultKind::kSlow:
@@ -107,12 +114,13 @@ void draw(Fault& fault, Random& random) {
       fault.b = random.below(4);
       break;
     case FaultKind::kRestore:
-      fault.a = random.below(4);
+      fault.a = random.chance(200) ? kStartAnew : random.below(4);
       fault.b = seconds(1, 60);
       break;
     case FaultKind::kHostile:
       fault.a = random.between(1, 200);
-      fault.b = random.below(4);
+      fault.b =
+          random.chance(300) ? static_cast<std::uint64_t>(Hostile::kFlood) : random.below(kHostileKinds);
       break;
     case FaultKind::kHalfOpen:
     case FaultKind::kBackup:
@@ -212,13 +220,22 @@ Plan make_plan(std::uint64_t seed) {
   plan.duration = Time{static_cast<std::int64_t>(120 * kMinute / devices)};
   plan.followers = random.between(1, 3);
   if (Random(seed, 2).chance(10)) plan.followers = 500;
+  if (random.chance(300)) plan.kept = random.between(3, 8);
+  if (random.chance(300)) plan.batch = random.between(4, 32);
   for (std::uint64_t i = 0; i < devices; ++i) plan.devices.push_back(make_device(random));
 
   // Some kinds only, so that each gets a run in which the others are not in its way.
   std::vector<FaultKind> kinds;
   const std::uint64_t share = random.between(100, 700);
+  const bool calm = random.chance(60);  // nothing happens, or devices that say goodbye
   for (std::size_t kind = 0; kind < kFaultKinds; ++kind) {
-    if (random.chance(share)) kinds.push_back(static_cast<FaultKind>(kind));
+    if (random.chance(share) && !calm) kinds.push_back(static_cast<FaultKind>(kind));
+  }
+  if (calm && random.chance(500)) kinds.push_back(FaultKind::kStop);
+  for (DevicePlan& device : plan.devices) {
+    if (!calm) break;
+    device.latency = std::min<std::uint64_t>(device.latency, 200);
+    device.rate = std::max<std::uint64_t>(device.rate, 5'000);
   }
   if (kinds.empty()) return plan;
   if (std::ranges::find(kinds, FaultKind::kRestore) != kinds.end()) kinds.push_back(FaultKind::kBackup);
@@ -241,7 +258,8 @@ Plan make_plan(std::uint64_t seed) {
 std::string to_text(const Plan& plan) {
   std::string text = "plan version=1 seed=" + std::to_string(plan.seed) +
                      " duration=" + std::to_string(plan.duration.count()) +
-                     " followers=" + std::to_string(plan.followers) + "\n";
+                     " followers=" + std::to_string(plan.followers) + " kept=" + std::to_string(plan.kept) +
+                     " batch=" + std::to_string(plan.batch) + "\n";
   for (const DevicePlan& device : plan.devices) text += line_of(device) + "\n";
   for (const Fault& fault : plan.faults) text += line_of(fault) + "\n";
   return text;
@@ -261,6 +279,8 @@ std::expected<Plan, std::string> parse_plan(std::string_view text) {
       line.read("seed", plan.seed);
       line.read("duration", duration);
       line.read("followers", plan.followers);
+      line.read("kept", plan.kept);
+      line.read("batch", plan.batch);
       plan.duration = Time{duration};
       headed = true;
     } else if (line.word == "device") {

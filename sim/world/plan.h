@@ -16,32 +16,50 @@ namespace godwit::sim {
 
 // What the numbers of a Fault mean stands behind each kind. Times are milliseconds.
 enum class FaultKind : std::uint8_t {
-  kPowerCut,      // a: flash operations until power goes; b: so many cuts in a row
-  kOfflineBoots,  // a: reboots while the network is away; b: time between them
-  kRollback,      // a: which of the copies of its flash; b: offline reboots after it
-  kTail,          // a: bytes that were programmed last are gone; b: offline reboots after it
-  kFlip,          // a: bits
-  kDeadSector,    // a: which; b: 0 it does not erase any more, 1 nor program, 2 nor read
-  kEntropy,       // a: time without
-  kDeviceClock,   // a: its source of time is off by so much; b: for so long
-  kGatewayClock,  // a: stepped by so much; b: 1 forward, 0 back
-  kCut,           // a: bytes that still pass before the connection breaks
-  kCable,         // a: time without; b: 1 connecting fails at once, 0 by silence
-  kStall,         // a: for so long
-  kHalfOpen,      // the connection is dead and nobody says so
-  kSlow,          // a: one-way latency; b: for so long; at 100 to 1,000 bytes/s
-  kBrokerKill,    // a: down for so long
-  kBrokerForget,  // a: so long it acknowledges and passes nothing on
-  kAcks,          // a: so long are acks lost, late and doubled; b: late by at most
+  kPowerCut,  // a: flash operations until power goes, kAtErase: at the next erase; b: so many cuts in a row
+  kOfflineBoots,   // a: reboots while the network is away; b: time between them
+  kRollback,       // a: which of the copies of its flash; b: offline reboots after it
+  kTail,           // a: bytes that were programmed last are gone; b: offline reboots after it
+  kFlip,           // a: bits
+  kDeadSector,     // a: which; b: SectorFault - 1
+  kFlashSilent,    // a: so long the flash does not answer at all; b: 1 it reboots meanwhile
+  kEntropy,        // a: time without
+  kDeviceClock,    // a: its source of time is off by so much; b: for so long
+  kGatewayClock,   // a: stepped by so much; b: 1 forward, 0 back
+  kCut,            // a: bytes that still pass before the connection breaks
+  kCable,          // a: time without; b: 1 connecting fails at once, 0 by silence
+  kStall,          // a: for so long
+  kHalfOpen,       // the connection is dead and nobody says so
+  kSlow,           // a: one-way latency; b: for so long; at 100 to 1,000 bytes/s
+  kStop,           // the device says goodbye; a: off for so long
+  kBrokerKill,     // a: down for so long; b: 1 when it has next acknowledged a message and not passed it on
+  kBrokerForget,   // a: so long it acknowledges and passes nothing on
+  kBrokerDoubles,  // a: so long it passes everything on twice
+  kAcks,           // a: so long are acks lost, late and doubled; b: late by at most
   kGatewayKill,   // a: down for so long; b: 0 now, 1 before the next commit, 2 between a commit and its acks,
                   // 3 before a file operation
   kGatewayPower,  // a: down for so long; b: so many file operations before power goes, 0: now
   kDisk,          // a: so long it is in trouble; b: 0 full, 1 syncs fail, 2 reads fail, 3 syncs lie
   kBackup,        // the operator copies the database
-  kRestore,       // a: which backup, counted from the newest; b: down for so long
-  kHostile,       // a: messages; b: which kind
+  kRestore,  // a: which backup, counted from the newest, kStartAnew: an empty database; b: down for so long
+  kHostile,  // a: messages; b: which kind (Hostile)
 };
-inline constexpr std::size_t kFaultKinds = 23;
+inline constexpr std::size_t kFaultKinds = 26;
+inline constexpr std::uint64_t kAtErase = 1'000;
+inline constexpr std::uint64_t kStartAnew = 1'000;
+
+// What a client with a certificate of its own may send, as fast as it likes.
+enum class Hostile : std::uint8_t {
+  kHellos,
+  kLosses,
+  kEpochs,   // a mark in each
+  kNoise,    // does not decode
+  kTables,   // a hello with others each time
+  kBoots,    // a hello of another boot each time
+  kBatches,  // a path of its own with records that decode to the most rows
+  kFlood,    // the same from several clients, for a while
+};
+inline constexpr std::uint64_t kHostileKinds = 8;
 [[nodiscard]] std::string_view name_of(FaultKind kind);
 
 struct Fault {
@@ -69,6 +87,8 @@ struct Plan {
   std::uint64_t seed = 0;
   Time duration{3'600'000};  // faults and samples end then, and the drain begins
   std::uint64_t followers = 1;
+  std::uint64_t kept = 64;     // epochs, tables and boots that the gateway remembers of a device
+  std::uint64_t batch = 2000;  // messages in one transaction
   std::vector<DevicePlan> devices;
   std::vector<Fault> faults;  // by time
 };

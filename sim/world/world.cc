@@ -17,6 +17,8 @@ namespace godwit::sim {
 namespace {
 
 constexpr std::uint64_t kManyFollowers = 500;
+constexpr std::uint64_t kGoodLatency = 200;
+constexpr std::uint64_t kGoodRate = 5'000;
 constexpr Millis kCopyEvery{300'000};  // of each flash, for roll backs
 
 Millis millis(std::uint64_t count) { return Millis{static_cast<std::int64_t>(count)}; }
@@ -25,10 +27,15 @@ class World final : private Judge::Witness {
  public:
   World(const Plan& plan, const RunOptions& options, Probes& probes)
       : plan_(plan),
-        judge_(*this),
+        judge_(*this, plan.kept),
         scene_{.engine = engine_, .judge = judge_, .probes = probes, .trace = options.trace},
         broker_(scene_),
-        gateway_(scene_, broker_, {.seed = mix64(plan.seed), .device = "dev-0"}) {
+        gateway_(scene_, broker_,
+                 {.seed = mix64(plan.seed),
+                  .devices = plan.devices.size(),
+                  .kept = plan.kept,
+                  .batch = plan.batch,
+                  .device = "dev-0"}) {
     for (std::size_t i = 0; i < plan.devices.size(); ++i) {
       const std::uint64_t seed = mix64(plan.seed * 64 + i);
       boards_.push_back(std::make_unique<Board>(scene_, broker_, plan.devices[i], i, seed));
@@ -50,8 +57,7 @@ class World final : private Judge::Witness {
 
   // Faults are over. Throws Violation if not everybody is back and has delivered in time.
   Time drain() {
-    broker_.forget_until(Time{0});
-    if (!broker_.running()) broker_.start();
+    broker_.finish();
     gateway_.finish();
     gateway_.start();
     for (const auto& board : boards_) board->finish();
@@ -60,16 +66,40 @@ class World final : private Judge::Witness {
     const Millis limit = drain_limit();
     // What is sampled is in a batch until it is old enough.
     engine_.run_until(begin + longest_age());
+    wait_until_done(limit);
+    const Millis took = engine_.now() - begin;
+    // Nobody has anything new to say, and the database is put back.
+    if (has(FaultKind::kRestore)) {
+      gateway_.restore(0, Millis{5'000});
+      engine_.run_until(engine_.now() + Millis{6'000});
+      // One that this database has never heard of is not asked: it is known when it says something.
+      for (const auto& board : boards_) {
+        if (!gateway_.knows(board->id())) board->restart();
+      }
+      wait_until_done(limit);
+    }
+    return took;
+  }
+
+  void wait_until_done(Millis limit) {
+    const Time begin = engine_.now();
     while (!done()) {
       if (engine_.now() - begin > limit) fail_drain(limit);
       engine_.run_until(engine_.now() + Millis{1'000});
     }
-    return engine_.now() - begin;
   }
 
   void judge_all() {
     judge_.finish();
+    gateway_.check_rows();
+    for (const auto& board : boards_) board->tell_clock();
     gateway_.tell_times();
+    if (!is_calm()) return;
+    gateway_.check_calm();
+    for (const auto& board : boards_) {
+      if (!board->calm())
+        throw Violation("repeats", board->id() + " connected twice, and nothing had happened");
+    }
   }
 
   [[nodiscard]] std::uint64_t hash() const {
@@ -91,8 +121,20 @@ class World final : private Judge::Witness {
     engine_.after(kCopyEvery, [this] { keep_copies(); });
   }
 
+  bool has(FaultKind kind) const {
+    return std::ranges::find(plan_.faults, kind, &Fault::kind) != plan_.faults.end();
+  }
+  bool is_calm() const {
+    return std::ranges::all_of(plan_.faults,
+                               [](const Fault& fault) { return fault.kind == FaultKind::kStop; }) &&
+           std::ranges::all_of(plan_.devices, [](const DevicePlan& device) {
+             return device.latency <= kGoodLatency && device.rate >= kGoodRate;
+           });
+  }
+
   bool done() const {
-    return std::ranges::all_of(boards_, [](const auto& board) { return board->delivered(); }) &&
+    return judge_.drained() &&
+           std::ranges::all_of(boards_, [](const auto& board) { return board->delivered(); }) &&
            gateway_.running() &&
            std::ranges::all_of(followers_, [end = gateway_.log()->ends().last](const auto& follower) {
              return follower->caught_up(end);
@@ -153,10 +195,13 @@ void World::befall(const Fault& fault) {
       scene_.hit(fault.b != 0 ? Probe::kGatewayClockForward : Probe::kGatewayClockBack);
       return gateway_.step_clock(fault.b != 0 ? millis(fault.a) : -millis(fault.a));
     case FaultKind::kBrokerKill:
+      if (fault.b != 0) return broker_.kill_with_message(millis(fault.a));
       broker_.kill();
       return engine_.after(millis(fault.a), [this] { broker_.start(); });
     case FaultKind::kBrokerForget:
       return broker_.forget_until(now + millis(fault.a));
+    case FaultKind::kBrokerDoubles:
+      return broker_.double_until(now + millis(fault.a));
     case FaultKind::kAcks:
       return gateway_.trouble_acks_until(now + millis(fault.a), millis(fault.b), fault.stream);
     case FaultKind::kGatewayKill:
@@ -170,7 +215,7 @@ void World::befall(const Fault& fault) {
     case FaultKind::kRestore:
       return gateway_.restore(fault.a, millis(fault.b));
     case FaultKind::kHostile:
-      return gateway_.hostile(fault.a, fault.b, fault.stream);
+      return gateway_.hostile(fault.a, static_cast<Hostile>(fault.b), fault.stream);
     default:
       return befall_board(fault, *boards_[fault.device]);
   }
@@ -192,6 +237,10 @@ void World::befall_board(const Fault& fault, Board& board) {
       return board.flip_bits(fault.a, fault.stream);
     case FaultKind::kDeadSector:
       return board.break_sector(static_cast<std::uint32_t>(fault.a), static_cast<SectorFault>(fault.b + 1));
+    case FaultKind::kFlashSilent:
+      return board.silence_flash_until(now + millis(fault.a), fault.b != 0);
+    case FaultKind::kStop:
+      return board.stop(millis(fault.a));
     case FaultKind::kEntropy:
       return board.fail_entropy_until(now + millis(fault.a));
     case FaultKind::kDeviceClock:
@@ -227,6 +276,9 @@ Outcome run(const Plan& plan, const RunOptions& options) {
   } catch (const Livelock& livelock) {
     outcome.violation = "livelock";
     outcome.what = livelock.what();
+  } catch (const gateway::StoreError& error) {
+    outcome.violation = "store_error";
+    outcome.what = std::string("an error reached nobody who knows it: ") + error.what();
   }
   outcome.hash = world.hash();
   outcome.steps = world.engine().steps();

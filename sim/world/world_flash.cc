@@ -16,13 +16,41 @@ WorldFlash::WorldFlash(Scene& scene, const ports::FlashGeometry& geometry, std::
       scene_(scene),
       inner_(geometry, seed),
       faults_(geometry.sector_count, SectorFault::kNone),
-      harmed_(geometry.sector_count, false) {}
+      harmed_(geometry.sector_count, false),
+      cache_random_(seed, 3),
+      caches_(cache_random_.chance(500)) {}
 
 void WorldFlash::arm_power_cut(std::uint64_t operations, Tear tear) {
   inner_.arm({.operation = operations, .tear = tear});
 }
 
 void WorldFlash::complete_tear() { inner_.complete_tear(); }
+
+void WorldFlash::power_off() {
+  inner_.power_off();
+  lose_unflushed();
+}
+
+void WorldFlash::before_write() {
+  if (caches_ && !flushed_) flushed_ = inner_;
+}
+
+void WorldFlash::after_write() {
+  if (!powered()) lose_unflushed();
+}
+
+void WorldFlash::lose_unflushed() {
+  if (!flushed_) return;
+  if (cache_random_.chance(500)) {
+    scene_.hit(Probe::kUnflushedLost);
+    scene_.say("flash", [] { return "what was not flushed is gone"; });
+    inner_.roll_back(*flushed_);
+    for (const std::uint32_t sector : erased_unflushed_) harmed_[sector] = true;
+    newest_.clear();
+  }
+  flushed_.reset();
+  erased_unflushed_.clear();
+}
 
 Status WorldFlash::noted(char operation, std::uint64_t where, Status status) {
   if (quiet_) return status;
@@ -39,27 +67,39 @@ Status WorldFlash::noted(char operation, std::uint64_t where, Status status) {
 }
 
 Status WorldFlash::do_read(std::uint64_t offset, MutableBytes out) {
+  if (!quiet_ && silent()) {
+    scene_.hit(Probe::kFlashSilent);
+    return Status::kIo;
+  }
   const bool on = inner_.powered();
   if (quiet_) inner_.power_on();
   Status status = inner_.read(offset, out);
   if (!on) inner_.power_off();
   for (std::uint64_t at = offset; at < offset + out.size();
        at = (sector_of(at) + 1ULL) * geometry().sector_size_bytes) {
-    if (faults_[sector_of(at)] != SectorFault::kNoRead) continue;
-    if (!quiet_) scene_.hit(Probe::kReadRefused);
-    status = Status::kCorrupt;
+    const SectorFault fault = faults_[sector_of(at)];
+    if (fault != SectorFault::kNoRead && fault != SectorFault::kNoAnswer) continue;
+    const bool answers = fault == SectorFault::kNoRead;
+    if (!quiet_) scene_.hit(answers ? Probe::kReadRefused : Probe::kReadUnanswered);
+    status = answers ? Status::kCorrupt : Status::kIo;
   }
   if (!quiet_) scene_.engine.digest.add(offset + (out.size() << 40));
   return status;
 }
 
 Status WorldFlash::do_program(std::uint64_t offset, Bytes in) {
-  if (powered() && faults_[sector_of(offset)] >= SectorFault::kNoProgram) {
+  if (!powered() || silent()) return Status::kIo;
+  const SectorFault fault = faults_[sector_of(offset)];
+  if (fault >= SectorFault::kNoProgram && fault != SectorFault::kMisprograms) {
     scene_.hit(Probe::kProgramRefused);
     return noted('p', offset, Status::kIo);
   }
-  if (!powered()) return Status::kIo;
-  const Status status = inner_.program(offset, in);
+  before_write();
+  Status status = inner_.program(offset, in);
+  if (status == Status::kOk && fault == SectorFault::kMisprograms) {
+    scene_.hit(Probe::kMisprogrammed);
+    inner_.flip_bit(offset + in.size() / 2, 3);
+  }
   if (!written_.empty() && written_.back().offset + written_.back().size == offset) {
     written_.back().size += in.size();
   } else {
@@ -68,31 +108,59 @@ Status WorldFlash::do_program(std::uint64_t offset, Bytes in) {
   newest_.push_back({offset, in.size()});
   if (newest_.size() > kNewestMax) newest_.pop_front();
   scene_.engine.digest.add(in);
-  return noted('p', offset, status);
+  status = noted('p', offset, status);
+  after_write();
+  return status;
 }
 
 Status WorldFlash::do_erase(std::uint32_t sector) {
-  if (!powered()) return Status::kIo;
-  if (faults_[sector] != SectorFault::kNone) {
+  if (!powered() || silent()) return Status::kIo;
+  if (faults_[sector] != SectorFault::kNone && faults_[sector] != SectorFault::kMisprograms) {
     scene_.hit(Probe::kEraseRefused);
     if (!quiet_) harmed_[sector] = true;  // the device has given it up, and its bytes still stand
     return noted('e', sector, Status::kIo);
   }
-  const Status status = inner_.erase(sector);
+  before_write();
+  erased_unflushed_.push_back(sector);
+  if (cut_at_erase_) inner_.arm({.operation = 0, .tear = *std::exchange(cut_at_erase_, std::nullopt)});
+  Status status = inner_.erase(sector);
   harmed_[sector] = status != Status::kOk;
+  std::erase_if(flips_, [&](std::uint64_t offset) { return sector_of(offset) == sector; });
   std::erase_if(newest_, [&](const Range& range) { return sector_of(range.offset) == sector; });
   scene_.hit(Probe::kSectorErased);
   if (++erased_ == geometry().sector_count + 1) scene_.hit(Probe::kRingWrapped);
-  return noted('e', sector, status);
+  status = noted('e', sector, status);
+  after_write();
+  return status;
 }
 
 Status WorldFlash::do_flush() {
-  if (!powered()) return Status::kIo;
-  return noted('f', 0, inner_.flush());
+  if (!powered() || silent()) return Status::kIo;
+  const Status status = noted('f', 0, inner_.flush());
+  if (status == Status::kOk) {
+    flushed_.reset();
+    erased_unflushed_.clear();
+  }
+  after_write();
+  return status;
 }
 
 bool WorldFlash::has_unreadable_sector() const {
-  return std::ranges::find(faults_, SectorFault::kNoRead) != faults_.end();
+  return std::ranges::any_of(faults_, [](SectorFault fault) {
+    return fault == SectorFault::kNoRead || fault == SectorFault::kNoAnswer;
+  });
+}
+
+std::uint32_t WorldFlash::bad_sectors() const {
+  return static_cast<std::uint32_t>(faults_.size()) -
+         static_cast<std::uint32_t>(std::ranges::count(faults_, SectorFault::kNone));
+}
+
+bool WorldFlash::harmed(std::uint64_t offset, std::uint64_t size) const {
+  if (harmed_[sector_of(offset)]) return true;
+  if (flips_.size() == 1) return flips_[0] >= offset && flips_[0] < offset + size;
+  return std::ranges::any_of(flips_,
+                             [&](std::uint64_t flip) { return sector_of(flip) == sector_of(offset); });
 }
 
 bool WorldFlash::flip_bit(Random& random) {
@@ -103,7 +171,7 @@ bool WorldFlash::flip_bit(Random& random) {
     std::uint8_t byte = 0xFF;
     if (!peek(offset, {&byte, 1}) || byte == 0xFF) continue;
     inner_.flip_bit(offset, bit);
-    harmed_[sector_of(offset)] = true;
+    flips_.push_back(offset);
     scene_.say("flash",
                [&] { return "bit " + std::to_string(bit) + " flipped at " + std::to_string(offset); });
     return true;
@@ -133,13 +201,17 @@ void WorldFlash::put_back(const Copy& copy) {
   const bool on = inner_.powered();
   inner_.roll_back(copy.flash);
   harmed_ = copy.harmed;
-  inner_.disarm();
+  flips_ = copy.flips;
+  flushed_.reset();
+  erased_unflushed_.clear();
+  disarm();
   on ? inner_.power_on() : inner_.power_off();
   newest_.clear();
 }
 
 bool WorldFlash::peek(std::uint64_t offset, MutableBytes out) const {
-  if (faults_[sector_of(offset)] == SectorFault::kNoRead) return false;
+  const SectorFault fault = faults_[sector_of(offset)];
+  if (fault == SectorFault::kNoRead || fault == SectorFault::kNoAnswer) return false;
   const bool on = inner_.powered();
   inner_.power_on();
   const Status status = inner_.read(offset, out);

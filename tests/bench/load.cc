@@ -42,7 +42,7 @@ std::string make_batch(const sim::SyntheticSensors& sensors, std::size_t number)
   codec::SampleEncoder encoder(std::span<codec::ChannelModel>(models).first(channels), samples);
   std::vector<std::int64_t> row(channels);
   for (std::size_t i = 0; i < kRows; ++i) {
-    sensors.expected(static_cast<std::int64_t>(number * kRows + i), row);
+    sensors.row(number * kRows + i, row);
     must(encoder.add(row) == Status::kOk, "a row does not fit");
   }
   const std::size_t samples_size = encoder.finish();
@@ -61,7 +61,7 @@ std::string make_batch(const sim::SyntheticSensors& sensors, std::size_t number)
 
 Load::Load(test::GatewayFixture& fixture, const Options& options)
     : fixture_(fixture), window_(options.window) {
-  const sim::SyntheticSensors sensors(1, kPeriod, nullptr);
+  const sim::SyntheticSensors sensors(1, nullptr);
   for (std::size_t i = 0; i < kBatches; ++i) batches_.push_back(make_batch(sensors, i));
 
   const test::Outcome issued =
@@ -75,22 +75,22 @@ Load::Load(test::GatewayFixture& fixture, const Options& options)
     devices_.push_back({.id = id,
                         .topic = std::string(topics::make(device, topics::Leaf::kRecord).view()),
                         .epoch = Epoch{devices_.size() + 1},
-                        .peer = MqttPeer({.port = fixture.mqtt_port(),
-                                          .ca = fixture.dir() / "ca.crt",
-                                          .certificate = folder / "device.crt",
-                                          .key = folder / "device.key",
-                                          .client_id = id})});
+                        .peer = test::MqttPeer({.port = fixture.mqtt_port(),
+                                                .ca = fixture.dir() / "ca.crt",
+                                                .certificate = folder / "device.crt",
+                                                .key = folder / "device.key",
+                                                .client_id = id})});
     devices_.back().peer.subscribe(topics::device_filter(device).view());
   }
   for (Device& device : devices_) by_topic_.emplace(device.topic, &device);
 }
 
 void Load::attach_subscriber() {
-  subscriber_.emplace(MqttPeer::Options{.port = fixture_.mqtt_port(),
-                                        .ca = fixture_.dir() / "ca.crt",
-                                        .certificate = fixture_.dir() / "gateway.crt",
-                                        .key = fixture_.dir() / "gateway.key",
-                                        .client_id = "bare-subscriber"});
+  subscriber_.emplace(test::MqttPeer::Options{.port = fixture_.mqtt_port(),
+                                              .ca = fixture_.dir() / "ca.crt",
+                                              .certificate = fixture_.dir() / "gateway.crt",
+                                              .key = fixture_.dir() / "gateway.key",
+                                              .client_id = "bare-subscriber"});
   subscriber_->subscribe(topics::kGatewayFilter);
 }
 
@@ -112,7 +112,7 @@ void Load::introduce() {
 }
 
 void Load::say_hello(Device& device) {
-  const sim::SyntheticSensors sensors(1, kPeriod, nullptr);
+  const sim::SyntheticSensors sensors(1, nullptr);
   const codec::ChannelTable table = table_of(sensors);
   const std::array tables{codec::announced(table)};
   device.try_id = {device.try_id.value + 1};
@@ -204,7 +204,7 @@ void Load::drain() {
 // Sends what waits, then takes what has come or comes within `timeout`.
 void Load::poll(std::chrono::nanoseconds timeout) {
   std::vector<pollfd> sources;
-  const auto add = [&](MqttPeer& peer) {
+  const auto add = [&](test::MqttPeer& peer) {
     peer.flush();
     const bool blocked = peer.wants_to_write();
     sources.push_back({peer.fd(), static_cast<short>(blocked ? POLLIN | POLLOUT : POLLIN), 0});

@@ -17,8 +17,8 @@
 #include <vector>
 
 #include "proto/base/ids.h"
-#include "tests/bench/mqtt_peer.h"
 #include "tests/support/gateway_fixture.h"
+#include "tests/support/mqtt_peer.h"
 
 namespace godwit::bench {
 
@@ -53,7 +53,7 @@ class Load {
     std::string topic;
     Epoch epoch;
     Try try_id{1};  // of the last hello
-    MqttPeer peer;
+    test::MqttPeer peer;
     Seq next = kFirstSeq;   // to be sent
     Seq taken = kFirstSeq;  // all before it are
     bool answered = false;  // the gateway has, to the hello
@@ -74,7 +74,7 @@ class Load {
   std::vector<std::string> batches_;
   std::vector<Device> devices_;
   std::unordered_map<std::string, Device*> by_topic_;
-  std::optional<MqttPeer> subscriber_;
+  std::optional<test::MqttPeer> subscriber_;
 };
 
 }  // namespace godwit::bench

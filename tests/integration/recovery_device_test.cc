@@ -145,7 +145,7 @@ class DeviceRecovery : public Recovery {
 };
 
 // What the log shows of a record: every channel has one value for each row.
-Recorded shown_record(const LoggedEvent& event) {
+Recorded shown_record(const LogEvent& event) {
   const Json json(cJSON_Parse(event.json.c_str()), &cJSON_Delete);
   const auto rows = cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(json.get(), "rows"));
   const cJSON* const channels = cJSON_GetObjectItemCaseSensitive(json.get(), "channels");
@@ -201,13 +201,13 @@ TEST_F(DeviceRecovery, DeliversAllThatItsFlashHoldsHoweverOftenItIsKilled) {
   EXPECT_EQ(shown("boot"), starts_);
   EXPECT_EQ(shown("lost_records"), 0U);
 
-  const std::vector<LoggedEvent> log = read_log(gateway_);
+  const std::vector<LogEvent> log = read_log(gateway_);
   EXPECT_EQ(first_disorder(log), "");
   std::map<std::uint64_t, Recorded> stored;
   Recorded last;
   std::int64_t last_row_ms = -1;
-  for (const LoggedEvent& event : log) {
-    if (event.type != "telemetry" || event.seq == 0) continue;
+  for (const LogEvent& event : log) {
+    if (!event.is_record()) continue;
     const Recorded record = shown_record(event);
     EXPECT_GE(record.boot, last.boot) << event.json;
     if (record.boot == last.boot) {
@@ -215,7 +215,7 @@ TEST_F(DeviceRecovery, DeliversAllThatItsFlashHoldsHoweverOftenItIsKilled) {
     }
     last = record;
     last_row_ms = record.time_ms + (static_cast<std::int64_t>(record.rows) - 1) * kPeriodMs;
-    stored.emplace(event.seq, record);
+    stored.emplace(event.seq.value, record);
   }
   EXPECT_GE(stored.size() + starts_, held.value - 1) << "each start has a mark among its records";
   EXPECT_GT(recorded_.size(), 20U) << "the flash never held much: the test proves little";

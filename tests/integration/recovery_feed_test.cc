@@ -48,7 +48,7 @@ class Follower {
 };
 
 // The first difference of what was shown, from the first event on, to the log; empty: there is none.
-std::string first_difference(const std::vector<SseEvent>& shown, const std::vector<LoggedEvent>& log) {
+std::string first_difference(const std::vector<SseEvent>& shown, const std::vector<LogEvent>& log) {
   if (shown.size() > log.size()) {
     return "shown " + std::to_string(shown.size()) + " events, but the log has " + std::to_string(log.size());
   }
@@ -86,7 +86,7 @@ TEST_F(FeedRecovery, BringsEveryEventOnceToAFollowerThatIsCutOffAgainAndAgain) {
   }
   expect_promise_at_end();
 
-  const std::vector<LoggedEvent> log = read_log(gateway_);
+  const std::vector<LogEvent> log = read_log(gateway_);
   follower.connect();
   ASSERT_LE(follower.seen().size(), log.size());
   follower.take(log.size() - follower.seen().size());
@@ -106,7 +106,7 @@ TEST_F(FeedRecovery, NeverShowsWhatAKilledGatewayDoesNotHold) {
     gateway_.kill_gateway();
     for (Follower& follower : followers) ASSERT_TRUE(follower.take_to_the_end());
     gateway_.start_gateway();
-    const std::vector<LoggedEvent> log = read_log(gateway_);
+    const std::vector<LogEvent> log = read_log(gateway_);
     for (const Follower& follower : followers) EXPECT_EQ(first_difference(follower.seen(), log), "");
   }
   expect_promise_at_end();

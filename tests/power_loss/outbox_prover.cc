@@ -4,24 +4,19 @@
 // kept its promise (outbox_ledger.h). What a few minutes can do in full is done in full; random schedules of
 // many faults take the rest of the time.
 //
-//   outbox_prover [--minutes M] [--seed S] [--item NAME] [--json FILE]
+//   outbox_prover [--minutes M | --walks N] [--one-of N] [--seed S] [--item NAME] [--json FILE]
 //
-// With less than 10 minutes every so many schedules are taken, which ones the seed says. A failure names its
-// item; --item NAME runs that alone, in full. Exits 1 after a failure.
+// Random walks take what the items leave of the time, 10 minutes, or are N, and then no time counts. With
+// --one-of every so many schedules of the items are taken, which ones the seed says. A failure names its
+// item;
+// --item NAME runs that alone. Exits 1 after a failure.
 #include <array>
-#include <atomic>
-#include <chrono>
-#include <cmath>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <functional>
-#include <mutex>
+#include <cstdint>
 #include <random>
 #include <string>
-#include <thread>
 #include <vector>
 
+#include "tests/power_loss/device_prover.h"
 #include "tests/power_loss/node_state_prover.h"
 #include "tests/power_loss/outbox_world.h"
 #include "tests/power_loss/prover.h"
@@ -164,6 +159,45 @@ void prove_cuts(Prover& prover, const Setting& setting, int depth) {
   }
 }
 
+// Three cuts one after the other, each at any operation of what follows the one before.
+void prove_triples(Prover& prover, const Setting& setting) {
+  constexpr int kSchedules = 3'000;
+  Run run(setting, 7);
+  std::vector<OutboxWorld::Snapshot> moments;
+  std::vector<std::uint64_t> operations;
+  if (!run.begin()) return prover.fail(run.world.failure(), "mount");
+  for (std::uint32_t step = 0; step < setting.steps(); ++step) {
+    if (!run.prepare(step)) return prover.fail(run.world.failure(), "step " + std::to_string(step));
+    moments.push_back(run.world.save());
+    const std::uint64_t first = run.world.flash.counts().operations;
+    if (!run.world.append(setting.size_of(step)) || !run.world.check())
+      return prover.fail(run.world.failure(), "step " + std::to_string(step));
+    operations.push_back(run.world.flash.counts().operations - first);
+  }
+  for (int schedule = 0; schedule < kSchedules; ++schedule) {
+    if (!prover.take()) continue;
+    std::mt19937_64 random(prover.seed() * kSchedules + static_cast<std::uint64_t>(schedule));
+    const std::size_t step = random() % moments.size();
+    run.world.restore(moments[step]);
+    std::uint64_t end = operations[step];
+    std::string what;
+    for (int i = 0; i < 3; ++i) {
+      const std::uint64_t operation = random() % end;
+      const Tear tear = kTears[random() % kTears.size()];
+      what += describe(static_cast<std::uint32_t>(step), operation, tear, {}) + "; ";
+      run.world.flash.arm({.operation = operation, .tear = tear});
+      ignore(run.world.try_append(i == 0 ? setting.size_of(static_cast<std::uint32_t>(step)) : 5));
+      if (run.world.flash.powered()) ignore(run.world.try_append(40));
+      run.world.flash.disarm();
+      if (random() % 4 == 0) run.world.flash.complete_tear();
+      if (!run.world.mount()) return prover.fail(run.world.failure(), what);
+      // What comes next is two marks and an entry, often behind the header of a sector.
+      end = 8 + 120 / setting.geometry.program_size_bytes;
+    }
+    if (!run.recover(false)) return prover.fail(run.world.failure(), what);
+  }
+}
+
 // Life behind wear: once around the ring and a half, with reboots; what is confirmed from now on must last.
 bool live_on(Run& run) {
   const std::uint32_t steps = run.setting.steps();
@@ -186,35 +220,35 @@ constexpr std::array kWays = {
     Way{"nothing works", {.read = Status::kIo, .program = Status::kIo, .erase = Status::kIo}},
 };
 
-// Each sector and each unit fails for good, in each way, at three moments.
-void prove_wear(Prover& prover, const Setting& setting) {
+// Each sector and each unit fails for good, in each way, at three moments: while the power is off, or on.
+void prove_wear(Prover& prover, const Setting& setting, bool units) {
   const std::uint32_t size = setting.geometry.sector_size_bytes;
   const std::uint32_t unit = setting.geometry.program_size_bytes;
   for (const std::uint32_t moment : {setting.steps() / 3, setting.steps() - 7, setting.steps() - 1}) {
+    const bool reboot = moment != setting.steps() - 7;
     Run run(setting, 7);
     if (!run.go_to(moment)) return prover.fail(run.world.failure(), "before");
     const auto before = run.world.save();
-    const std::uint64_t places = setting.geometry.sector_count * (1 + std::uint64_t{size} / unit);
+    const std::uint64_t sectors = setting.geometry.sector_count;
+    const std::uint64_t places = sectors + (units ? sectors * size / unit : 0);
     for (std::uint64_t place = 0; place < places; ++place) {
       for (const Way& way : kWays) {
-        for (const bool reboot : {true, false}) {
-          if (!prover.take()) continue;
-          run.world.restore(before);
-          const bool whole = place < setting.geometry.sector_count;
-          const std::uint64_t begin = whole ? place * size : (place - setting.geometry.sector_count) * unit;
-          if (whole) {
-            run.world.flash.break_sector(static_cast<std::uint32_t>(place), way.wear);
-          } else {
-            run.world.flash.break_unit(begin, way.wear);
-          }
-          // Later erases that fail may garble what they were to erase, which is given up then.
-          run.world.ledger.excuse_bytes(begin, begin + (whole ? size : unit));
-          if ((reboot && !run.world.mount()) || !live_on(run)) {
-            return prover.fail(run.world.failure(),
-                               std::string(way.name) + (whole ? ", sector " : ", unit ") +
-                                   std::to_string(begin / (whole ? size : unit)) + " at step " +
-                                   std::to_string(moment) + (reboot ? "" : ", running"));
-          }
+        if (!prover.take()) continue;
+        run.world.restore(before);
+        const bool whole = place < sectors;
+        const std::uint64_t begin = whole ? place * size : (place - sectors) * unit;
+        if (whole) {
+          run.world.flash.break_sector(static_cast<std::uint32_t>(place), way.wear);
+        } else {
+          run.world.flash.break_unit(begin, way.wear);
+        }
+        // Later erases that fail may garble what they were to erase, which is given up then.
+        run.world.ledger.excuse_bytes(begin, begin + (whole ? size : unit));
+        if ((reboot && !run.world.mount()) || !live_on(run)) {
+          return prover.fail(run.world.failure(), std::string(way.name) + (whole ? ", sector " : ", unit ") +
+                                                      std::to_string(begin / (whole ? size : unit)) +
+                                                      " at step " + std::to_string(moment) +
+                                                      (reboot ? "" : ", running"));
         }
       }
     }
@@ -226,7 +260,8 @@ void prove_bits(Prover& prover, const Setting& setting) {
   Run run(setting, 7);
   if (!run.go_to(setting.steps() - 2)) return prover.fail(run.world.failure(), "before");
   const auto before = run.world.save();
-  for (std::uint64_t bit = 0; bit < run.world.flash.size_bytes() * 8; ++bit) {
+  const std::uint64_t stride = setting.geometry.sector_count > 5 ? 7 : 1;
+  for (std::uint64_t bit = 0; bit < run.world.flash.size_bytes() * 8; bit += stride) {
     if (!prover.take()) continue;
     run.world.restore(before);
     run.world.flash.flip_bit(bit / 8, bit % 8);
@@ -279,7 +314,7 @@ void prove_rollbacks(Prover& prover, const Setting& setting) {
 }
 
 // Many faults in a random order, until the time is over.
-bool walk(Prover& prover, std::uint64_t seed) {
+void walk(Prover& prover, std::uint64_t seed) {
   std::mt19937_64 random(seed);
   const auto any = [&random](std::uint64_t below) { return random() % below; };
   Setting setting{geometry_of(kUnits[any(kUnits.size())], kSectorCounts[any(3)]), any(2) == 0};
@@ -290,7 +325,6 @@ bool walk(Prover& prover, std::uint64_t seed) {
   std::vector<OutboxWorld::Snapshot> images;
   std::string trace;
   bool kept = run.begin();
-  int cuts = 0;
   for (int step = 0; step < 60 && kept; ++step) {
     switch (any(10)) {
       default:
@@ -312,7 +346,6 @@ bool walk(Prover& prover, std::uint64_t seed) {
         break;
       case 8: {
         trace += " cut";
-        ++cuts;
         run.world.flash.arm({.operation = any(12), .tear = kTears[any(kTears.size())]});
         for (int i = 0; i < 4 && run.world.flash.powered(); ++i) ignore(run.world.try_append(1 + any(40)));
         run.world.flash.disarm();
@@ -335,7 +368,6 @@ bool walk(Prover& prover, std::uint64_t seed) {
   // Entropy that failed at first must have come back.
   if (kept) kept = run.world.append(7) && run.world.mount();
   if (!kept) prover.fail(run.world.failure(), setting.name() + trace);
-  return kept;
 }
 
 std::vector<Item> items() {
@@ -350,16 +382,22 @@ std::vector<Item> items() {
           all.push_back({"pairs-" + name, "cuts, depth 2", [=](Prover& p) { prove_cuts(p, setting, 2); }});
         }
         all.push_back({"rollbacks-" + name, "older images", [=](Prover& p) { prove_rollbacks(p, setting); }});
-        if (acks) continue;
-        if (sectors <= 5) {
+        if (sectors <= 3) {
           all.push_back(
-              {"wear-" + name, "sectors and units for good", [=](Prover& p) { prove_wear(p, setting); }});
-          all.push_back({"bits-" + name, "bits", [=](Prover& p) { prove_bits(p, setting); }});
+              {"triples-" + name, "cuts, depth 3, samples", [=](Prover& p) { prove_triples(p, setting); }});
         }
+        if (acks) continue;
+        // Of 16 sectors the units are too many to go around the ring with each.
+        const bool units = sectors <= 5;
+        all.push_back({"wear-" + name, "sectors and units for good",
+                       [=](Prover& p) { prove_wear(p, setting, units); }});
+        all.push_back({"bits-" + name, sectors <= 5 ? "bits" : "bits, one of 7 in 16 sectors",
+                       [=](Prover& p) { prove_bits(p, setting); }});
       }
     }
   }
   for (Item& item : node_state_items()) all.push_back(std::move(item));
+  for (Item& item : device_items()) all.push_back(std::move(item));
   return all;
 }
 
@@ -368,5 +406,5 @@ std::vector<Item> items() {
 
 int main(int argc, char** argv) {
   using namespace godwit::test;
-  return prove(argc, argv, "flash", items(), walk);
+  return prove(argc, argv, items(), {{"moves", prove_sequence}}, walk);
 }

@@ -9,31 +9,10 @@
 
 #include "firmware/outbox/outbox.h"
 #include "sim/flash/sim_flash.h"
+#include "tests/power_loss/counting_entropy.h"
 #include "tests/power_loss/outbox_ledger.h"
 
 namespace godwit::test {
-
-// No nonce comes twice, in all branches; it is not put back.
-class CountingEntropy final : public ports::Entropy {
- public:
-  Status fill(MutableBytes out) override {
-    if (fails > 0) {
-      --fails;
-      return Status::kIo;
-    }
-    ++drawn_;
-    std::uint64_t mixed = drawn_ * 0x9E3779B97F4A7C15;
-    for (std::uint8_t& byte : out) {
-      byte = static_cast<std::uint8_t>(mixed);
-      mixed = (mixed >> 8) | (mixed << 56);
-    }
-    return Status::kOk;
-  }
-  int fails = 0;
-
- private:
-  std::uint64_t drawn_ = 0;
-};
 
 class OutboxWorld {
  public:

@@ -2,6 +2,7 @@
 #include "tests/support/gateway_fixture.h"
 
 #include <csignal>
+#include <fstream>
 #include <stdexcept>
 #include <thread>
 
@@ -47,12 +48,17 @@ void GatewayFixture::start_broker() {
   }
 }
 
-void GatewayFixture::start_gateway() {
+void GatewayFixture::launch_gateway(const Process::Options& options) {
   end(gateway_);
-  gateway_ = std::make_unique<Process>(std::vector<std::string>{gateway_program(), "run", dir_.string()});
+  gateway_ =
+      std::make_unique<Process>(std::vector<std::string>{gateway_program(), "run", dir_.string()}, options);
   if (!gateway_->wait_for_line("godwit-gateway ready", kStartTimeout)) {
     throw std::runtime_error("godwit-gateway does not start:\n" + gateway_->log());
   }
+}
+
+void GatewayFixture::start_gateway() {
+  launch_gateway();
   if (broker_ == nullptr) return;
   const auto deadline = std::chrono::steady_clock::now() + kStartTimeout;
   while (get("/readyz").status != 200) {
@@ -69,6 +75,10 @@ void GatewayFixture::end(std::unique_ptr<Process>& process) {
   process->signal(SIGKILL);
   static_cast<void>(process->wait(kStartTimeout));
   past_log_ = tail(past_log_ + tail(process->log()));
+  if (!logs_.empty()) {
+    const char* const name = &process == &broker_ ? "broker.log" : "gateway.log";
+    std::ofstream(logs_ / name, std::ios::app) << "--- pid " << process->pid() << "\n" << process->log();
+  }
   process.reset();
 }
 

@@ -37,6 +37,8 @@ class GatewayFixture {
   // when the gateway listens to the broker too, if that one runs.
   void start_broker();
   void start_gateway();
+  // Listens when it returns, whatever becomes of it then.
+  void launch_gateway(const Process::Options& options = {});
   // SIGKILL.
   void kill_broker() { end(broker_); }
   void kill_gateway() { end(gateway_); }
@@ -47,6 +49,8 @@ class GatewayFixture {
 
   // The last lines of all that broker and gateway wrote, killed ones included.
   [[nodiscard]] std::string log_tail() const;
+  // From now on what those that end wrote is also added to broker.log and gateway.log of this folder, whole.
+  void keep_logs_in(std::filesystem::path folder) { logs_ = std::move(folder); }
 
   [[nodiscard]] const std::filesystem::path& dir() const { return dir_; }
   [[nodiscard]] std::uint16_t mqtt_port() const { return mqtt_port_; }
@@ -81,6 +85,7 @@ class GatewayFixture {
  private:
   void end(std::unique_ptr<Process>& process);
 
+  std::filesystem::path logs_;
   TempDir parent_;
   std::filesystem::path dir_;
   std::uint16_t mqtt_port_ = free_port();

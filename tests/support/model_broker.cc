@@ -125,7 +125,8 @@ void ModelGateway::take(std::uint64_t end, Item item) {
     Stream* stream = find(mark);
     if (stream == nullptr) {
       if (mark.first_seq.value != path_.next) std::abort();  // it would begin in the middle
-      if (i == 0 && std::exchange(path_.unknown_before, false)) ++database.unknown;
+      item.unknown_before = i == 0 && std::exchange(path_.unknown_before, false);
+      if (item.unknown_before) ++database.unknown;
       stream = &database.streams.emplace_back(mark);
     }
     stream->expected = part_end;
@@ -133,6 +134,7 @@ void ModelGateway::take(std::uint64_t end, Item item) {
     item.seq = path_.next;
     if (item.lost > 0) item.lost = part_end - path_.next;
     database.log.push_back(item);
+    item.unknown_before = false;
     path_.next = part_end;
   }
 }

@@ -22,9 +22,10 @@ struct ModelGateway {
   struct Item {
     std::uint64_t epoch;  // of the mark in force
     std::uint64_t seq;
-    std::uint64_t lost = 0;     // > 0: so many entries will never come
-    std::uint64_t refused = 0;  // > 0: so many records were refused before the next one
-    std::string batch;          // else: empty for a mark
+    std::uint64_t lost = 0;       // > 0: so many entries will never come
+    std::uint64_t refused = 0;    // > 0: so many records were refused before the next one
+    std::string batch;            // else: empty for a mark
+    bool unknown_before = false;  // what was before it, and was not stored, is unknown
   };
   struct Stream {
     Mark mark;

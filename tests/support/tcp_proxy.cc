@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 
 #include "tests/support/loopback.h"
 
@@ -73,7 +74,10 @@ void TcpProxy::accept_one() {
 bool TcpProxy::pass(Pair& pair) {
   for (const auto& [from, to] : {std::pair(pair.client, pair.server), std::pair(pair.server, pair.client)}) {
     std::array<char, 4096> buffer;
-    const ssize_t size = ::recv(from, buffer.data(), buffer.size(), MSG_DONTWAIT);
+    const std::size_t rate = rate_;
+    const std::size_t size_max =
+        rate == 0 ? buffer.size() : std::clamp<std::size_t>(rate * kTickMs / 1'000, 1, buffer.size());
+    const ssize_t size = ::recv(from, buffer.data(), size_max, MSG_DONTWAIT);
     if (size < 0) continue;
     if (size == 0) return false;
     std::size_t allowed = static_cast<std::size_t>(size);
@@ -109,10 +113,20 @@ void TcpProxy::run() {
       }
     }
     ::poll(sources.data(), sources.size(), kTickMs);
-    if (cut_now_.exchange(false)) pairs_.clear();
+    if (rate_ > 0) std::this_thread::sleep_for(std::chrono::milliseconds(kTickMs));
+    if (cut_now_.exchange(false)) {
+      pairs_.clear();
+      continue;
+    }
+    std::size_t source = 1;
+    if (sources.size() > 1) {
+      std::erase_if(pairs_, [&](const std::unique_ptr<Pair>& pair) {
+        const bool ready = sources[source].revents != 0 || sources[source + 1].revents != 0;
+        source += 2;
+        return ready && !pass(*pair);
+      });
+    }
     if ((sources[0].revents & POLLIN) != 0) accept_one();
-    if (stalled_) continue;
-    std::erase_if(pairs_, [this](const std::unique_ptr<Pair>& pair) { return !pass(*pair); });
   }
   pairs_.clear();
 }

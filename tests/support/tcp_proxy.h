@@ -30,6 +30,8 @@ class TcpProxy {
   void cut();
   // Passes nothing on while stalled; connections stay open and new ones are accepted.
   void set_stalled(bool stalled) { stalled_ = stalled; }
+  // So many bytes a second and direction of each connection; 0: as fast as it goes.
+  void set_rate(std::size_t bytes_per_s) { rate_ = bytes_per_s; }
 
  private:
   struct Pair;
@@ -43,6 +45,7 @@ class TcpProxy {
   std::atomic<bool> stopped_ = false;
   std::atomic<bool> stalled_ = false;
   std::atomic<bool> cut_now_ = false;
+  std::atomic<std::size_t> rate_ = 0;
   std::atomic<std::size_t> connections_ = 0;
   std::mutex mutex_;
   std::size_t cut_bytes_ = 0;

@@ -22,6 +22,18 @@ TEST(Crc32, IsTheSameWhereverInputIsSplit) {
   }
 }
 
+TEST(Crc32, IsTheSameOnADeviceAndOnALargeMachine) {
+  std::array<std::uint8_t, 67> bytes{};
+  for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::uint8_t>(i * i * 37 + i);
+  for (std::size_t begin = 0; begin < 9; ++begin) {
+    for (std::size_t size = 0; begin + size <= bytes.size(); ++size) {
+      const Bytes part = Bytes(bytes).subspan(begin, size);
+      EXPECT_EQ(crc32_by_words(part, 0x12345678), crc32_by_nibbles(part, 0x12345678))
+          << size << " bytes at " << begin;
+    }
+  }
+}
+
 TEST(FixedWidthIntegers, RoundTripInBothByteOrders) {
   std::array<std::uint8_t, 8> buffer{};
   store_le<std::uint32_t>(buffer.data(), 0x01020304U);

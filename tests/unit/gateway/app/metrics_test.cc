@@ -14,11 +14,12 @@ TEST(Metrics, AreInPrometheusTextFormat) {
   consumer.connected = true;
   gateway::WriterStats writer;
   writer.commits = 7;
-  const std::string text = metrics(consumer, {}, writer, {.subscribers = 3});
+  const std::string text = metrics(consumer, {}, writer, {.subscribers = 3}, 12);
   EXPECT_THAT(text, HasSubstr("# TYPE godwit_broker_connected gauge\ngodwit_broker_connected 1\n"));
   EXPECT_THAT(text, HasSubstr("# HELP godwit_commits_total Transactions, each with one sync of the disk.\n"
                               "# TYPE godwit_commits_total counter\ngodwit_commits_total 7\n"));
   EXPECT_THAT(text, HasSubstr("# TYPE godwit_http_subscribers gauge\ngodwit_http_subscribers 3\n"));
+  EXPECT_THAT(text, HasSubstr("# TYPE godwit_http_subscribers_lag gauge\ngodwit_http_subscribers_lag 12\n"));
 }
 
 }  // namespace

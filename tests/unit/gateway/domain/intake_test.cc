@@ -50,8 +50,11 @@ TEST(Intake, KeepsTheOrderOfEachDevice) {
     ASSERT_TRUE(intake.push(numbered("a", i)));
     ASSERT_TRUE(intake.push(numbered("b", i)));
   }
+  EXPECT_EQ(intake.waiting(numbered("a", 0).device), 200U);
+  EXPECT_EQ(intake.waiting(numbered("c", 0).device), 0U);
   std::vector<Message> taken;
   while (intake.messages() > 0) intake.take(taken, taken.size() + 7, SIZE_MAX);
+  EXPECT_EQ(intake.waiting(numbered("a", 0).device), 0U);
   EXPECT_EQ(payloads(taken, "a"), numbers(0, 199));
   EXPECT_EQ(payloads(taken, "b"), numbers(0, 199));
   EXPECT_EQ(intake.dropped().messages, 0U);

@@ -94,6 +94,23 @@ TEST(Feed, APositionIsNotKnownAsLongAsAGapIsToBeTold) {
   EXPECT_EQ(follower.position(), rig.log.id(1));
 }
 
+TEST(Feed, TellsHowFarTheLastOneIsBehind) {
+  Rig rig;
+  for (int i = 1; i <= 5; ++i) rig.log.append("pump", i);
+  rig.start();
+  EXPECT_EQ(rig.feed.lag_max(), 0);
+  Reader behind(rig.feed, after(rig.log.id(1)));
+  Reader ahead(rig.feed, after(rig.log.id(4)));
+  behind.step();
+  ahead.step();
+  ASSERT_TRUE(rig.read() && rig.finish() && rig.read() && rig.finish());
+  EXPECT_EQ(behind.follower().lag(), 4);
+  EXPECT_EQ(ahead.follower().lag(), 1);
+  EXPECT_EQ(rig.feed.lag_max(), 4);
+  rig.run(behind, ahead);
+  EXPECT_EQ(rig.feed.lag_max(), 0);
+}
+
 TEST(Feed, StartsOverAfterAnIdOfATermThatTheLogNeverHad) {
   Rig rig;
   for (int i = 1; i <= 3; ++i) rig.log.append("pump", i);

@@ -75,7 +75,7 @@ class JudgeTest : public testing::Test, private Judge::Witness {
   JudgeTest() { judge.add_device("d", kSeed, 0); }
 
   RecordId append(std::uint64_t seq, std::uint64_t first, std::uint64_t count = 1) {
-    while (judge.rows(0) < first + count) judge.sampled(0, UnixMillis{1'000'000}, true);
+    while (judge.rows(0) < first + count) judge.sampled(0, UnixMillis{1'000'000}, Judge::Clock::kTrue);
     const RecordId id = judge.appended(0, kEpoch, Seq{seq}, as_bytes(batch_of(first, count)));
     held.insert(id);
     return id;
@@ -226,7 +226,7 @@ TEST_F(JudgeTest, AnAckOfWhatIsNotStored) {
 }
 
 TEST_F(JudgeTest, UnconfirmedRowsMayBeStoredOnce) {
-  judge.sampled(0, UnixMillis{1'000'000}, true);
+  judge.sampled(0, UnixMillis{1'000'000}, Judge::Clock::kTrue);
   store(1, batch_of(0, 1));
   EXPECT_EQ(kind_of([&] { judge.finish(); }), "none");
   EXPECT_EQ(kind_of([&] { store(2, batch_of(0, 1)); }), "stored_twice");
@@ -329,6 +329,156 @@ TEST_F(JudgeTest, APositionPassesOverNothingThatTheFilterLetsThrough) {
   EXPECT_EQ(kind_of([&] { judge.finish(); }), "follower_gap") << "the other one has not got event 2";
   judge.follower_got(rare, event(id(2), raw_json(2)));
   EXPECT_EQ(kind_of([&] { judge.finish(); }), "none");
+}
+
+TEST_F(JudgeTest, ARowThatNoRecordHasIsMissed) {
+  judge.booted(0);
+  append(1, 0, 2);
+  EXPECT_EQ(kind_of([&] { append(2, 3); }), "row_lost");
+}
+
+TEST_F(JudgeTest, RowsMayBeMissingAfterARefusalOrAStart) {
+  judge.booted(0);
+  append(1, 0, 2);
+  judge.rows_given_up(0);
+  EXPECT_EQ(kind_of([&] { append(2, 3); }), "none");
+  judge.sampled(0, UnixMillis{1'000'000}, Judge::Clock::kTrue);
+  judge.booted(0);
+  EXPECT_EQ(kind_of([&] { append(3, 5); }), "none");
+}
+
+TEST_F(JudgeTest, NoRecordIsLostTwice) {
+  append(1, 0);
+  held.clear();
+  lose(1, 1);
+  EXPECT_EQ(kind_of([&] { lose(1, 1); }), "lost_twice");
+}
+
+TEST_F(JudgeTest, ALossForAnAckNamesWhatTheGatewayOnceHad) {
+  append(1, 0);
+  held.clear();
+  const auto lose_acked = [&] {
+    ++offset;
+    judge.logged({.id = id(offset),
+                  .kind = Logged::Kind::kLoss,
+                  .epoch = kEpoch,
+                  .seq = {1},
+                  .was_acked = true,
+                  .json = raw_json(offset)});
+  };
+  EXPECT_EQ(kind_of(lose_acked), "wrong_reason");
+}
+
+TEST_F(JudgeTest, ADeviceGoesOnlineAndOfflineInTurn) {
+  const auto go = [&](Logged::Kind kind) {
+    ++offset;
+    judge.logged({.id = id(offset), .kind = kind, .json = raw_json(offset)});
+  };
+  go(Logged::Kind::kOnline);
+  EXPECT_EQ(kind_of([&] { go(Logged::Kind::kOnline); }), "presence");
+  go(Logged::Kind::kOffline);
+  EXPECT_EQ(kind_of([&] { judge.finish(); }), "presence");
+  go(Logged::Kind::kOnline);
+  EXPECT_EQ(kind_of([&] { judge.finish(); }), "none");
+}
+
+TEST_F(JudgeTest, ATimeThatIsResolvedIsJudgedUnlessTheClockWasWrong) {
+  judge.booted(0);
+  judge.sampled(0, UnixMillis{1'000'000}, Judge::Clock::kUnset);
+  append(1, 0);
+  const std::string batch = batch_of(0, 1);
+  const auto tell = [&](std::int64_t at) {
+    judge.told_time(0, as_bytes(batch),
+                    {.synced = true, .epoch = kEpoch, .unix_time = {at}, .period = Millis{100}});
+  };
+  EXPECT_EQ(kind_of([&] { tell(1'000'500); }), "none");
+  EXPECT_EQ(kind_of([&] { tell(1'100'000); }), "wrong_time");
+  judge.clock_misled(0);
+  EXPECT_EQ(kind_of([&] { tell(1'100'000); }), "none");
+}
+
+TEST_F(JudgeTest, WhatAClockThatIsSetCanTellIsTold) {
+  append(1, 0);
+  const std::string batch = batch_of(0, 1);
+  const auto tell = [&] { judge.told_time(0, as_bytes(batch), {.epoch = kEpoch}); };
+  EXPECT_EQ(kind_of(tell), "none");
+  judge.clock_known(0, kEpoch);
+  EXPECT_EQ(kind_of(tell), "time_unknown");
+}
+
+// What cannot be foretold is known by its place and bytes.
+TEST_F(JudgeTest, RecordsOfUnknownContentAreComparedByTheirBytes) {
+  const std::size_t board = judge.add_device("board", nullptr, 0);
+  const auto bytes = [](std::string_view text) { return as_bytes(text); };
+  held.insert(judge.appended(board, kEpoch, Seq{2}, bytes("two")));
+  judge.appended(board, kEpoch, Seq{3}, bytes("three"));
+  const auto store_bytes = [&](std::uint64_t seq, std::string_view text, std::size_t device) {
+    return kind_of([&] {
+      judge.logged({.id = {++offset, 1},
+                    .kind = Logged::Kind::kRecord,
+                    .device = device,
+                    .epoch = kEpoch,
+                    .seq = {seq},
+                    .batch = bytes(text),
+                    .json = "{}"});
+    });
+  };
+  EXPECT_EQ(store_bytes(1, "never seen in its flash", board), "none");
+  EXPECT_EQ(store_bytes(2, "three", board), "wrong_content");
+  EXPECT_EQ(store_bytes(2, "two", judge.add_device("other", nullptr, 0)), "wrong_content");
+  EXPECT_EQ(store_bytes(2, "two", board), "none");
+  EXPECT_EQ(store_bytes(2, "two", board), "stored_twice");
+  EXPECT_EQ(kind_of([&] { judge.finish(); }), "silent_loss");
+  EXPECT_EQ(judge.counts().missing, 1U);
+  EXPECT_EQ(judge.counts().unconfirmed, 1U);
+}
+
+class FollowerNotes : public JudgeTest {
+ protected:
+  FollowerNotes() {
+    for (const std::int64_t n : {1, 2, 3, 4}) judge.logged({.id = {n, 1}, .json = "{}", .digest = digest(n)});
+  }
+  static std::uint64_t digest(std::int64_t offset) { return static_cast<std::uint64_t>(offset) * 3; }
+  static FollowerNote event(std::int64_t offset) { return {{offset, 1}, digest(offset), false}; }
+  static FollowerNote gap(std::int64_t offset) { return {{offset, 1}, 0, true}; }
+  std::string kind(const std::vector<FollowerNote>& notes, std::size_t restores = 0, std::int64_t after = 0) {
+    return kind_of([&] { judge.follower_wrote("f", after, notes, restores); });
+  }
+};
+
+TEST_F(FollowerNotes, AreTheLogFromTheirStartOn) {
+  EXPECT_EQ(kind({event(1), event(2), event(3), event(4)}), "none");
+  EXPECT_EQ(kind({event(3), event(4)}, 0, 2), "none");
+  EXPECT_EQ(kind({}, 0, 4), "none");
+}
+
+TEST_F(FollowerNotes, ShowWhatIsMissingRepeatedOrDifferent) {
+  EXPECT_EQ(kind({event(1), event(2), event(4)}), "follower_gap");
+  EXPECT_EQ(kind({event(1), event(2), event(3)}), "follower_gap");
+  EXPECT_EQ(kind({event(2), event(3), event(4)}), "follower_gap");
+  EXPECT_EQ(kind({event(1), event(2), event(2), event(3), event(4)}), "follower_order");
+  EXPECT_EQ(kind({event(1), event(3), event(2), event(4)}), "follower_order");
+  EXPECT_EQ(kind({event(1), {{2, 2}, 77, false}, event(3), event(4)}), "follower_content");
+  EXPECT_EQ(kind({event(1), event(2), event(3), event(4), event(5)}), "follower_content");
+}
+
+TEST_F(FollowerNotes, MayBeginAnewAfterATrueGapOnly) {
+  const std::vector<FollowerNote> restored{
+      event(1), event(2), {{3, 2}, 70, false}, {{4, 2}, 71, false}, gap(2), event(3), event(4)};
+  EXPECT_EQ(kind(restored, 1), "none");
+  EXPECT_EQ(kind(restored, 0), "follower_gap") << "the log was never put back";
+  EXPECT_EQ(kind({event(1), event(2), gap(1), event(2), event(3), event(4)}, 1), "follower_gap")
+      << "2 is there";
+  EXPECT_EQ(kind({event(1), gap(2), event(3), event(4)}, 1), "follower_gap") << "passes 2 over";
+  const FollowerNote from_begin{{}, 0, true};
+  EXPECT_EQ(kind({event(1), {{2, 2}, 70, false}, from_begin, event(1), event(2), event(3), event(4)}, 1),
+            "none")
+      << "the log has nothing of run 2";
+  EXPECT_EQ(kind({{{3, 2}, 70, false}, from_begin, event(1), event(2), event(3), event(4)}, 1, 2), "none")
+      << "not even where the follower began";
+  EXPECT_EQ(kind({event(1), from_begin, event(1), event(2), event(3), event(4)}, 1), "follower_gap");
+  EXPECT_EQ(kind({event(1), {{2, 2}, 70, false}, event(3), event(4)}, 1), "follower_content")
+      << "no gap said so";
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tests/bench/mqtt_peer.h"
+#include "tests/support/mqtt_peer.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -11,7 +11,7 @@
 #include <array>
 #include <stdexcept>
 
-namespace godwit::bench {
+namespace godwit::test {
 namespace {
 
 // Packet types with their flags (MQTT 5, section 2.1).
@@ -203,4 +203,4 @@ void MqttPeer::take_publish(std::uint8_t first, std::string_view body, const OnM
   on_message(body.substr(2, topic_size), as_bytes(body.substr(at)));
 }
 
-}  // namespace godwit::bench
+}  // namespace godwit::test

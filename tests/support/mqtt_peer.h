@@ -19,7 +19,7 @@
 struct ssl_ctx_st;
 struct ssl_st;
 
-namespace godwit::bench {
+namespace godwit::test {
 
 class MqttPeer {
  public:
@@ -72,4 +72,4 @@ class MqttPeer {
   std::uint8_t answered_ = 0;  // type of the last CONNACK or SUBACK
 };
 
-}  // namespace godwit::bench
+}  // namespace godwit::test
