@@ -37,7 +37,7 @@ bool is_zero(Page bytes) {
   return std::ranges::all_of(bytes, [](std::uint8_t byte) { return byte == 0; });
 }
 
-// Two sums of 32-bit words, each of which feeds the other.
+// Two sums of 32-bit words, each of which feeds the other. Never zeros, which stand for no checksum.
 std::array<std::uint8_t, kChecksumBytes> checksum_of(Page content) {
   std::uint32_t first = 0;
   std::uint32_t second = 0;
@@ -49,6 +49,7 @@ std::array<std::uint8_t, kChecksumBytes> checksum_of(Page content) {
     first += word(at) + second;
     second += word(at + 4) + first;
   }
+  if (first == 0 && second == 0) first = second = ~first;  // a page of zeros: free, or of a value
   std::array<std::uint8_t, kChecksumBytes> sum{};
   for (unsigned i = 0; i < 4; ++i) {
     sum[i] = static_cast<std::uint8_t>(first >> (8 * i));

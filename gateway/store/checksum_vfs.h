@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // A file system for SQLite in which every page of a database ends with a checksum of its content: what the
 // disk gives back changed is an error, SQLITE_IOERR_DATA, and never believed. The format is that of SQLite's
-// own checksum VFS (https://sqlite.org/cksumvfs.html), so that `sqlite3` reads such a file. Pages have their
-// checksum in the database file only: SQLite, and so the write-ahead log, sees zeros in its place. Somebody
-// else's program that is the last to close the database moves those pages into it: they count as pages
-// without a checksum until they are written again. Not covered, therefore: a page as long as it is in the
-// write-ahead log, or moved by others. Internal to gateway/store.
+// own checksum VFS (https://sqlite.org/cksumvfs.html), so that `sqlite3` reads such a file; but a checksum of
+// zeros, as a page of zeros has it there, is stored as ones. Pages have their checksum in the database file
+// only: SQLite, and so the write-ahead log, sees zeros in its place. Somebody else's program that is the last
+// to close the database moves those pages into it: they count as pages without a checksum until they are
+// written again, except a page of zeros, which is what a disk gives back that has lost one. Not covered,
+// therefore: a page as long as it is in the write-ahead log, or moved by others. Internal to gateway/store.
 #pragma once
 
 #include <sqlite3.h>

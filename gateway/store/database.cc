@@ -205,6 +205,9 @@ Connection open_for_writing(const Files& files, const std::filesystem::path& fil
     connection.execute("PRAGMA wal_autocheckpoint = 0");         // Store::checkpoint() instead
     connection.execute("PRAGMA journal_size_limit = 33554432");  // after a burst
     connection.execute("PRAGMA cache_size = -8192");             // KiB
+    // Debian's default has free pages overwritten with zeros: wear, and who moves the write-ahead log without
+    // checksums makes them pages of zeros without one, which are not believed.
+    connection.execute("PRAGMA secure_delete = OFF");
     if (connection.integer("PRAGMA user_version") == 0) create(connection);
     // A transaction whose sync failed may have come back from the page cache alone. Nothing is built on it
     // before it is in the database and synced anew; a reader in the way holds this up until the next start.

@@ -11,7 +11,10 @@
 
 #include "gateway/domain/ingest.h"
 #include "gateway/store/checksum_vfs.h"
+#include "gateway/store/database.h"
+#include "gateway/store/sqlite.h"
 #include "gateway/store/store.h"
+#include "sim/disk/disk.h"
 #include "tests/support/process.h"
 #include "tests/unit/gateway/messages.h"
 
@@ -243,6 +246,77 @@ TEST(StoreDamage, SomebodyElsesLookDoesNoHarm) {
     EXPECT_EQ(outcome.events.size(), 52U);
     EXPECT_TRUE(outcome.gaps.empty());
   }
+}
+
+// SQLite writes such pages too: the end of a value, and a free page.
+TEST(StoreDamage, APageOfZerosThatWasWrittenIsRead) {
+  const TempDir dir;
+  const auto with_database = [&](auto use) {
+    Connection connection(dir.path() / "zeros.db", SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr);
+    request_checksums(connection);
+    use(connection);
+  };
+  with_database([](Connection& connection) {
+    connection.execute("CREATE TABLE t (value BLOB)");
+    connection.execute("INSERT INTO t VALUES (zeroblob(20000))");
+  });
+  with_database([](Connection& connection) {
+    EXPECT_EQ(connection.integer("SELECT value = zeroblob(20000) FROM t"), 1);
+    // As Debian's SQLite is built: a page that is not in use any more becomes zeros.
+    connection.execute("PRAGMA secure_delete = ON");
+    connection.execute("UPDATE t SET value = zeroblob(4100)");
+    connection.execute("VACUUM");
+    connection.execute("DELETE FROM t");
+    EXPECT_EQ(connection.integer("PRAGMA freelist_count"), 1);
+  });
+  with_database([](Connection& connection) {
+    connection.execute("INSERT INTO t VALUES (randomblob(4100))");  // into the free page
+    EXPECT_EQ(connection.integer("PRAGMA freelist_count"), 0);
+    EXPECT_EQ(connection.text("PRAGMA integrity_check"), "ok");
+  });
+}
+
+// Devices that start over again and again, and a gateway that is killed each time: the oldest epochs are
+// forgotten, and pages with them. `between` sees the disk then. Returns how often there were free pages.
+template <typename Between>
+int forget_epochs(sim::Disk& disk, Between between) {
+  constexpr std::uint64_t kRuns = 250;  // of which the first 64 forget nothing
+  const std::filesystem::path folder = "/data";
+  disk.make_directory(folder);
+  int with_free_pages = 0;
+  for (std::uint64_t i = 0; i < kRuns; ++i) {
+    std::optional<Store> store(std::in_place, folder, Term{}, disk);
+    Ingest ingest({}, store->load());
+    for (const char* const name : {"a", "b", "c", "d", "e", "f"}) {
+      const Epoch epoch{kEpoch.value + i * 0x9E37'79B9'7F4A'7C15U};
+      for (const Message& message : test::introduction(epoch, name)) ignore(ingest.handle(message));
+      commit(*store, ingest);
+    }
+    with_free_pages +=
+        open_for_reading(disk, folder / "godwit.db").integer("PRAGMA freelist_count") > 0 ? 1 : 0;
+    disk.kill();
+    store.reset();
+    disk.restart();
+    between(folder / "godwit.db");
+  }
+  return with_free_pages;
+}
+
+TEST(StoreDamage, AFreePageIsUsedAgainAfterARestart) {
+  sim::Disk disk(1);
+  EXPECT_GT(forget_epochs(disk, [](const auto&) {}), 3);
+}
+
+TEST(StoreDamage, AFreePageIsUsedAgainAfterSomebodyElsesLook) {
+  sim::Disk disk(1);
+  const int with_free_pages = forget_epochs(disk, [&](const std::filesystem::path& file) {
+    sqlite3* connection = nullptr;
+    ASSERT_EQ(sqlite3_open_v2(file.c_str(), &connection, SQLITE_OPEN_READWRITE, disk.vfs()), SQLITE_OK);
+    ASSERT_EQ(sqlite3_exec(connection, "SELECT count(*) FROM log", nullptr, nullptr, nullptr), SQLITE_OK);
+    sqlite3_close(connection);
+    ASSERT_EQ(disk.size(file.string() + "-wal"), std::nullopt);
+  });
+  EXPECT_GT(with_free_pages, 3);
 }
 
 TEST(StoreDamage, PagesWrittenAfterAReopenHaveChecksumsToo) {
