@@ -10,8 +10,8 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <stdexcept>
@@ -261,7 +261,7 @@ class Judge {
 
   const Witness& witness_;
   const std::size_t kept_;
-  std::deque<SeededRows> seeded_;
+  std::vector<std::shared_ptr<const SeededRows>> seeded_;  // shared by copies of the judge
   std::vector<Device> devices_;
   std::unordered_map<std::string, std::size_t> by_id_;
   std::vector<Record> records_{1};                                                  // [0] stands for none
