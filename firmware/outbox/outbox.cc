@@ -203,15 +203,14 @@ void Outbox::find_ring() {
   }
 }
 
-// Takes in the sector `serial`, and goes on with the cursor's reader from the one before. False: it is not in
-// use.
-bool Outbox::scan_sector(std::uint32_t serial, std::uint32_t newest) {
+// Takes in the sector `serial` if it is in use, and goes on with the cursor's reader from the one before.
+void Outbox::scan_sector(std::uint32_t serial, std::uint32_t newest) {
   SectorReader& reader = cursor_.reader;
   const Seq end_before = reader.last_seq() + 1;
   SectorHeader header;
   const bool known = medium_.read_header(index_of(serial), header);
   // One of the way around before, or damaged, but of known extent.
-  if (known ? header.serial != serial : serial < newest) return false;
+  if (known ? header.serial != serial : serial < newest) return;
   if (known) {
     reader.enter(medium_, index_of(serial), header.first_seq, header.marks);
   } else {
@@ -221,7 +220,11 @@ bool Outbox::scan_sector(std::uint32_t serial, std::uint32_t newest) {
   bool more = reader.find(medium_, sector_size(), found);
   // A header that verifies only now (cells that were charged halfway do that) is void if the log went on
   // without it.
-  if (!more && (!known || (serial == newest && end_before > header.first_seq))) return false;
+  if (!more && (!known || (serial == newest && end_before > header.first_seq))) {
+    // A log that begins anew where something was does not say that it has all since the first.
+    if (end_before == kFirstSeq && reader.spent() > 0) next_seq_ = held_seq_ = log_.first_seq = kFirstSeq + 1;
+    return;
+  }
 
   if (known) {
     log_ = header;
@@ -233,7 +236,6 @@ bool Outbox::scan_sector(std::uint32_t serial, std::uint32_t newest) {
   for (; more; more = reader.find(medium_, sector_size(), found)) push(log_.marks, found);
   next_seq_ = reader.last_seq() + 1 + reader.spent();
   end_ = known ? reader.touched_end(medium_) : sector_size();
-  return true;
 }
 
 Status Outbox::mount() {
@@ -244,10 +246,11 @@ Status Outbox::mount() {
   const std::uint32_t newest = log_.serial;
   if (newest < sector_count() && medium_.foreign && !medium_.silent) return Status::kUnsupported;
   cursor_.reader.enter(medium_, 0, kFirstSeq, log_.marks);
-  // From the one before the newest on, up to a place that is not in use: the newest may be void, and there
-  // may be one behind it whose header is damaged.
+  // From the one before the newest on: the newest may be void, and there may be some behind it whose headers
+  // are damaged, between places that cannot be read at all, or were passed over.
+  const std::uint32_t end = std::max(oldest_serial_, newest) + sector_count();
   std::uint32_t serial = std::max(oldest_serial_, newest - 1);
-  while (scan_sector(serial, newest) || serial < newest) ++serial;
+  for (; serial < end && serial <= log_.serial + kPlacesTried; ++serial) scan_sector(serial, newest);
   if (medium_.silent) {
     clear();
     return Status::kIo;

@@ -106,10 +106,11 @@ class Outbox : private OutboxPorts, private OutboxState {
 
   // Finds the log, which is empty where there is none, and writes nothing; call it before anything else, and
   // again after an error. What stands behind the last entry that verifies (an append that was cut off, or
-  // damage) is reported as lost. Its time is bounded by one header read per sector plus three sectors.
-  // kUnsupported: nothing but a log of a newer format or of another geometry, left untouched.
-  // kInvalidArgument: a geometry that cannot hold a log. kIo: the flash does not answer. After an error the
-  // log is empty, and append() refuses.
+  // damage) is reported as lost. Its time is bounded by one header read per sector plus three sectors;
+  // three more where nothing was written yet, or headers are damaged. Where nothing verifies, and yet
+  // something stands, the log begins at 2. kUnsupported: nothing but a log of a newer format or of another
+  // geometry, left untouched. kInvalidArgument: a geometry that cannot hold a log. kIo: the flash does not
+  // answer. After an error the log is empty, and append() refuses.
   Status mount();
 
   // Makes `payload` durable as the newest entry, copied; what is due is written in front of it: this mount's
@@ -155,7 +156,7 @@ class Outbox : private OutboxPorts, private OutboxState {
   void clear();
   bool read_sector(std::uint32_t serial, SectorHeader& out);
   void find_ring();
-  bool scan_sector(std::uint32_t serial, std::uint32_t newest);
+  void scan_sector(std::uint32_t serial, std::uint32_t newest);
   Status open_sector();
   Status open_place(std::uint32_t serial);
   Status write(Kind kind, Bytes payload, Seq seq);

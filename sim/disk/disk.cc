@@ -155,6 +155,16 @@ Disk::Image Disk::image() const {
   return copy;
 }
 
+Disk::Image Disk::copy() const {
+  Image copy;
+  for (const auto& [file, name] : names_) {
+    if (const auto& live = name.states.back())
+      copy[file].states = {
+          std::make_shared<File>(File{.live = live->live, .platter = live->live, .unsynced = {}})};
+  }
+  return copy;
+}
+
 void Disk::restore(const Image& image) {
   names_.clear();
   used_ = 0;

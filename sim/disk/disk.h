@@ -103,6 +103,8 @@ class Disk final : public gateway::Files {
   };
   using Image = std::map<std::string, Name, std::less<>>;
   [[nodiscard]] Image image() const;
+  // What an operator's copy holds, and puts on a disk: all that processes read, synced.
+  [[nodiscard]] Image copy() const;
   // Nothing is unsynced: no crash can take anything.
   [[nodiscard]] bool settled() const;
   // Replaces all files. What is open keeps the old ones, as after a rename.

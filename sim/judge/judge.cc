@@ -130,7 +130,8 @@ void Judge::acked(std::size_t index, Seq next) const {
   for (std::size_t seq = 1; seq < std::min<std::size_t>(device.path.size(), next.value); ++seq) {
     const Record& record = records_[device.path[seq]];
     if (device.path[seq] == 0 || record.stored || record.lost || record.destroyed) continue;
-    if (!witness_.holds(index, device.path[seq])) continue;  // given up before: finish() judges how
+    // Given up before, or hidden by damage: finish() judges how.
+    if (!witness_.holds_unharmed(index, device.path[seq])) continue;
     fail("acked_not_stored", device,
          name(record) + " counts as acked up to " + text(next.value) + ", and no commit holds it");
   }
@@ -236,7 +237,8 @@ RecordId Judge::claim(Device& device, const Logged& event) {
 void Judge::store(const Logged& event) {
   Device& device = devices_[event.device];
   Record& record = records_[claim(device, event)];
-  if (record.stored && std::ranges::find(device.forgotten, event.epoch) != device.forgotten.end()) return;
+  const bool again = record.stored || record.lost;
+  if (again && std::ranges::find(device.forgotten, event.epoch) != device.forgotten.end()) return;
   if (record.stored) fail("stored_twice", device, name(record) + " is stored twice");
   if (record.lost) fail("stored_and_lost", device, name(record) + " is stored, and a loss names it");
   if (record.seq != event.seq || record.epoch != event.epoch)
@@ -296,7 +298,8 @@ void Judge::lose(const Logged& event) {
   }
 }
 
-// The gateway says that it cannot know what it never had of the path before this place.
+// The gateway says that it cannot know what it never had of the path before this place, nor of one that was
+// given up unread for a log that begins anew.
 void Judge::lose_before(const Logged& event) {
   Device& device = devices_[event.device];
   const std::size_t end = std::min<std::size_t>(event.seq.value, device.path.size());
@@ -305,6 +308,12 @@ void Judge::lose_before(const Logged& event) {
     if (device.path[seq] == 0 || record.stored || record.lost) continue;
     if (witness_.holds_unharmed(event.device, device.path[seq]))
       fail("loss_of_held", device, name(record) + " is said to be unknown, and the flash still holds it");
+    record.lost = record.ever_settled = true;
+  }
+  for (const RecordId id : device.records) {
+    Record& record = records_[id];
+    const bool on_path = record.seq.value < device.path.size() && device.path[record.seq.value] == id;
+    if (on_path || record.stored || record.lost || witness_.holds_unharmed(event.device, id)) continue;
     record.lost = record.ever_settled = true;
   }
 }

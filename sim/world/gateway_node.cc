@@ -568,7 +568,7 @@ void GatewayNode::trouble_acks_until(Time end, Millis late, std::uint64_t stream
 
 void GatewayNode::back_up() {
   if (!running()) return;
-  backups_.push_back(disk_.image());  // between two commits it is one consistent database
+  backups_.push_back(disk_.copy());  // between two commits it is one consistent database
   scene_.hit(Probe::kBackedUp);
 }
 

@@ -78,7 +78,7 @@ Status WorldFlash::do_read(std::uint64_t offset, MutableBytes out) {
   for (std::uint64_t at = offset; at < offset + out.size();
        at = (sector_of(at) + 1ULL) * geometry().sector_size_bytes) {
     const SectorFault fault = faults_[sector_of(at)];
-    if (fault != SectorFault::kNoRead && fault != SectorFault::kNoAnswer) continue;
+    if (!unreadable(fault)) continue;
     const bool answers = fault == SectorFault::kNoRead;
     if (!quiet_) scene_.hit(answers ? Probe::kReadRefused : Probe::kReadUnanswered);
     status = answers ? Status::kCorrupt : Status::kIo;
@@ -145,11 +145,7 @@ Status WorldFlash::do_flush() {
   return status;
 }
 
-bool WorldFlash::has_unreadable_sector() const {
-  return std::ranges::any_of(faults_, [](SectorFault fault) {
-    return fault == SectorFault::kNoRead || fault == SectorFault::kNoAnswer;
-  });
-}
+bool WorldFlash::has_unreadable_sector() const { return std::ranges::any_of(faults_, unreadable); }
 
 std::uint32_t WorldFlash::bad_sectors() const {
   return static_cast<std::uint32_t>(faults_.size()) -
@@ -158,7 +154,8 @@ std::uint32_t WorldFlash::bad_sectors() const {
 
 bool WorldFlash::harmed(std::uint64_t offset, std::uint64_t size) const {
   if (harmed_[sector_of(offset)]) return true;
-  if (flips_.size() == 1) return flips_[0] >= offset && flips_[0] < offset + size;
+  // What the log repeats may have stood in a sector that cannot be read.
+  if (flips_.size() == 1 && !has_unreadable_sector()) return flips_[0] >= offset && flips_[0] < offset + size;
   return std::ranges::any_of(flips_,
                              [&](std::uint64_t flip) { return sector_of(flip) == sector_of(offset); });
 }
@@ -210,8 +207,7 @@ void WorldFlash::put_back(const Copy& copy) {
 }
 
 bool WorldFlash::peek(std::uint64_t offset, MutableBytes out) const {
-  const SectorFault fault = faults_[sector_of(offset)];
-  if (fault == SectorFault::kNoRead || fault == SectorFault::kNoAnswer) return false;
+  if (unreadable(faults_[sector_of(offset)])) return false;
   const bool on = inner_.powered();
   inner_.power_on();
   const Status status = inner_.read(offset, out);

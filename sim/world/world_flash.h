@@ -24,6 +24,10 @@ enum class SectorFault : std::uint8_t {
   kMisprograms,  // says that all is well, and a bit is wrong
 };
 
+constexpr bool unreadable(SectorFault fault) {
+  return fault == SectorFault::kNoRead || fault == SectorFault::kNoAnswer;
+}
+
 class WorldFlash final : public ports::Flash {
  public:
   struct Range {
@@ -51,7 +55,10 @@ class WorldFlash final : public ports::Flash {
   void silence_until(Time end) { silent_until_ = end; }
   [[nodiscard]] bool silent() const { return scene_.now() < silent_until_; }
   [[nodiscard]] std::uint32_t bad_sectors() const;
-  void break_sector(std::uint32_t sector, SectorFault fault) { faults_[sector] = fault; }
+  // One that cannot be read stays so.
+  void break_sector(std::uint32_t sector, SectorFault fault) {
+    if (!unreadable(faults_[sector])) faults_[sector] = fault;
+  }
   [[nodiscard]] bool has_unreadable_sector() const;
   // False: there was nothing but erased bytes.
   bool flip_bit(Random& random);

@@ -153,6 +153,41 @@ TEST(OutboxDamage, OfTheOnlySectorHeaderCostsNothing) {
   EXPECT_EQ(rig.read(8), "on");
 }
 
+// Of every sector but the last, all that the log hangs on: its header and both copies of the mark behind it.
+TEST(OutboxDamage, OfAllThatNamesASectorCostsNoneBehindIt) {
+  for (std::uint32_t damaged = 1; damaged <= 2; ++damaged) {
+    OutboxRig rig({.sector_size_bytes = 512, .sector_count = 6, .program_size_bytes = 8});
+    // The first flip closes a sector at the next mount, so each mount begins one, with a mark.
+    for (std::uint32_t sector = 0; sector <= damaged; ++sector) {
+      ASSERT_EQ(rig.restart(), Status::kOk);
+      ASSERT_EQ(rig.append("record " + std::to_string(sector)), Status::kOk);
+      rig.flash.flip_bit(sector * 512 + 100, 3);
+    }
+    const Seq next = rig.box->next_seq();
+    for (std::uint32_t sector = 0; sector < damaged; ++sector) {
+      for (const std::uint32_t byte : {192U, 216U}) rig.flash.flip_bit(sector * 512 + byte, 3);
+    }
+    ASSERT_EQ(rig.restart(), Status::kOk);
+    EXPECT_EQ(rig.box->next_seq(), next) << damaged;
+    EXPECT_EQ(rig.records(), std::vector<std::string>{"record " + std::to_string(damaged)});
+  }
+}
+
+TEST(OutboxDamage, OfAllThatWasThereIsSaidByALogThatBeginsAnew) {
+  OutboxRig rig(kGeometry);
+  ASSERT_EQ(rig.box->mount(), Status::kOk);
+  ASSERT_EQ(rig.append("gone"), Status::kOk);
+  for (const std::uint32_t byte : {100U, 192U, 216U}) rig.flash.flip_bit(byte, 3);
+  ASSERT_EQ(rig.restart(), Status::kOk);
+  ASSERT_EQ(rig.append("on"), Status::kOk);
+  EXPECT_EQ(rig.box->oldest_seq().value, 2U);
+  EXPECT_EQ(rig.read(1), "lost 1 dropped");
+  EXPECT_EQ(rig.read(3), "on");
+  ASSERT_EQ(rig.restart(), Status::kOk);
+  EXPECT_EQ(rig.box->oldest_seq().value, 2U);
+  EXPECT_EQ(rig.read(3), "on");
+}
+
 TEST(OutboxDamage, OfTheLastRecordNeverGivesItsSeqAgain) {
   const auto image = filled_rig().flash.image();
   std::size_t last_byte = image.size() - 1;
