@@ -314,7 +314,7 @@ void Judge::lose_before(const Logged& event) {
     Record& record = records_[id];
     const bool on_path = record.seq.value < device.path.size() && device.path[record.seq.value] == id;
     if (on_path || record.stored || record.lost || witness_.holds_unharmed(event.device, id)) continue;
-    record.lost = record.ever_settled = true;
+    record.destroyed = true;  // and stored after all if a copy of that log comes back
   }
 }
 
