@@ -4,6 +4,7 @@
 // from any thread. Throws StoreError when the database cannot be read.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -89,6 +90,10 @@ class LogReader : public BatchContext {
     std::vector<EventType> types;  // empty: all
     friend bool operator==(const Filter&, const Filter&) = default;
   };
+  [[nodiscard]] static bool passes(const Filter& filter, EventType type, std::string_view device) {
+    if (!filter.device.empty() && filter.device != device) return false;
+    return filter.types.empty() || std::ranges::find(filter.types, type) != filter.types.end();
+  }
   // The events after `after` that pass the filter. Costs what it shows, whatever it passes over: rare ones
   // have indexes. What was trimmed or cannot be read is a gap, never silence.
   [[nodiscard]] virtual LogPage read(LogOffset after, const Filter& filter,

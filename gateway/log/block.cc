@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/log/block.h"
 
-#include <algorithm>
-
 #include "gateway/domain/event_json.h"
 
 namespace godwit::gateway {
@@ -110,13 +108,8 @@ Encoded encode(LogOffset after, const LogPage& page, const BatchContext& context
   return encoded;
 }
 
-bool passes(const LogReader::Filter& filter, EventType type, std::string_view device) {
-  if (!filter.device.empty() && filter.device != device) return false;
-  return filter.types.empty() || std::ranges::find(filter.types, type) != filter.types.end();
-}
-
 bool reads_unfiltered(const LogReader::Filter& filter) {
-  return filter.device.empty() && passes(filter, EventType::kTelemetry, "");
+  return filter.device.empty() && LogReader::passes(filter, EventType::kTelemetry, "");
 }
 
 }  // namespace godwit::gateway

@@ -61,7 +61,6 @@ struct Encoded {
 [[nodiscard]] Encoded encode(LogOffset after, const LogPage& page, const BatchContext& context,
                              std::size_t text_max);
 
-[[nodiscard]] bool passes(const LogReader::Filter& filter, EventType type, std::string_view device);
 // Most events pass: such followers share what is read for any of them.
 [[nodiscard]] bool reads_unfiltered(const LogReader::Filter& filter);
 

@@ -258,7 +258,7 @@ BlockPtr Follower::next_block() {
 bool Follower::copy(const Block& block, std::size_t first, std::size_t bytes_max, Block& own) {
   for (std::size_t i = first; i < block.entries.size(); ++i) {
     const Block::Entry& entry = block.entries[i];
-    if (!passes(filter_, entry.type, entry.device)) continue;
+    if (!LogReader::passes(filter_, entry.type, entry.device)) continue;
     const std::string_view frame = block.frame(entry);
     const auto begin = static_cast<std::uint32_t>(own.text.size());
     if (begin > 0 && begin + frame.size() > bytes_max) return false;

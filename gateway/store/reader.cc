@@ -435,7 +435,7 @@ class Reader::PageRead {
   // These two are false if the page has to end in front of it.
   bool add(LogOffset offset, std::optional<Event> event) {
     if (!event) return skip_damaged(offset);
-    if (row_by_row_ && !passes(*event)) {
+    if (row_by_row_ && !passes(filter_, event->type, event->device)) {
       through_ = offset;
       return true;
     }
@@ -447,10 +447,6 @@ class Reader::PageRead {
     through_ = offset;
     page_.events.push_back(std::move(*event));
     return true;
-  }
-  [[nodiscard]] bool passes(const Event& event) const {
-    if (!filter_.device.empty() && filter_.device != event.device) return false;
-    return filter_.types.empty() || std::ranges::find(filter_.types, event.type) != filter_.types.end();
   }
   bool skip_damaged(LogOffset to) {
     if (page_.events.empty() && (!page_.gap || page_.gap->reason == GapReason::kDamaged)) {

@@ -77,8 +77,7 @@ void EventFollower::run() {
   while (!stopping_) {
     if (!first) ++reconnects_;
     first = false;
-    line_.clear();
-    event_ = {};
+    parser_.drop();
     stream();
     for (int i = 0; i < 20 && !stopping_; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
@@ -87,8 +86,8 @@ void EventFollower::run() {
 void EventFollower::stream() {
   Headers headers;
   headers.add("Accept: text/event-stream");
-  const std::string path = last_id_.empty() ? "/api/v1/events?after=" + after_ : "/api/v1/events";
-  if (!last_id_.empty()) headers.add("Last-Event-ID: " + last_id_);
+  const std::string path = parser_.last_id().empty() ? "/api/v1/events?after=" + after_ : "/api/v1/events";
+  if (!parser_.last_id().empty()) headers.add("Last-Event-ID: " + parser_.last_id());
   const Easy easy = make_easy(access_, path, headers);
   curl_easy_setopt(easy.get(), CURLOPT_WRITEFUNCTION, &EventFollower::on_bytes);
   curl_easy_setopt(easy.get(), CURLOPT_WRITEDATA, this);
@@ -112,34 +111,20 @@ std::size_t EventFollower::on_bytes(char* data, std::size_t size, std::size_t co
 }
 
 void EventFollower::take(std::string_view bytes) {
-  while (!bytes.empty()) {
-    const auto end = bytes.find('\n');
-    line_.append(bytes.substr(0, end));
-    if (end == std::string_view::npos) return;
-    bytes.remove_prefix(end + 1);
-    take_line(line_);
-    line_.clear();
-  }
+  parser_.feed(
+      bytes,
+      [this](const SseEvent& event) {
+        note_start();
+        handler_(event);
+      },
+      [this](const std::string& /*id*/) { note_start(); });
 }
 
-void EventFollower::take_line(std::string_view line) {
-  if (line.empty()) {
-    if (!event_.id.empty()) last_id_ = event_.id;
-    if (!following_ && !last_id_.empty()) {  // the first block has no event
-      start_id_ = last_id_;
-      following_ = true;
-    }
-    if (!event_.data.empty()) handler_(event_);
-    event_ = {};
-    return;
-  }
-  const auto colon = line.find(':');
-  const std::string_view field = line.substr(0, colon);
-  std::string_view value = colon == std::string_view::npos ? "" : line.substr(colon + 1);
-  if (value.starts_with(' ')) value.remove_prefix(1);
-  if (field == "id") event_.id = value;
-  if (field == "event") event_.type = value;
-  if (field == "data") event_.data += (event_.data.empty() ? "" : "\n") + std::string(value);
+// The first block has an id and no event.
+void EventFollower::note_start() {
+  if (following_ || parser_.last_id().empty()) return;
+  start_id_ = parser_.last_id();
+  following_ = true;
 }
 
 }  // namespace godwit::sim

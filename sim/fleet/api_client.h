@@ -8,6 +8,8 @@
 #include <string_view>
 #include <thread>
 
+#include "sim/judge/sse.h"
+
 namespace godwit::sim {
 
 struct ApiAccess {
@@ -22,12 +24,7 @@ std::string api_get(const ApiAccess& access, const std::string& path);
 // Follows /api/v1/events in a thread of its own; reconnects with Last-Event-ID as long as it lives.
 class EventFollower {
  public:
-  struct Event {
-    std::string id;
-    std::string type;
-    std::string data;
-  };
-  using Handler = std::function<void(const Event&)>;  // called in the follower's thread
+  using Handler = std::function<void(const SseEvent&)>;  // called in the follower's thread
 
   // `after`: where it begins, as the parameter of that name: "now", "begin" or an id.
   EventFollower(const ApiAccess& access, Handler handler, std::string after = "now");
@@ -45,16 +42,14 @@ class EventFollower {
   void run();
   void stream();
   void take(std::string_view bytes);
-  void take_line(std::string_view line);
+  void note_start();
   static std::size_t on_bytes(char* data, std::size_t size, std::size_t count, void* self);
 
   ApiAccess access_;
   Handler handler_;
   std::string after_;
-  Event event_;
+  SseParser parser_;
   std::string start_id_;  // written before following_ is set
-  std::string line_;
-  std::string last_id_;
   std::atomic<bool> following_ = false;
   std::atomic<bool> stopping_ = false;
   std::atomic<long> reconnects_ = 0;

@@ -11,6 +11,7 @@
 #include <stdexcept>
 
 #include "proto/codec/samples.h"
+#include "sim/judge/fnv1a.h"
 
 namespace godwit::sim {
 namespace {
@@ -36,12 +37,6 @@ std::string text_of(const cJSON* object, const char* name) {
 std::uint64_t number_of(const cJSON* object, const char* name, std::uint64_t otherwise) {
   const cJSON* item = cJSON_GetObjectItemCaseSensitive(object, name);
   return cJSON_IsNumber(item) ? static_cast<std::uint64_t>(item->valuedouble) : otherwise;
-}
-
-std::uint64_t fnv1a(std::string_view text) {
-  std::uint64_t hash = 0xCBF29CE484222325U;
-  for (const char c : text) hash = (hash ^ static_cast<std::uint8_t>(c)) * 0x100000001B3U;
-  return hash;
 }
 
 // 2026-01-31T12:00:00.123Z
@@ -72,9 +67,9 @@ LogEvent event_of(cJSON* object) {
   if (quality == "boot_relative" || quality == "resolved") {
     for (const char* name : {"time", "time_quality", "boot", "boot_ms"})
       cJSON_DeleteItemFromObjectCaseSensitive(object, name);
-    event.digest = fnv1a(print(object));
+    event.digest = fnv1a(as_bytes(print(object)));
   } else {
-    event.digest = fnv1a(event.json);
+    event.digest = fnv1a(as_bytes(event.json));
   }
   return event;
 }
@@ -121,7 +116,7 @@ ToldTime LogEvent::time() const {
           .period = Millis{static_cast<std::int64_t>(number_of(parsed.get(), "period_ms", 0))}};
 }
 
-Followed take_down(const EventFollower::Event& event) {
+Followed take_down(const SseEvent& event) {
   Followed taken{.note = {.gap = event.type == "gap"}, .event = std::nullopt};
   taken.note.id = parse_event_id(event.id).value_or(EventId{});
   if (taken.note.gap) return taken;

@@ -51,7 +51,7 @@ struct Followed {
   FollowerNote note;
   std::optional<LogEvent> event;
 };
-Followed take_down(const EventFollower::Event& event);
+Followed take_down(const SseEvent& event);
 
 // Yields the body of a REST path, or throws.
 using Get = std::function<std::string(const std::string& path)>;

@@ -5,16 +5,12 @@
 #include <array>
 #include <utility>
 
+#include "sim/judge/fnv1a.h"
+
 namespace godwit::sim {
 namespace {
 
 using Payload = std::array<std::uint8_t, agent::Device::kBatchSizeMax>;
-
-std::uint64_t digest_of(Bytes bytes) {  // FNV-1a, 64 bit
-  std::uint64_t hash = 0xCBF29CE484222325U;
-  for (const std::uint8_t byte : bytes) hash = (hash ^ byte) * 0x100000001B3U;
-  return hash;
-}
 
 double percentile(const std::vector<double>& sorted, double share) {
   if (sorted.empty()) return 0;
@@ -64,7 +60,7 @@ void Trial::note_appended(std::size_t index) {
                                                  " was confirmed, and cannot be read back at once");
       const Bytes bytes = Bytes(payload).first(entry->size_bytes);
       const RecordId id = judge_.appended(index, live.epoch(), watched.next, bytes);
-      held_[id] = {.seq = watched.next, .digest = digest_of(bytes)};
+      held_[id] = {.seq = watched.next, .digest = fnv1a(bytes)};
     } catch (const Violation& violation) {
       violated(violation);
       continue;
@@ -84,7 +80,7 @@ bool Trial::holds(std::size_t device, RecordId record) const {
   Payload payload{};
   const auto entry = copy.read(held->second.seq, payload);
   return entry && entry->kind == outbox::Entry::Kind::kData &&
-         digest_of(Bytes(payload).first(entry->size_bytes)) == held->second.digest;
+         fnv1a(Bytes(payload).first(entry->size_bytes)) == held->second.digest;
 }
 
 void Trial::violated(const Violation& violation) {
@@ -92,7 +88,7 @@ void Trial::violated(const Violation& violation) {
   ++violations_[violation.kind()];
 }
 
-void Trial::received(const EventFollower::Event& event) {
+void Trial::received(const SseEvent& event) {
   const auto now = Clock::now();
   const Followed taken = take_down(event);
   const std::lock_guard lock(mutex_);

@@ -33,7 +33,7 @@ class Trial final : private Judge::Witness {
   void observe(std::size_t member, UnixMillis time);
 
   // An event of the live feed.
-  void received(const EventFollower::Event& event);
+  void received(const SseEvent& event);
 
   [[nodiscard]] std::uint64_t recorded() const { return recorded_; }
   [[nodiscard]] std::uint64_t acked() const { return acked_; }

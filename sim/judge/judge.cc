@@ -7,17 +7,12 @@
 #include <utility>
 
 #include "proto/codec/samples.h"
+#include "sim/judge/fnv1a.h"
 
 namespace godwit::sim {
 namespace {
 
 constexpr std::int64_t kTimeTolerance_ms = 1'000;
-
-std::uint64_t digest_of(Bytes bytes) {  // FNV-1a, 64 bit
-  std::uint64_t hash = 0xCBF29CE484222325U;
-  for (const std::uint8_t byte : bytes) hash = (hash ^ byte) * 0x100000001B3U;
-  return hash;
-}
 
 std::string text(std::uint64_t value) { return std::to_string(value); }
 std::string text(EventId id) { return std::to_string(id.offset) + "-" + std::to_string(id.term); }
@@ -115,7 +110,7 @@ RecordId Judge::appended(std::size_t index, Epoch epoch, Seq seq, Bytes batch) {
                       .seq = seq,
                       .first = range->first,
                       .rows = range->count,
-                      .digest = digest_of(batch),
+                      .digest = fnv1a(batch),
                       .confirmed = true});
   device.records.push_back(id);
   by_name_[{epoch.value, seq.value}] = id;
@@ -192,7 +187,7 @@ RecordId Judge::record_at(const Device& device, Epoch epoch, Seq seq) const {
 }
 
 RecordId Judge::claim_by_name(const Device& device, const Logged& event) {
-  const std::uint64_t digest = digest_of(event.batch);
+  const std::uint64_t digest = fnv1a(event.batch);
   const auto [named, is_new] = by_name_.try_emplace({event.epoch.value, event.seq.value}, records_.size());
   if (is_new) {
     records_.push_back({.device = event.device, .epoch = event.epoch, .seq = event.seq, .digest = digest});
@@ -215,7 +210,7 @@ RecordId Judge::claim(Device& device, const Logged& event) {
   if (owner != 0) {
     const Record& record = records_[owner];
     const bool same = event.batch.empty() ? range->first == record.first && range->count == record.rows
-                                          : digest_of(event.batch) == record.digest;
+                                          : fnv1a(event.batch) == record.digest;
     if (!same) fail("wrong_content", device, "stored other bytes for " + name(record));
     return owner;
   }
@@ -229,7 +224,7 @@ RecordId Judge::claim(Device& device, const Logged& event) {
                       .seq = event.seq,
                       .first = range->first,
                       .rows = range->count,
-                      .digest = digest_of(event.batch),
+                      .digest = fnv1a(event.batch),
                       .confirmed = false});
   return id;
 }
@@ -326,14 +321,14 @@ void Judge::logged(const Logged& event) {
   if (!shown) throw Violation("log_json", "the event is no JSON object: " + std::string(event.json));
   LogItem item{.id = event.id,
                .digest = shown->digest,
-               .raw = digest_of(as_bytes(shown->content)),
+               .raw = fnv1a(as_bytes(shown->content)),
                .audience = event.audience,
                .noted = event.digest};
   if (event.kind == Logged::Kind::kRecord && !event.batch.empty()) {
     const Device& device = devices_[event.device];
     if (device.source != nullptr) {
       if (const auto range = rows_of(*device.source, device.rows_max, event.batch))
-        item.rows = digest_of(as_bytes(json_of(*device.source, *range)));
+        item.rows = fnv1a(as_bytes(json_of(*device.source, *range)));
     }
   }
   log_.push_back(item);
@@ -468,7 +463,7 @@ void Judge::follower_got(std::size_t index, const SseEvent& event) {
   if (event.type == "gap") return told_gap(index, *id, *shown);
   const std::string which = "event " + event.id + " ";
   const LogItem* const item = item_at(id->offset);
-  const std::uint64_t content = digest_of(as_bytes(shown->content));
+  const std::uint64_t content = fnv1a(as_bytes(shown->content));
   if (item == nullptr || item->id != *id || item->digest != shown->digest || shown->id != event.id ||
       shown->type != event.type || (content != item->raw && content != item->rows))
     fail_follower("follower_content", index, which + "is not what the log holds: " + event.data);

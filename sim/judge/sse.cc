@@ -5,6 +5,8 @@
 #include <array>
 #include <charconv>
 
+#include "sim/judge/fnv1a.h"
+
 namespace godwit::sim {
 namespace {
 
@@ -12,11 +14,6 @@ namespace {
 constexpr std::array<std::string_view, 11> kPassing{"table",    "table_hash", "time", "time_quality",
                                                     "boot",     "boot_ms",    "rows", "period_ms",
                                                     "channels", "samples",    "batch"};
-
-std::uint64_t hash_of(std::string_view text, std::uint64_t hash) {  // FNV-1a, 64 bit
-  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3U;
-  return hash;
-}
 
 // The end of the string that begins at `at`; npos: there is none.
 std::size_t end_of_string(std::string_view text, std::size_t at) {
@@ -92,7 +89,7 @@ void SseParser::take_line(std::string_view line) {
   if (value.starts_with(' ')) value.remove_prefix(1);
   if (field == "id") event_.id = value;
   if (field == "event") event_.type = value;
-  if (field == "data") event_.data += value;
+  if (field == "data") (event_.data += event_.data.empty() ? "" : "\n") += value;
   if (field == "retry") retry_ms_ = number(value);
 }
 
@@ -115,7 +112,7 @@ std::optional<EventId> parse_event_id(std::string_view text) {
 
 std::optional<Shown> parse_shown(std::string_view json) {
   Shown shown;
-  shown.digest = 0xCBF29CE484222325U;
+  shown.digest = fnv1a({});
   if (json == "{}") return shown;
   if (!json.starts_with('{') || !json.ends_with('}')) return std::nullopt;
   for (std::size_t at = 1; at < json.size();) {
@@ -134,7 +131,7 @@ std::optional<Shown> parse_shown(std::string_view json) {
     if ((name == "channels" || name == "samples" || name == "batch") && value != "null")
       shown.content = value;
     if (std::ranges::find(kPassing, name) == kPassing.end()) {
-      shown.digest = hash_of(value, hash_of(name, shown.digest) * 3);
+      shown.digest = fnv1a(as_bytes(value), fnv1a(as_bytes(name), shown.digest) * 3);
     }
   }
   return shown;

@@ -8,7 +8,6 @@
 
 #include "gateway/domain/batch.h"
 #include "gateway/domain/event_json.h"
-#include "gateway/log/block.h"
 #include "proto/codec/messages.h"
 #include "proto/topics/topics.h"
 
@@ -51,6 +50,11 @@ class NoContext final : public gateway::BatchContext {
   std::optional<gateway::BootTime> boot_time(std::string_view, Epoch) const override { return std::nullopt; }
 };
 
+bool is_refused(const gateway::Event& event) {
+  return event.loss_reason == gateway::LossReason::kRefusedFull ||
+         event.loss_reason == gateway::LossReason::kRefusedFlash;
+}
+
 }  // namespace
 
 gateway::LogReader::Filter filter_of(Audience audience, std::string_view device) {
@@ -64,15 +68,6 @@ gateway::LogReader::Filter filter_of(Audience audience, std::string_view device)
   return filter;
 }
 
-namespace {
-
-bool is_refused(const gateway::Event& event) {
-  return event.loss_reason == gateway::LossReason::kRefusedFull ||
-         event.loss_reason == gateway::LossReason::kRefusedFlash;
-}
-
-}  // namespace
-
 GatewayNode::GatewayNode(Scene& scene, Broker& broker, const Options& options)
     : scene_(scene),
       broker_(broker),
@@ -81,6 +76,8 @@ GatewayNode::GatewayNode(Scene& scene, Broker& broker, const Options& options)
       turn_timer_(scene.engine, [this] { turn(); }),
       connect_timer_(scene.engine, [this] { connect(); }),
       start_timer_(scene.engine, [this] { start(); }) {
+  for (const Audience audience : {Audience::kAll, Audience::kDevice, Audience::kRare})
+    audiences_.emplace_back(audience, filter_of(audience, options.device));
   Disk::reset_sqlite(options.seed);
   disk_.make_directory(kFolder);
   disk_.set_hook([this](const Disk::Operation& operation) { return answer(operation); });
@@ -437,8 +434,8 @@ void GatewayNode::show(const gateway::Event& event) {
   std::string json;
   gateway::append_json(json, event, NoContext());
   std::uint8_t audience = 0;
-  for (const Audience each : {Audience::kAll, Audience::kDevice, Audience::kRare}) {
-    if (gateway::passes(filter_of(each, options_.device), event.type, event.device))
+  for (const auto& [each, filter] : audiences_) {
+    if (gateway::LogReader::passes(filter, event.type, event.device))
       audience |= static_cast<std::uint8_t>(each);
   }
   scene_.engine.digest.add(as_bytes(json));

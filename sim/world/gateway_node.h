@@ -8,6 +8,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "gateway/domain/intake.h"
@@ -116,6 +117,7 @@ class GatewayNode final : private Broker::Subscriber {
   Scene& scene_;
   Broker& broker_;
   const Options options_;
+  std::vector<std::pair<Audience, gateway::LogReader::Filter>> audiences_;
   Disk disk_;
   std::vector<Disk::Image> backups_;  // the newest at the back
   std::uint64_t restores_ = 0;

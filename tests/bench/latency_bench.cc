@@ -57,7 +57,7 @@ class Stopwatch {
     const std::lock_guard lock(mutex_);
     sent_at_[key(device, seq.value)] = Clock::now();
   }
-  void received(const sim::EventFollower::Event& event) {
+  void received(const sim::SseEvent& event) {
     const auto now = Clock::now();
     if (event.type != "telemetry") return;
     const std::string_view device = field(event.data, "\"device\":\"", "\"");

@@ -30,7 +30,7 @@ class Follower {
   }
 
  private:
-  void take(const sim::EventFollower::Event& event) {
+  void take(const sim::SseEvent& event) {
     const sim::FollowerNote note = sim::take_down(event).note;
     const std::lock_guard lock(mutex_);
     notes_.push_back(note);

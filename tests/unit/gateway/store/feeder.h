@@ -6,6 +6,7 @@
 #include <sqlite3.h>
 
 #include <filesystem>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -21,12 +22,12 @@ using godwit::test::TempDir;
 
 inline std::filesystem::path database(const TempDir& dir) { return dir.path() / "godwit.db"; }
 
-inline void execute(const std::filesystem::path& file, const char* sql) {
+inline void execute(const std::filesystem::path& file, const std::string& sql) {
   sqlite3* connection = nullptr;
   ASSERT_EQ(sqlite3_open_v2(file.c_str(), &connection, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
                             with_checksums(nullptr)),
             SQLITE_OK);
-  ASSERT_EQ(sqlite3_exec(connection, sql, nullptr, nullptr, nullptr), SQLITE_OK)
+  ASSERT_EQ(sqlite3_exec(connection, sql.c_str(), nullptr, nullptr, nullptr), SQLITE_OK)
       << sqlite3_errmsg(connection);
   sqlite3_close(connection);
 }

@@ -24,6 +24,14 @@ using test::kNow;
 using test::seqs;
 using test::TempDir;
 
+// `count` events at once, which are cheaper than through Ingest.
+void append_offline(const TempDir& dir, int count) {
+  execute(database(dir),
+          "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < " +
+              std::to_string(count) +
+              ") INSERT INTO log (type, device, received_at, epoch, seq) SELECT 5, 1, 0, 1, i FROM n");
+}
+
 TEST(StoreReader, ARowThatNoGatewayWroteIsAGap) {
   for (const char* change :
        {"UPDATE log SET type = 0 WHERE offset = 3", "UPDATE log SET type = 11 WHERE offset = 3",
@@ -94,9 +102,7 @@ TEST(StoreReader, ARareFilterIsFoundByAnIndex) {
   const TempDir dir;
   Store store(dir.path());
   Feeder(store).commit(introduced({test::loss(kEpoch, 2, 1)}));
-  execute(database(dir),
-          "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200000)"
-          " INSERT INTO log (type, device, received_at, epoch, seq) SELECT 5, 1, 0, 1, i FROM n");
+  append_offline(dir, 200000);
   Feeder(store).commit({test::hello(), test::loss(kEpoch, 3, 1)});
   for (const LogReader::Filter& filter :
        {LogReader::Filter{.device = "", .types = {EventType::kLoss}},
@@ -116,9 +122,7 @@ TEST(StoreReader, AReadThatGivesUpShowsWhatItHasAndWhereToGoOn) {
   const TempDir dir;
   Store store(dir.path());
   Feeder(store).commit(introduced({test::record(kEpoch, 2)}));
-  execute(database(dir),
-          "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50000)"
-          " INSERT INTO log (type, device, received_at, epoch, seq) SELECT 5, 1, 0, 1, i FROM n");
+  append_offline(dir, 50000);
   Feeder(store).commit({test::hello(), test::record(kEpoch, 3)});
   const LogReader::Filter filter{.device = "", .types = {EventType::kTelemetry}};  // reads the log row by row
   std::vector<std::uint64_t> found;
@@ -151,9 +155,7 @@ TEST(StoreReader, ReadsBeyondItsConnectionsWaitForOneAnother) {
   const TempDir dir;
   Store store(dir.path());
   Feeder(store).commit(introduced({test::record(kEpoch, 2)}));
-  execute(database(dir),
-          "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)"
-          " INSERT INTO log (type, device, received_at, epoch, seq) SELECT 5, 1, 0, 1, i FROM n");
+  append_offline(dir, 1000);
   const std::size_t before = connections_to(database(dir));
   std::mutex mutex;
   std::condition_variable changed;
@@ -205,9 +207,7 @@ TEST(StoreReader, InterruptEndsReadsUnderWayAndLaterOnes) {
   const TempDir dir;
   Store store(dir.path());
   Feeder(store).commit(introduced({test::record(kEpoch, 2)}));
-  execute(database(dir),
-          "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)"
-          " INSERT INTO log (type, device, received_at, epoch, seq) SELECT 5, 1, 0, 1, i FROM n");
+  append_offline(dir, 5000);
   const PageBounds bounds{.events = 10'000, .give_up = [&] {
                             store.interrupt_reads();
                             return false;
