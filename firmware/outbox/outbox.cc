@@ -116,7 +116,10 @@ Status Outbox::open_place(std::uint32_t serial) {
     while (oldest <= log_.serial && !read_sector(oldest, header)) ++oldest;
     if (medium_.silent) return Status::kIo;
     held = oldest <= log_.serial ? earlier(later(header.first_seq, held), next_seq_) : next_seq_;
-    if (held > log_.acked_seq && policy_ == FullPolicy::kRefuse) return Status::kFull;
+    // Were the only place that can be written erased, and the power cut there, nothing would say what was
+    // lost.
+    const bool whole = oldest > log_.serial;
+    if (held > log_.acked_seq && (policy_ == FullPolicy::kRefuse || whole)) return Status::kFull;
   }
   header = log_;
   const Seq kept_so_far = later(log_.acked_seq, held_seq_);

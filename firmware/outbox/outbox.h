@@ -23,8 +23,10 @@
 namespace godwit::outbox {
 
 enum class FullPolicy : std::uint8_t {
-  kDropOldest,  // make room by giving up the oldest sector; counted, and reported as a loss
-  kRefuse,      // append() answers kFull; counted, and reported in front of the next record
+  // Make room by giving up the oldest sector; counted, and reported as a loss. Where one sector alone can be
+  // written, append() answers kFull until all is acked.
+  kDropOldest,
+  kRefuse,  // append() answers kFull; counted, and reported in front of the next record
 };
 
 enum class LossReason : std::uint8_t {

@@ -2,6 +2,7 @@
 #include "sim/cli/seeds.h"
 
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,7 +17,17 @@
 namespace godwit::sim {
 namespace {
 
-constexpr int kHang_ms = 60'000;  // far above what any seed takes
+constexpr rlim_t kHang_s = 60;  // of processor time: far above what any seed takes, on a busy machine too
+
+// This process ends by SIGXCPU unless it is called again in time.
+void limit_time() {
+  rusage used{};
+  ::getrusage(RUSAGE_SELF, &used);
+  rlimit limit{};
+  ::getrlimit(RLIMIT_CPU, &limit);
+  limit.rlim_cur = static_cast<rlim_t>(used.ru_utime.tv_sec + used.ru_stime.tv_sec) + kHang_s;
+  ::setrlimit(RLIMIT_CPU, &limit);
+}
 
 std::string line_of(std::uint64_t seed, const Outcome& outcome) {
   std::ostringstream line;
@@ -97,9 +108,10 @@ class Worker {
   }
 
   // The seed that it was at is given up, if there is one.
-  void give_up(const char* kind, std::vector<SeedResult>& out) {
-    stop(SIGKILL);
+  void give_up(std::vector<SeedResult>& out) {
+    const int status = stop(SIGKILL);
     if (next_ >= end_) return;
+    const char* const kind = WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU ? "hang" : "crash";
     SeedResult result{.seed = next_, .outcome = {}};
     result.outcome.violation = kind;
     result.outcome.what = std::string(kind) + ": the process of this seed did not survive it";
@@ -110,20 +122,24 @@ class Worker {
  private:
   [[noreturn]] void work(const std::function<Outcome(std::uint64_t)>& run_seed, int out) const {
     for (std::uint64_t seed = next_; seed < end_; seed += step_) {
+      limit_time();
       const std::string line = line_of(seed, run_seed(seed));
       if (::write(out, line.data(), line.size()) != static_cast<ssize_t>(line.size())) ::_exit(2);
     }
     ::_exit(0);
   }
 
-  void stop(int signal) {
-    if (pid_ <= 0) return;
+  // How it ended, as waitpid() says it.
+  int stop(int signal) {
+    int status = 0;
+    if (pid_ <= 0) return status;
     ::kill(pid_, signal);
-    ::waitpid(pid_, nullptr, 0);
+    ::waitpid(pid_, &status, 0);
     ::close(pipe_);
     pid_ = -1;
     pipe_ = -1;
     input_.clear();
+    return status;
   }
 
   std::uint64_t next_;
@@ -152,14 +168,12 @@ void run_seeds(const SeedRange& range, const std::function<Outcome(std::uint64_t
       owners.push_back(worker.get());
     }
     if (polled.empty()) return;
-    const int ready = ::poll(polled.data(), polled.size(), kHang_ms);
+    ::poll(polled.data(), polled.size(), -1);
     std::vector<SeedResult> results;
     for (std::size_t i = 0; i < polled.size(); ++i) {
-      if (ready == 0) owners[i]->give_up("hang", results);
-      if (ready == 0 || (polled[i].revents != 0 && !owners[i]->read(results))) {
-        if (ready != 0) owners[i]->give_up("crash", results);
-        owners[i]->start(run_seed);
-      }
+      if (polled[i].revents == 0 || owners[i]->read(results)) continue;
+      owners[i]->give_up(results);
+      owners[i]->start(run_seed);
     }
     for (const SeedResult& result : results) {
       if (!take(result)) return;

@@ -150,8 +150,9 @@ void Judge::after_fault(std::optional<std::size_t> of) {
     for (const RecordId id : devices_[index].records) {
       Record& record = records_[id];
       if (record.stored || record.lost) continue;
-      const bool held = witness_.holds(index, id);
-      record.destroyed = !held && (record.destroyed || record.safe_before);
+      // What was given up as unknown stays so while only harmed bytes of it stand.
+      record.destroyed = record.destroyed ? !witness_.holds_unharmed(index, id)
+                                          : record.safe_before && !witness_.holds(index, id);
     }
   }
 }

@@ -263,6 +263,21 @@ TEST(OutboxBadSector, LeavesTheRingAndTheLogGoesOn) {
   }
 }
 
+// Its header is the only one that knows the newest seq: erased with the power going, it would take along, in
+// silence, what was not acked.
+TEST(OutboxBadSector, TheLastOneThatCanBeWrittenIsNotErasedAsLongAsItHoldsWhatIsNotAcked) {
+  OutboxRig rig = filled_rig();
+  for (std::uint32_t bad = 1; bad < 3; ++bad) rig.flash.break_sector(bad, {.program = Status::kIo});
+  ASSERT_EQ(rig.box->ack(rig.box->next_seq()), Status::kOk);
+  ASSERT_EQ(rig.append("first of the last sector"), Status::kOk);
+  const Seq first{rig.box->next_seq().value - 1};
+  while (rig.append("more") == Status::kOk) ASSERT_LT(rig.box->next_seq().value, first.value + 100);
+  EXPECT_EQ(rig.append("more"), Status::kFull);
+  EXPECT_EQ(rig.read(first.value), "first of the last sector");
+  ASSERT_EQ(rig.box->ack(rig.box->next_seq()), Status::kOk);
+  EXPECT_EQ(rig.append("acked: room again"), Status::kOk);
+}
+
 TEST(OutboxBadSector, CostsWhatIsInItAndNotItsNeighbours) {
   for (const Status status : {Status::kCorrupt, Status::kIo}) {
     for (std::uint32_t bad = 0; bad < 2; ++bad) {
