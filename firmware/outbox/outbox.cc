@@ -118,8 +118,9 @@ Status Outbox::open_place(std::uint32_t serial) {
     held = oldest <= log_.serial ? earlier(later(header.first_seq, held), next_seq_) : next_seq_;
     // Were the only place that can be written erased, and the power cut there, nothing would say what was
     // lost.
-    const bool whole = oldest > log_.serial;
-    if (held > log_.acked_seq && (policy_ == FullPolicy::kRefuse || whole)) return Status::kFull;
+    const bool refuses =
+        policy_ == FullPolicy::kRefuse || (oldest > log_.serial && data_end_ > log_.acked_seq);
+    if (held > log_.acked_seq && refuses) return Status::kFull;
   }
   header = log_;
   const Seq kept_so_far = later(log_.acked_seq, held_seq_);
@@ -264,6 +265,7 @@ Status Outbox::mount() {
   }
   freed_seq_ = earlier(log_.acked_seq, held_seq_);
   log_.acked_seq = earlier(log_.acked_seq, next_seq_);
+  data_end_ = next_seq_;
   mounted_ = true;
   return Status::kOk;
 }
@@ -332,6 +334,7 @@ Status Outbox::append(Bytes payload) {
     if (status == Status::kOk) refused_ = 0;
   }
   if (status == Status::kOk) status = write(Kind::kData, payload, next_seq_);
+  if (status == Status::kOk) data_end_ = next_seq_;
   if (status != Status::kOk) {
     ++refused_;
     ++refused_records_;

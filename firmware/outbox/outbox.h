@@ -94,6 +94,7 @@ struct OutboxState {
   Seq freed_seq_;  // below it is what was acked when it was given up
   Seq held_seq_;   // the first one of the oldest sector
   Seq next_seq_;
+  Seq data_end_;      // behind the last record of this mount, or what may be one
   Seq counted_seq_;   // damage below it is in corrupt_records_
   SectorHeader log_;  // serial and first seq of the active sector, and the rest as it stands now
   Cursor cursor_;

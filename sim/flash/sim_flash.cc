@@ -2,6 +2,7 @@
 #include "sim/flash/sim_flash.h"
 
 #include <algorithm>
+#include <set>
 
 #include "proto/base/assert.h"
 
@@ -32,6 +33,12 @@ void SimFlash::break_sector(std::uint32_t sector, const Wear& wear) {
 void SimFlash::break_unit(std::uint64_t offset, const Wear& wear) {
   const std::uint64_t size = geometry().program_size_bytes;
   bad_.push_back({offset / size * size, (offset / size + 1) * size, wear});
+}
+
+std::uint32_t SimFlash::bad_sectors() const {
+  std::set<std::uint64_t> sectors;
+  for (const Bad& bad : bad_) sectors.insert(bad.begin / geometry().sector_size_bytes);
+  return static_cast<std::uint32_t>(sectors.size());
 }
 
 Wear SimFlash::wear_in(std::uint64_t begin, std::uint64_t end) const {

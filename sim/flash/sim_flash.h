@@ -72,6 +72,8 @@ class SimFlash final : public ports::Flash {
   // What was told before of the same place stands too.
   void break_sector(std::uint32_t sector, const Wear& wear);
   void break_unit(std::uint64_t offset, const Wear& wear);
+  // How many have a part that fails.
+  [[nodiscard]] std::uint32_t bad_sectors() const;
 
   // What the last torn program was meant to write, shows after all: cells that were charged halfway may read
   // either way. No effect once the sector has been erased.

@@ -149,14 +149,8 @@ void DeviceWorld::boot() {
   if (!has_log() && unreadable_sectors() < state_.unreadable.size())
     throw Violation("no_log", "there are sectors that can be read");
   state_.seen_next = device_->outbox().next_seq();
+  state_.refused = 0;
   if (!has_log()) return;
-  if (std::ranges::count(state_.killed, 0) < 2 && state_.seen_next.value < judge_->path(0).size()) {
-    // A ring of one sector forgets all when it is cut off while it opens it anew.
-    sim::Path path = judge_->path(0);
-    path.resize(state_.seen_next.value);
-    state_.forgotten_generation = state_.last_generation;
-    judge_->set_path(0, std::move(path));
-  }
   judge_->mounted(0, state_.seen_next);
   judge_->rows_given_up(0);  // what was sampled and not appended
 }
@@ -175,6 +169,7 @@ void DeviceWorld::append(int rows) {
     state_.now = telemetry::nearest_instant(state_.now, kPeriod) + kPeriod;
     device_->handle_timeout(state_.now);
     note_erased();
+    note_refused();
     note_appended();
   }
   if (rows < kRowsLarge) {
@@ -320,9 +315,7 @@ bool DeviceWorld::holds(std::size_t /*device*/, sim::RecordId id) const {
   if (id >= places_.size() || places_[id].bytes.empty()) return false;
   const Place& place = places_[id];
   const std::size_t sector = sector_of(place.offset);
-  const bool half_erased = place.generation != state_.generations[sector];
-  return !state_.unreadable[sector] && !(half_erased && place.generation <= state_.forgotten_generation) &&
-         state_.flash.holds(place.offset, place.bytes);
+  return !state_.unreadable[sector] && state_.flash.holds(place.offset, place.bytes);
 }
 
 bool DeviceWorld::was_in(const Image& image, sim::RecordId id) const {
@@ -335,6 +328,7 @@ bool DeviceWorld::holds_unharmed(std::size_t device, sim::RecordId id) const {
 
 void DeviceWorld::after_call() {
   note_erased();
+  note_refused();
   note_appended();
   note_logged();
   judge_->acked(0, device_->acked_seq());
@@ -346,6 +340,15 @@ void DeviceWorld::note_erased() {
     if (std::exchange(state_.erases[sector], erases) != erases)
       state_.generations[sector] = ++state_.last_generation;
   }
+}
+
+// The last sector that can be written is not erased before all is acked.
+void DeviceWorld::note_refused() {
+  const std::uint64_t refused = device_->outbox().stats().refused_records;
+  if (std::exchange(state_.refused, refused) == refused) return;
+  judge_->rows_given_up(0);
+  if (state_.flash.powered() && std::ranges::count(state_.killed, 0) > 1)
+    throw Violation("refused", "a record, though there are sectors that can be written");
 }
 
 // What append() has confirmed, read back from a copy of the outbox: the device's own must not see it.

@@ -83,11 +83,11 @@ class DeviceWorld final : private sim::Judge::Witness, private ports::Sensors, p
     std::array<bool, 3> unreadable{};
     std::array<int, 3> killed{};
     std::uint32_t last_generation = 0;
-    std::uint32_t forgotten_generation = 0;  // of these the log knows no more what it had given up
-    std::uint64_t tail = 0;                  // where the last entry begins
+    std::uint64_t tail = 0;  // where the last entry begins
     std::uint32_t boots = 0;
     Instant now{};
     Seq seen_next = kFirstSeq;
+    std::uint64_t refused = 0;  // of this boot
     std::uint64_t logged = 0;
   };
 
@@ -120,6 +120,7 @@ class DeviceWorld final : private sim::Judge::Witness, private ports::Sensors, p
 
   void after_call();
   void note_erased();
+  void note_refused();
   void note_appended();
   void note_logged();
   void check_log();

@@ -58,6 +58,8 @@ Status OutboxLedger::append(outbox::Outbox& box, const sim::SimFlash& flash, std
       if (!marked_ && box.epoch().value != 0) {
         marked_ = true;
         confirm(seq, {.kind = Kind::kMark, .excused = true, .value = box.epoch().value});
+      } else if (status == Status::kOk) {
+        refused_ = 0;
       }
       rows_.resize(std::max<std::size_t>(rows_.size(), seq.value + 1));
       continue;

@@ -56,7 +56,8 @@ class OutboxWorld {
   // Must succeed.
   bool append(std::size_t size) {
     Status status = try_append(size);
-    if (status == Status::kFull && policy_ == outbox::FullPolicy::kRefuse) {
+    const bool one_is_left = flash.bad_sectors() + 1 >= flash.geometry().sector_count;
+    if (status == Status::kFull && (policy_ == outbox::FullPolicy::kRefuse || one_is_left)) {
       if (ack_all() != Status::kOk) return broken("ack() fails");
       status = try_append(size);
     }
