@@ -5,9 +5,8 @@
 //
 //   kClosed --session opened--> kDue --found room--> kSent --Ack of its try--> kSending
 //                                ^                     |                          |
-//                                |                     | no answer in time, the   | no progress in time, a
-//                                record |                     | broker or gateway says   | refused or without
-//                                a reader
+//                                |                     | no answer in time, the   | no progress in time, a record
+//                                |                     | broker or gateway says   | refused or without a reader
 //                                +--pause over-- kWaiting <-----------------------+
 //
 //   kSent, kSending --something new to say (a mark was written), or asked for--> kDue

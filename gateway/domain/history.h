@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // How the gateway follows the log of one device over restarts of both sides, copies of its flash that are put
-// back and copies of our database that are restored. Rules, which tests/models/history_model.py explores:
+// back and copies of our database that are restored. Rules, which tests/model/history_model_test.cc explores:
 //
 //   A mark begins what one mount of the device's log wrote; (mark, seq) names an entry in every copy of it.
 //   Lasting is one stream per mark, with the seq that it expects, and `head`, the stream that took the last
 //   entry. In memory is the path of the last hello: its try and its marks, from the newest one that has a
 //   stream on.
 //
-//   hello   -> the answer is min(expected of that stream, first seq of the mark behind it or the hello's
-//   next).
+//   hello   -> the answer is min(expected of that stream, first seq of the mark behind it, or the hello's next).
 //              No mark has one: older marks are asked for; there are none: from the oldest mark's first seq.
 //   entry   -> counts only under the try of the last hello, at the expected seq of the mark in force there.
 //              Lower: a repeat. Higher: to be sent again from there. Another try: a hello is wanted.

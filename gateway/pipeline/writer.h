@@ -6,10 +6,11 @@
 //   Gathering   the first message that waits sets a deadline for others to join it;
 //               due: its messages are applied to the rules, which makes one transaction   -> Writing
 //   Writing     commit. Done: acks, feed, checkpoint                                       -> Gathering
-//               The database refuses a record, and the disk is well: see Ingest::quarantine(), again   ->
-//               Writing It refuses something else of a device: nothing of the transaction counts, the device
-//               is not listened to for a while                                  -> Gathering The disk fails
-//               -> Retrying
+//               The database refuses a record, and the disk is well: see Ingest::quarantine()
+//                                                                                          -> Writing
+//               It refuses something else of a device: nothing of the transaction counts, and the device
+//               is not listened to for a while                                             -> Gathering
+//               The disk fails                                                             -> Retrying
 //   Retrying    the same transaction again after 0.1 to 5 s; meanwhile the intake fills    -> Writing
 //
 // One turn() is one transaction at most. Nothing is acknowledged that is not committed, so whatever is given

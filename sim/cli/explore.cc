@@ -57,7 +57,10 @@ class Exploration {
   bool take(const SeedResult& result) {
     ++runs_;
     steps_ += result.outcome.steps;
+    records_ += result.outcome.counts.records;
+    events_ += result.outcome.counts.events;
     probes_.add(result.outcome.probes);
+    for (const Fault& fault : make_plan(result.seed).faults) ++faults_[name_of(fault.kind)];
     if (o_.hashes)
       std::printf("%llu %016llx\n", static_cast<unsigned long long>(result.seed),
                   static_cast<unsigned long long>(result.outcome.hash));
@@ -87,6 +90,12 @@ class Exploration {
       if (o_.probes || (long_enough && probes_[probe] == 0))
         std::printf("  %10llu %s\n", static_cast<unsigned long long>(probes_[probe]),
                     std::string(name_of(probe)).c_str());
+    }
+    if (o_.minutes > 0) {
+      std::printf("faults:");
+      for (const auto& [kind, count] : faults_)
+        std::printf(" %s %llu", std::string(kind).c_str(), static_cast<unsigned long long>(count));
+      std::printf("\n");
     }
     if (!o_.report.empty()) write_report();
     return failed() > 0 || (long_enough && reached() < kProbes) ? 1 : 0;
@@ -119,13 +128,20 @@ class Exploration {
 
   void write_report() const {
     std::ofstream file(o_.report);
-    file << "{\"seeds\":" << runs_ << ",\"steps\":" << steps_ << ",\"seconds\":" << seconds()
+    file << "{\"seeds\":" << runs_ << ",\"steps\":" << steps_ << ",\"records\":" << records_
+         << ",\"events\":" << events_ << ",\"seconds\":" << seconds()
          << ",\"first_seed\":" << parse_range(o_.seeds).first << ",\"failed\":" << failed()
          << ",\"failures\":{";
     const char* comma = "";
     for (const auto& [kind, seeds] : failures_) {
       file << comma << '"' << kind << "\":{\"count\":" << seeds.size()
            << ",\"first_seed\":" << *std::ranges::min_element(seeds) << "}";
+      comma = ",";
+    }
+    file << "},\"faults\":{";
+    comma = "";
+    for (const auto& [kind, count] : faults_) {
+      file << comma << '"' << kind << "\":" << count;
       comma = ",";
     }
     file << "},\"probes\":{";
@@ -145,6 +161,9 @@ class Exploration {
   Probes probes_;
   std::uint64_t runs_ = 0;
   std::uint64_t steps_ = 0;
+  std::uint64_t records_ = 0;
+  std::uint64_t events_ = 0;
+  std::map<std::string_view, std::uint64_t> faults_;  // planned, by kind
 };
 
 int explore(const ExploreOptions& o) {
