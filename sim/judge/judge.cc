@@ -120,8 +120,8 @@ RecordId Judge::appended(std::size_t index, Epoch epoch, Seq seq, Bytes batch) {
 }
 
 void Judge::acked(std::size_t index, Seq next) const {
-  if (replaced_) return;  // an ack of before the copy may still have been on its way
   const Device& device = devices_[index];
+  if (next <= device.committed_once) return;  // perhaps an ack of before an older database was put back
   for (std::size_t seq = 1; seq < std::min<std::size_t>(device.path.size(), next.value); ++seq) {
     const Record& record = records_[device.path[seq]];
     if (device.path[seq] == 0 || record.stored || record.lost || record.destroyed) continue;
@@ -158,8 +158,9 @@ void Judge::after_fault(std::optional<std::size_t> of) {
 }
 
 void Judge::mounted(std::size_t index, Seq next) {
-  Path& path = devices_[index].path;
-  path.resize(std::min<std::size_t>(path.size(), next.value));
+  Device& device = devices_[index];
+  device.path.resize(std::min<std::size_t>(device.path.size(), next.value));
+  device.committed_once = std::min(device.committed_once, next);
 }
 
 // A record that the device gave up by its policy, and whose loss was not reported yet, is known from the path
@@ -362,6 +363,7 @@ void Judge::log_replaced() {
   log_.clear();
   for (Record& record : records_) record.stored = record.lost = false;
   for (Device& device : devices_) {
+    device.committed_once = std::max(device.committed_once, device.place);
     device.streams.clear();
     device.row_end = 0;
     device.online.reset();
@@ -369,7 +371,6 @@ void Judge::log_replaced() {
     device.forgotten.clear();
     device.place = {};
   }
-  replaced_ = true;
 }
 
 void Judge::told_time(std::size_t index, Bytes batch, const ToldTime& time) const {
@@ -387,8 +388,7 @@ void Judge::told_time(std::size_t index, const RowRange& range, const ToldTime& 
     const Row& row = device.rows[range.first + i];
     if (row.clock == Clock::kFalse) continue;
     const std::int64_t told = time.unix_time.value + static_cast<std::int64_t>(i) * time.period.count();
-    // A row stands for the instant of its period that is nearest.
-    if (std::llabs(told - row.true_time.value) <= kTimeTolerance_ms + time.period.count() / 2) continue;
+    if (std::llabs(told - row.true_time.value) <= kTimeTolerance_ms) continue;
     fail("wrong_time", device,
          "row " + text(range.first + i) + " was sampled at " + std::to_string(row.true_time.value) +
              " and is told as " + std::to_string(told));

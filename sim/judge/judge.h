@@ -221,6 +221,7 @@ class Judge {
     std::optional<bool> online;             // as the log says
     std::uint64_t row_end = 0;              // behind the last row stored
     Seq place{};                            // the one that the log must tell of next; 0: any
+    Seq committed_once{};                   // all below was, in a database that was replaced since
     bool forked = false;                    // another copy of its flash was put in
     std::vector<Epoch> begun;               // that the gateway remembers, in the order in which they came
     std::vector<Epoch> forgotten;
@@ -269,7 +270,6 @@ class Judge {
   std::map<std::pair<std::int64_t, std::uint32_t>, std::vector<RecordId>> losses_;  // by event
   std::vector<LogItem> log_;
   std::vector<Follower> followers_;
-  bool replaced_ = false;  // the database was once
 };
 
 }  // namespace godwit::sim

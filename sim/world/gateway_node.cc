@@ -55,6 +55,13 @@ bool is_refused(const gateway::Event& event) {
          event.loss_reason == gateway::LossReason::kRefusedFlash;
 }
 
+std::uint64_t places_of(const gateway::Event& event) {
+  const bool is_entry = event.type == gateway::EventType::kTelemetry && event.seq != gateway::kLiveSeq;
+  if (is_entry || event.type == gateway::EventType::kEpoch) return 1;
+  if (event.type != gateway::EventType::kLoss) return 0;
+  return is_refused(event) ? 1 : event.count;
+}
+
 }  // namespace
 
 gateway::LogReader::Filter filter_of(Audience audience, std::string_view device) {
@@ -449,7 +456,8 @@ void GatewayNode::show(const gateway::Event& event) {
                       .was_acked = event.loss_reason == gateway::LossReason::kNotHeld,
                       .batch = as_bytes(event.batch),
                       .json = json,
-                      .audience = audience};
+                      .audience = audience,
+                      .places = device ? places_of(event) : 0};
   note_probes(event, device.has_value());
   scene_.say("gateway", [&] {
     return "stored " + std::to_string(event.offset.value) + " type " +
@@ -471,6 +479,8 @@ Logged::Kind GatewayNode::kind_of(const gateway::Event& event, bool honest) cons
       return is_refused(event) ? Kind::kOther : Kind::kLoss;
     case EventType::kHistoryUnknown:
       return Kind::kUnknownBefore;
+    case EventType::kHistoryReplaced:
+      return Kind::kReplaced;
     case EventType::kEpoch:
       return Kind::kEpoch;
     case EventType::kDeviceOnline:
