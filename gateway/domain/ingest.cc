@@ -223,8 +223,13 @@ void Ingest::note_boot(Device& device, const codec::Hello& hello) {
     if (holdover || known->time.quality == codec::TimeQuality::kSynced) return;
     *known = boot;
   } else {
-    if (device.boots.size() >= limits_.boots_per_device_max) {
-      changes_.forgotten_boots.push_back({device.row.id, device.boots.front().epoch});
+    while (device.boots.size() >= limits_.boots_per_device_max) {
+      const Epoch oldest = device.boots.front().epoch;
+      // One that came in this transaction would be written after it is deleted.
+      std::erase_if(changes_.boots, [&](const auto& entry) {
+        return entry.device == device.row.id && entry.value.epoch == oldest;
+      });
+      changes_.forgotten_boots.push_back({device.row.id, oldest});
       device.boots.erase(device.boots.begin());
     }
     device.boots.push_back(boot);

@@ -25,7 +25,11 @@ bool Intake::push(Message message) {
   }
   if (message.leaf == topics::Leaf::kGone) {
     if (queue->tail != kNone && slots_[queue->tail].message.leaf == topics::Leaf::kGone) {
-      slots_[queue->tail].message = std::move(message);
+      Message& earlier = slots_[queue->tail].message;
+      const std::size_t more = cost(message) - cost(earlier);  // or less: modulo 2^64, as the sums
+      queue->bytes += more;
+      bytes_ += more;
+      earlier = std::move(message);
       return true;
     }
   } else if (const ThrottleReason reason = why_not(*queue, message); reason != ThrottleReason::kUnspecified) {

@@ -17,6 +17,12 @@ using std::chrono::steady_clock;
 
 constexpr std::size_t kWritePiece = 64 * 1024;  // each has Limits::write_timeout
 
+Problem too_many_responses() {
+  return {.kind = ProblemKind::kUnavailable,
+          .detail = "Too many large responses wait for clients that do not take them.",
+          .headers = {{"Retry-After", "2"}}};
+}
+
 struct Framing {
   bool keep_alive = false;
   bool chunked = false;  // the peer can take a chunked response
@@ -67,6 +73,24 @@ class ChunkWriter : public BodyWriter {
   const milliseconds timeout_;
 };
 
+// Counts a response from when it is there until it is sent or given up. One of a single write is not worth
+// it.
+class Held {
+ public:
+  Held(std::uint64_t& sum, std::size_t size) : sum_(sum), size_(size > kWritePiece ? size : 0) {
+    sum_ += size_;
+  }
+  ~Held() { sum_ -= size_; }
+  Held(const Held&) = delete;
+  Held& operator=(const Held&) = delete;
+
+  [[nodiscard]] bool too_much() const { return size_ > 0 && sum_ > kResponsesBytesMax; }
+
+ private:
+  std::uint64_t& sum_;
+  const std::uint64_t size_;
+};
+
 class Session {
  public:
   Session(Connection& connection, Service& service, const Limits& limits, TransportCounters& counters)
@@ -106,11 +130,13 @@ class Session {
     }
     ++counters_.requests;
     if (problem) {  // where the next request begins is not known
-      const Response refusal = service_.refuse(*problem);
+      Response refusal = service_.refuse(*problem);
       (void)co_await write(refusal, Framing{});  // the connection ends either way
       co_return false;
     }
-    const Response response = co_await service_.respond(std::move(request), connection_.signal);
+    Response response = co_await service_.respond(std::move(request), connection_.signal);
+    const Held held(counters_.response_bytes, response.body.size());
+    if (held.too_much()) response = service_.refuse(too_many_responses());
     if (response.events || connection_.stopping) framing.keep_alive = false;
     const bool written = co_await write(response, framing);
     if (!written) co_return false;
@@ -148,9 +174,11 @@ class Session {
     co_return Status::kOk;
   }
 
-  awaitable<bool> write(const Response& response, const Framing& framing) {
+  // Takes the body: it is not held twice.
+  awaitable<bool> write(Response& response, const Framing& framing) {
     std::string text = head_of(response, framing);
     if (!framing.head && !response.events) text += response.body;
+    std::string().swap(response.body);
     for (std::string_view rest = text; !rest.empty();
          rest.remove_prefix(std::min(rest.size(), kWritePiece))) {
       const Status status =

@@ -115,11 +115,9 @@ struct Reader::Session {
                        " WHERE later.first_offset > terms.first_offset) FROM terms WHERE term = ?1"};
   Statement devices{connection, std::string(kDevices) + "WHERE id > ?1 ORDER BY id LIMIT ?2"};
   Statement device{connection, std::string(kDevices) + "WHERE id = ?1"};
-  // Of the head, and the sums over all.
-  Statement stream{
-      connection,
-      "SELECT max(expected) FILTER (WHERE epoch = ?2 AND first_seq = ?3), sum(records), sum(lost)"
-      " FROM streams WHERE device = ?1"};
+  Statement streams{connection,
+                    "SELECT epoch = ?2 AND first_seq = ?3, expected, records, lost FROM streams"
+                    " WHERE device = ?1"};
   Statement table{connection,
                   "SELECT name, period_ms, durable, rows_max, ifnull(conflict, 0) FROM tables"
                   " WHERE device = (SELECT key FROM devices WHERE id = ?1) AND hash = ?2"};
@@ -184,12 +182,13 @@ struct Reader::Session {
     info.bad_sectors = row.word(25);
     const Epoch head{row.bits(20)};
     if (head == Epoch{}) return info;
-    Query sums(stream, row.integer(8), head.value, row.bits(21));
-    sums.next();
-    info.stream = {.epoch = head,
-                   .next_seq = {sums.bits(0)},
-                   .records = row.bits(22) + sums.bits(1),
-                   .lost_records = row.bits(23) + sums.bits(2)};
+    info.stream = {.epoch = head, .next_seq = {}, .records = row.bits(22), .lost_records = row.bits(23)};
+    // Not summed up by SQLite, which fails if 63 bits are not enough: a device may claim any loss.
+    for (Query stream(streams, row.integer(8), head.value, row.bits(21)); stream.next();) {
+      if (stream.integer(0) != 0) info.stream->next_seq = {stream.bits(1)};
+      info.stream->records += stream.bits(2);
+      info.stream->lost_records += stream.bits(3);
+    }
     return info;
   }
 };

@@ -526,6 +526,20 @@ TEST_F(IngestTest, OverTheLimitOfBootsForgetsTheTimeToldFirst) {
   EXPECT_EQ(boots[2].epoch, Epoch{100});
 }
 
+TEST_F(IngestTest, OverTheLimitOfBootsForgetsThoseOfTheSameTransactionToo) {
+  limits_.boots_per_device_max = 3;
+  restart();
+  std::vector<Message> flood;
+  for (std::uint64_t i = 1; i <= 100; ++i) {
+    flood.push_back(hello_with_time({i}, 1000, codec::TimeQuality::kSynced, static_cast<std::uint32_t>(i)));
+  }
+  commit(flood);
+  const auto& boots = store_.of(test::device()).boots;
+  ASSERT_EQ(boots.size(), 3U);
+  EXPECT_EQ(boots[0].epoch, Epoch{98});
+  EXPECT_EQ(boots[2].epoch, Epoch{100});
+}
+
 // ---- tables ---------------------------------------------------------------------------------------
 
 TEST_F(IngestTest, KeepsARecordWhoseTableItDoesNotKnowAndAsksForTheTableNowAndThen) {

@@ -162,6 +162,21 @@ TEST(Intake, AWillIsTakenWhateverWaitsAndOnlyTheLastOfSeveral) {
   EXPECT_EQ(take(intake).back().leaf, Leaf::kGone);
 }
 
+// Of two wills in a row the second takes the place of the first, whatever the two are long.
+TEST(Intake, AWillOfAnotherLengthLeavesNoTraceInTheCounts) {
+  const Intake::Limits limits{.bytes = 64 * 1024};
+  for (const auto& [first, second] : {std::pair{0, 1000}, std::pair{1000, 0}}) {
+    Intake intake(limits);
+    for (int i = 0; i < 100; ++i) {
+      ASSERT_TRUE(intake.push(sized("evil", static_cast<std::size_t>(first), kStart, Leaf::kGone)));
+      ASSERT_TRUE(intake.push(sized("evil", static_cast<std::size_t>(second), kStart, Leaf::kGone)));
+      ASSERT_EQ(take(intake).size(), 1U);
+      ASSERT_TRUE(intake.push(sized("honest", 10))) << "after " << i + 1;
+      ASSERT_EQ(payloads(take(intake), "honest").size(), 1U);
+    }
+  }
+}
+
 TEST(Intake, SaysOnceAMinuteThatADeviceIsThrottled) {
   Intake intake({});
   const auto flood = [&](std::int64_t at_s) {

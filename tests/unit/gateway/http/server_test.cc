@@ -508,6 +508,31 @@ TEST_F(HttpServer, AKeysReadsHoldUpNeitherOtherKeysNorReadiness) {
   EXPECT_EQ(reading, 5);
 }
 
+// What clients do not take is held in memory for them, so there is an end to it.
+TEST_F(HttpServer, LargeResponsesThatNobodyTakesAreBounded) {
+  for (int i = 0; i < 20; ++i) {
+    gateway::Event event;
+    event.type = gateway::EventType::kTelemetry;
+    event.device = "d";
+    event.batch = std::string(40'000, '\xff');  // shown undecoded
+    log_.append(event);
+  }
+  start();
+  const std::string page = get("/api/v1/events?limit=500", "Accept: application/json\r\n");
+  TlsClient client = connect();
+  ASSERT_GT(client.ask(page).body.size(), 1'000'000U);
+  std::vector<TlsClient> hogs;
+  for (int i = 0; i < 70; ++i) {
+    hogs.push_back(connect(4096));
+    hogs.back().send(page);
+    ASSERT_TRUE(hogs.back().receive()) << i;  // it has begun
+  }
+  EXPECT_EQ(client.ask(page).status, 503);
+  EXPECT_EQ(client.ask(get("/api/v1/devices")).status, 200) << "what is small goes on";
+  hogs.clear();
+  EXPECT_TRUE(eventually([&] { return client.ask(page).status == 200; }));
+}
+
 TEST_F(HttpServer, ContinuesAndClosesAsAsked) {
   start();
   TlsClient client = connect();

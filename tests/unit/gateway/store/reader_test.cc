@@ -378,5 +378,20 @@ TEST(StoreReader, PagesNeitherSkipNorRepeatWhileTheLogGrows) {
   }
 }
 
+// What a device says is lost is bounded for each of its streams, not for their sum.
+TEST(StoreReader, ADeviceThatClaimsEndlessLossesIsShownAndHidesNobody) {
+  const TempDir dir;
+  Store store(dir.path());
+  Feeder feeder(store);
+  feeder.commit(test::introduction(kEpoch, "honest"));
+  for (const Epoch epoch : {Epoch{1}, Epoch{2}, Epoch{3}}) {
+    feeder.commit({test::hello(epoch, "evil"), test::loss(epoch, 1, kSeqMax - 1, "evil")});
+  }
+  const std::vector<DeviceInfo> devices = store.reader().devices_after("", 10);
+  ASSERT_EQ(devices.size(), 2U);
+  EXPECT_EQ(devices[0].stream->next_seq, Seq{kSeqMax});
+  EXPECT_EQ(devices[1].id, "honest");
+}
+
 }  // namespace
 }  // namespace godwit::gateway
