@@ -175,9 +175,9 @@ Status Uplink::add_marks(codec::Hello& hello) {
   const auto count = outbox_.marks_before(before, named);
   if (!count) return count.error();
   hello.marks_count = *count;
-  if (*count < named.size()) return Status::kOk;
+  if (*count == 0) return Status::kOk;
   std::array<Mark, 1> older;
-  const auto more = outbox_.marks_before(named.back().first_seq, older);
+  const auto more = outbox_.marks_before(named[*count - 1].first_seq, older);
   if (!more) return more.error();
   hello.more_marks = *more > 0;
   return Status::kOk;

@@ -418,7 +418,11 @@ void Outbox::look(Entry& out) {
     more = advance();
   }
   Seq next = more ? earlier(found.seq, cursor_.end_seq) : cursor_.end_seq;
-  if (next == seq && found.kind == Kind::kMark && !is_named(log_.marks, found)) next = seq + 1;
+  if (next == seq && found.kind == Kind::kMark) {
+    SectorHeader behind = log_;
+    if (newest_below(log_.marks, seq + 1) == nullptr) read_marks_behind(cursor_.serial, behind);
+    if (!is_named(behind.marks, found)) next = seq + 1;
+  }
   if (seq < next) {
     // A mark that cannot be read is served if it is known.
     for (const Mark* mark = newest_below(log_.marks, next); mark != nullptr && mark->first_seq >= seq;
@@ -473,16 +477,31 @@ Status Outbox::read_payload(MutableBytes out, Entry& entry) {
   return Status::kOk;
 }
 
+// The newest marks as they were known when the sector behind `serial` was opened. What these do not name, and
+// would, is none.
+void Outbox::read_marks_behind(std::uint32_t serial, SectorHeader& header) {
+  while (serial < log_.serial) {
+    if (medium_.read_header(index_of(++serial), header) && header.serial == serial) return;
+  }
+  header = log_;
+}
+
 std::expected<std::size_t, Status> Outbox::marks_before(Seq before, std::span<Mark> out) {
   before = earlier(before, next_seq_);
   medium_.silent = false;
   SectorHeader header = log_;
-  if (held_seq_ < next_seq_) {
-    // The sector that `before` is in: its header names what is unreadable at the end of the one in front.
+  // Older ones than are kept: the header behind says more than the sector itself, as far as it goes.
+  if (newest_below(log_.marks, before) == nullptr && held_seq_ < next_seq_) {
     enter_sector(later(held_seq_, before), header);
-    do {
-      push(header.marks, cursor_.found);
-    } while (cursor_.found.seq < before && advance() && cursor_.found.seq < before);
+    SectorHeader behind;
+    read_marks_behind(cursor_.serial, behind);
+    if (newest_below(behind.marks, before) != nullptr) {
+      header = behind;
+    } else {
+      do {
+        push(header.marks, cursor_.found);
+      } while (cursor_.found.seq < before && advance() && cursor_.found.seq < before);
+    }
     cursor_.valid = false;
     if (medium_.silent) return std::unexpected(Status::kIo);
   }

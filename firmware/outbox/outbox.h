@@ -134,8 +134,9 @@ class Outbox : private OutboxPorts, private OutboxState {
   // What the ring holds is served on all the same. kInvalidArgument: above next_seq().
   Status ack(Seq next);
 
-  // The newest marks with a first seq below `before`, newest first; how many there are, at most kMarksKept.
-  // They are known for longer than the entries are held. Reads one sector at most. kIo: as above.
+  // The newest marks with a first seq below `before`, newest first, and how many; 0: there are none. There may
+  // be more below the last of them. They are known for longer than the entries are held. Reads one sector at
+  // most. kIo: as above.
   std::expected<std::size_t, Status> marks_before(Seq before, std::span<Mark> out);
 
   // Of this mount's mark; 0 until an append wrote it.
@@ -165,6 +166,7 @@ class Outbox : private OutboxPorts, private OutboxState {
   Status write(Kind kind, Bytes payload, Seq seq);
   Status write_mark();
 
+  void read_marks_behind(std::uint32_t serial, SectorHeader& header);
   void enter_sector(Seq seq, SectorHeader& header);
   bool advance();
   void look(Entry& out);

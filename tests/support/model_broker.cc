@@ -156,6 +156,13 @@ std::string ModelGateway::handle_record(std::string_view payload) {
     ++duplicates;
     return ack(false);
   }
+  // A mark that the path does not have, or none where it has one: some other log.
+  const auto begins = std::ranges::find(path_.marks, Seq{path_.next}, &Mark::first_seq);
+  const bool due = begins != path_.marks.end() && find(*begins) == nullptr;
+  if (record->mark ? !due || begins->epoch != *record->mark : due && !record->loss) {
+    ++strays;
+    return encoded({.try_id = path_.try_id, .next_seq = {path_.next}, .send_hello = true});
+  }
   take(end, {.epoch = 0,
              .seq = 0,
              .lost = record->loss ? record->loss->count : 0,

@@ -391,6 +391,27 @@ TEST(DeviceHistory, WithAGatewayThatAcksWhatWasNeverMadeCostsNoEraseAndBacksOff)
   history.expect_nothing_missing();
 }
 
+// The power is cut in the last unit of a mark, whose cells are charged halfway. Many offline restarts later
+// they read as they were meant: the mark verifies, and no header or hello knows of it.
+TEST(DeviceHistory, OfATornMarkThatVerifiesLaterHoldsNothingUp) {
+  History history;
+  history.online(Millis{10'000});
+  history.offline(Millis{1'000});
+  history.reboot();
+  history.rig.flash.arm({.operation = 2, .tear = sim::Tear::kGarbage});
+  history.offline(Millis{5'000});
+  ASSERT_FALSE(history.rig.flash.powered());
+  history.rig.flash.power_on();
+  history.reboot();
+  history.offline(Millis{900'000});  // into the next sector
+  for (std::size_t i = 0; i <= outbox::Outbox::kMarksKept; ++i) {
+    history.reboot();
+    history.offline(Millis{5'000});
+  }
+  history.rig.flash.complete_tear();
+  history.expect_nothing_missing();
+}
+
 // Any sequence of what may happen to both sides; nothing is dropped, as the ring is large.
 TEST(DeviceHistory, SurvivesAnySequenceOfRebootsCopiesBackupsAndLostAcks) {
   for (std::uint32_t seed = 1; seed <= 300; ++seed) {

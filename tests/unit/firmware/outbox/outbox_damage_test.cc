@@ -130,6 +130,59 @@ TEST(OutboxDamage, OfAMarkAtTheEndOfASectorCostsNothing) {
   }
 }
 
+// The marks by their pages, as a hello names them.
+std::vector<Mark> named_marks(OutboxRig& rig) {
+  std::vector<Mark> named;
+  for (auto page = rig.marks(); !page.empty(); page = rig.marks(named.back().first_seq.value)) {
+    named.insert(named.end(), page.begin(), page.end());
+  }
+  return named;
+}
+
+// Else the gateway, which knows of no such mark, asks for a hello, and is told the same, for ever.
+void expect_served_marks_are_named(OutboxRig& rig) {
+  const std::vector<Mark> named = named_marks(rig);
+  for (Seq seq = rig.box->oldest_seq(); seq < rig.box->next_seq();) {
+    const auto entry = rig.box->peek(seq);
+    ASSERT_TRUE(entry.has_value());
+    if (entry->kind == Kind::kMark) {
+      EXPECT_EQ(std::ranges::count(named, Mark{entry->epoch, seq}), 1) << "seq " << seq.value;
+    }
+    seq = seq + (entry->kind == Kind::kLoss ? entry->count : 1);
+  }
+}
+
+TEST(OutboxDamage, OfATornMarkThatVerifiesAfterManyRestartsIsAMarkOnlyIfItIsNamed) {
+  OutboxRig rig({.sector_size_bytes = 1024, .sector_count = 3, .program_size_bytes = 8});
+  ASSERT_EQ(rig.restart(), Status::kOk);
+  ASSERT_EQ(rig.append("before"), Status::kOk);
+  ASSERT_EQ(rig.restart(), Status::kOk);
+  rig.flash.arm({.operation = 2, .tear = sim::Tear::kGarbage});  // the last unit of the mark
+  ASSERT_EQ(rig.append("never"), Status::kIo);
+  ASSERT_EQ(rig.restart(), Status::kOk);
+  ASSERT_EQ(rig.append(std::string(600, '.')), Status::kOk);
+  for (std::size_t i = 0; i <= Outbox::kMarksKept; ++i) {
+    ASSERT_EQ(rig.restart(), Status::kOk);
+    ASSERT_EQ(rig.append("x"), Status::kOk);
+  }
+  expect_served_marks_are_named(rig);
+  rig.flash.complete_tear();  // cells that were charged halfway read as they were meant
+  expect_served_marks_are_named(rig);
+  ASSERT_EQ(rig.restart(), Status::kOk);
+  expect_served_marks_are_named(rig);
+}
+
+TEST(OutboxDamage, OfBothCopiesOfTheNewestMarkWhileRunningLeavesItNamed) {
+  OutboxRig rig(kGeometry);
+  ASSERT_EQ(rig.restart(), Status::kOk);
+  ASSERT_EQ(rig.append("a"), Status::kOk);
+  for (std::uint64_t at = 184; at < 184 + 48; at += 8) {
+    rig.flash.break_unit(at, {.read = Status::kCorrupt});
+  }
+  EXPECT_EQ(rig.read(1), "mark");
+  expect_served_marks_are_named(rig);
+}
+
 TEST(OutboxDamage, OfASectorHeaderCostsNothing) {
   for (std::uint32_t sector = 0; sector < 3; ++sector) {
     OutboxRig rig = filled_rig();
