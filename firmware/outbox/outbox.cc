@@ -152,7 +152,10 @@ Status Outbox::open_sector() {
   for (std::uint32_t tries = 2 * std::min(sector_count(), kPlacesTried); tries > 0; --tries) {
     const std::uint32_t from = log_.serial;
     const Status status = open_place(from + 1 + passed_);
-    if (status == Status::kFull) return status;
+    if (status == Status::kFull) {
+      if (passed_ + 1 == sector_count()) passed_ = 0;  // the others may take it the next time
+      return status;
+    }
     if (status == Status::kOk) {
       lap_bad_ += passed_;
       passed_ = 0;

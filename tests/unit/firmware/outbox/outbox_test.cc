@@ -351,29 +351,25 @@ TEST(OutboxFull, WorksWithTwoSectorsInBothPolicies) {
 }
 
 // Two places are tried, then the active sector itself is erased: what only it holds is nowhere for a moment.
-TEST(OutboxFailures, OfErasesDoNotCostWhatIsNotAckedWithoutATraceIfThePowerIsCutNext) {
+// Two erases of the other place fail, and no more. The active sector, the only one left, is not erased for that:
+// were the power cut there, nothing would know of what was not acked.
+TEST(OutboxFailures, OfErasesDoNotCostWhatIsNotAcked) {
   OutboxRig rig(kTwoSectors);
   ASSERT_EQ(rig.box->mount(), Status::kOk);
   while (rig.flash.erases(1) == 0) ASSERT_EQ(rig.append(big(1)), Status::kOk);
+  const sim::SimFlash sound = rig.flash;
   rig.flash.break_sector(0, {.erase = Status::kIo});
-  while (true) {
-    const sim::SimFlash flash = rig.flash;
-    const Outbox box = *rig.box;
-    ASSERT_EQ(rig.append(big(1)), Status::kOk);
-    if (rig.flash.erases(1) == 1) continue;
-    rig.flash = flash;
-    rig.box.emplace(box);
-    break;
+  while (rig.append(big(1)) == Status::kOk) {
   }
-  const auto image = rig.flash.image();
+  EXPECT_EQ(rig.flash.erases(1), 1U);
   const Seq next = rig.box->next_seq();
-  rig.flash.arm({.operation = 2, .tear = sim::Tear::kAfter});  // the third erase
-  ASSERT_EQ(rig.append(big(1)), Status::kIo);
-  ASSERT_FALSE(rig.flash.powered());
-  // An erase that fails may leave all as it was.
-  rig.flash.load(Bytes(image).first(kTwoSectors.sector_size_bytes));
+  const auto image = rig.flash.image();
+  rig.flash = sound;
+  rig.flash.load(image);
+  EXPECT_EQ(rig.append(big(1)), Status::kOk) << "the other place is tried again";
   ASSERT_EQ(rig.restart(), Status::kOk);
-  EXPECT_GE(rig.box->next_seq(), next) << "confirmed, never acked, and their seqs are given again";
+  EXPECT_GT(rig.box->next_seq(), next);
+  EXPECT_EQ(rig.read(next.value - 1), big(1)) << "not acked, and still there";
 }
 
 TEST(OutboxFailures, AreCountedAndReportedInFrontOfTheNextSuccess) {
