@@ -489,7 +489,6 @@ void Session::resume_requests(bool session_present) {
 void Session::abandon_requests() {
   for (std::uint16_t i = request_count_; i-- > 0;) {
     Request& request = requests_[i];
-    request.due = false;
     if (request.state == RequestState::kSuback || request.state == RequestState::kUnsuback) {
       remove_request(request);
     } else if (request.state < RequestState::kLost && memory_.retransmit.empty()) {

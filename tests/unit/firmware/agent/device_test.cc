@@ -28,6 +28,23 @@ TEST(Device, DeliversWhatItRecordsOnceAndInOrder) {
   EXPECT_GE(rig.gateway.database.log.size(), 15U);
   EXPECT_EQ(rig.gateway.duplicates, 0U);
   EXPECT_EQ(rows_of(rig).size(), 4 * (rig.gateway.database.log.size() - 1)) << "all but the mark are records";
+  const Stats stats = rig.device->stats();
+  EXPECT_EQ(stats.recorded, rig.gateway.database.log.size() - 1);
+  EXPECT_EQ(stats.sample_rows, rig.sensors.sampled.size());
+  EXPECT_EQ(stats.published, rig.gateway.database.log.size());
+  EXPECT_EQ(stats.refused, 0U);
+  EXPECT_EQ(stats.sessions, 1U);
+}
+
+TEST(Device, SendsAheadOfTheAcksAndRepeatsNothing) {
+  DeviceRig rig;
+  rig.tables[0].contract.rows_max = 1;
+  rig.latency = Millis{1'700};
+  ASSERT_EQ(rig.boot(), Status::kOk);
+  rig.run_for(Millis{60'000});
+  EXPECT_GE(rows_of(rig).size(), 55U) << "some are under way";
+  EXPECT_EQ(rig.gateway.duplicates, 0U);
+  EXPECT_EQ(rig.gateway.gaps, 0U);
 }
 
 TEST(Device, KeepsRecordingWithoutALinkAndDeliversLater) {
@@ -163,6 +180,7 @@ TEST(Device, ExplainsWhatAFullOutboxDropped) {
   rig.link_allowed = true;
   rig.run_for(Millis{300'000});
   expect_complete(rig);
+  EXPECT_GT(last_hello(rig).oldest_seq, kFirstSeq);
   ASSERT_FALSE(rig.gateway.database.log.empty());
   EXPECT_GT(rig.gateway.database.log.front().lost, 0U);
 }
@@ -207,6 +225,49 @@ TEST(Device, SaysHelloAgainWhenItLearnsTheTimeBeforeTheFirstAnswer) {
   rig.device->set_unix_time(rig.now, {1'700'000'000'000});
   rig.settle();
   EXPECT_EQ(rig.gateway.hellos, 2U);
+}
+
+TEST(Device, TellsOfAStepOfItsClockOfMoreThanASecond) {
+  constexpr std::int64_t kTime = 1'700'000'000'000;
+  DeviceRig rig;
+  ASSERT_EQ(rig.boot(), Status::kOk);
+  rig.run_for(Millis{5'000});
+  rig.device->set_unix_time(rig.now, {kTime});
+  rig.settle();
+  const std::uint64_t before = rig.gateway.hellos;
+  rig.device->set_unix_time(rig.now, {kTime + 1'000});
+  rig.device->set_unix_time(rig.now, {kTime});
+  rig.settle();
+  EXPECT_EQ(rig.gateway.hellos, before) << "a second is no news, either way";
+  rig.device->set_unix_time(rig.now, {kTime + 1'001});
+  rig.settle();
+  EXPECT_EQ(rig.gateway.hellos, before + 1);
+  rig.device->set_unix_time(rig.now, {kTime});
+  rig.settle();
+  EXPECT_EQ(rig.gateway.hellos, before + 2);
+}
+
+TEST(Device, TakesTheTimesThatAClockCanShowAndNoOthers) {
+  for (const std::int64_t time : {std::int64_t{-1}, codec::kTimeMax.count() + 1, INT64_MIN, INT64_MAX}) {
+    DeviceRig rig;
+    ASSERT_EQ(rig.boot(), Status::kOk);
+    rig.run_for(Millis{5'000});
+    const std::uint64_t before = rig.gateway.hellos;
+    rig.device->set_unix_time(rig.now, {time});
+    rig.settle();
+    EXPECT_EQ(rig.gateway.hellos, before);
+    rig.gateway.send_hello_once = true;
+    rig.run_for(Millis{10'000});
+    EXPECT_EQ(last_hello(rig).boot_time, std::nullopt);
+  }
+  for (const std::int64_t time : {std::int64_t{0}, codec::kTimeMax.count()}) {
+    DeviceRig rig;
+    ASSERT_EQ(rig.boot(), Status::kOk);
+    rig.run_for(Millis{5'000});
+    rig.device->set_unix_time(rig.now, {time});
+    rig.settle();
+    EXPECT_EQ(last_hello(rig).boot_time, UnixMillis{time - 5'000});
+  }
 }
 
 TEST(Device, SaysItsHealthInTheNextHelloAndAChangeOfTimeQualityAtOnce) {
@@ -261,10 +322,12 @@ TEST(Device, ReconnectsWhenTheBrokerFallsSilent) {
   rig.broker.silent = true;
   rig.run_for(Millis{50'000});
   EXPECT_GT(rig.link_attempts, 1U) << "long before keep-alive would tell";
-  EXPECT_NE(std::ranges::find(rig.log.events, "broker_silent"), rig.log.events.end());
+  const auto said = std::ranges::count(rig.log.events, "broker_silent");
+  EXPECT_GT(said, 0);
   rig.broker.silent = false;
   rig.run_for(Millis{200'000});
   expect_complete(rig);
+  EXPECT_EQ(std::ranges::count(rig.log.events, "broker_silent"), said) << "not of the links that follow";
 }
 
 TEST(Device, SaysSoWhenTheBrokerTakesNoPacketOfItsSize) {

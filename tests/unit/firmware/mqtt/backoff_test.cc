@@ -78,6 +78,15 @@ TEST(Backoff, CountsFromTheFirstSignOfUseOfALink) {
   EXPECT_EQ(backoff.next_delay(kHighest), Millis{21'000});
 }
 
+TEST(Backoff, DoesNotCountTheUseOfALinkForTheNextOne) {
+  Backoff backoff;
+  backoff.next_delay(0);
+  backoff.link_useful(kStart);
+  backoff.link_down(kStart + Millis{1'000});
+  backoff.link_down(kStart + Millis{3'600'000});
+  EXPECT_EQ(backoff.next_delay(kHighest), Millis{42'000});
+}
+
 TEST(Backoff, DoesNotTakeALinkWithoutUseAsStable) {
   Backoff backoff;
   backoff.next_delay(0);

@@ -101,6 +101,23 @@ TEST(Writer, CountsWhatDoesNotFitAndLeavesTheRestAlone) {
   EXPECT_EQ(buffer, (std::array<std::uint8_t, 3>{1, 2, 0}));
 }
 
+TEST(Properties, OfAMessageAreEncodedOnlyIfTheStandardAllowsThem) {
+  std::array<std::uint8_t, 64> buffer{};
+  const auto encoded = [&](const MessageProperties& properties, std::size_t room = 64) {
+    return encode(properties, MutableBytes(buffer).first(room));
+  };
+  const UserProperty good[] = {{"k", "v"}};
+  const UserProperty bad_name[] = {{"k", "v"}, {"\xff", "v"}};
+  const UserProperty bad_value[] = {{"k", "\xff"}, {"k", "v"}};
+  ASSERT_TRUE(encoded({.content_type = "c", .response_topic = "r", .user = good}).has_value());
+  EXPECT_EQ(encoded({.content_type = "\xff"}).error(), Status::kInvalidArgument);
+  EXPECT_EQ(encoded({.response_topic = "r/#"}).error(), Status::kInvalidArgument);
+  EXPECT_EQ(encoded({.user = bad_name}).error(), Status::kInvalidArgument);
+  EXPECT_EQ(encoded({.user = bad_value}).error(), Status::kInvalidArgument);
+  EXPECT_EQ(encoded({.user = good}, 6).error(), Status::kFull);
+  EXPECT_TRUE(encoded({.user = good}, 7).has_value());
+}
+
 struct ReasonCase {
   const char* description;
   PacketType type;

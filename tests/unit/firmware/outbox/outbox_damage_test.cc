@@ -357,6 +357,28 @@ TEST(OutboxBadSector, CostsWhatIsInItAndNotItsNeighbours) {
   }
 }
 
+// A place is tried twice before it is left out.
+TEST(OutboxBadSector, AFailureThatPassesCostsNeitherASectorNorARecord) {
+  constexpr std::uint64_t kRecords = 40;
+  for (std::uint64_t operation = 0; operation < 250; ++operation) {
+    OutboxRig rig({.sector_size_bytes = 512, .sector_count = 16, .program_size_bytes = 8});
+    ASSERT_EQ(rig.restart(), Status::kOk);
+    rig.flash.arm(
+        {.operation = operation, .tear = sim::Tear::kGarbage, .kind = sim::SimFlash::Fault::Kind::kError});
+    std::vector<std::string> made;
+    for (std::uint64_t i = 0; i < kRecords; ++i) {
+      made.push_back("record " + std::to_string(i) + std::string(10, '.'));
+      ASSERT_EQ(rig.append(made.back()), Status::kOk) << operation;
+    }
+    ASSERT_FALSE(rig.flash.armed());
+    EXPECT_EQ(rig.box->stats().bad_sectors, 0U) << operation;
+    EXPECT_EQ(rig.records(), made) << operation;
+    ASSERT_EQ(rig.restart(), Status::kOk);
+    EXPECT_EQ(rig.records(), made) << operation;
+    EXPECT_EQ(rig.flash.counts().refused, 0U);
+  }
+}
+
 // --- Golden images ---
 
 std::vector<std::uint8_t> load_golden(const char* name) {

@@ -174,6 +174,8 @@ TEST(OutboxMark, MoreThanAreKeptInOneSectorAreAllFound) {
     found.insert(found.end(), older.begin(), older.end());
   }
   EXPECT_EQ(found, written);
+  const auto texts = rig.read_all();
+  EXPECT_EQ(std::ranges::count(texts, std::string("mark")), 20);
 }
 
 // Entropy that can fail, or yields the same again and again.

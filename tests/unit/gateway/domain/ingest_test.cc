@@ -480,6 +480,29 @@ TEST_F(IngestTest, TheTimeOfTheLastMessageOfADeviceIsKeptNowAndThen) {
   EXPECT_TRUE(ingest_.take().seen.empty()) << "nothing was heard";
 }
 
+TEST_F(IngestTest, CountsWhatBecameOfEachMessage) {
+  limits_.devices_max = 1;
+  restart();
+  introduce();  // a hello and a mark
+  commit({rec(2), rec(3), rec(2), rec(9), gap(4, 5)});
+  commit({test::record({.try_id = try_of(kEpoch), .seq = {9}, .refused = codec::Refused{.count = 7}})});
+  commit({test::message(topics::Leaf::kLive, test::batch()), test::record(kOther, 2),
+          test::message(topics::Leaf::kRecord, "\xff"), test::mark(kEpoch, 1, "d2"),
+          test::message(topics::Leaf::kAck, "")});
+  const IngestCounters& counters = ingest_.counters();
+  EXPECT_EQ(counters.messages, 13U);
+  EXPECT_EQ(counters.records, 2U);
+  EXPECT_EQ(counters.losses, 2U) << "one of them of what the device refused";
+  EXPECT_EQ(counters.lost_records, 12U);
+  EXPECT_EQ(counters.duplicates, 1U);
+  EXPECT_EQ(counters.gaps, 1U);
+  EXPECT_EQ(counters.live, 1U);
+  EXPECT_EQ(counters.foreign, 1U) << "of another try";
+  EXPECT_EQ(counters.malformed, 1U);
+  EXPECT_EQ(counters.refused, 1U) << "a device too many";
+  EXPECT_EQ(counters.table_conflicts, 0U);
+}
+
 // ---- time -----------------------------------------------------------------------------------------
 
 Message hello_with_time(Epoch epoch, std::int64_t zero, codec::TimeQuality quality, std::uint32_t boot = 1) {
@@ -610,6 +633,7 @@ TEST_F(IngestTest, AnotherTableWithTheHashOfAKnownOneIsAConflictAndToldOnce) {
   EXPECT_EQ(store_.log.back().count, codec::hash(test::kSystemTable));
   EXPECT_TRUE(store_.of(test::device()).tables.at(0).conflict);
   EXPECT_EQ(commit({test::hello()}).events, "");
+  EXPECT_EQ(ingest_.counters().table_conflicts, 1U);
   restart();
   EXPECT_EQ(commit({test::hello()}).events, "");
 }

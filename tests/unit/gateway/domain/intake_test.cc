@@ -79,6 +79,21 @@ TEST(Intake, ServesDevicesInTurnByBytes) {
   EXPECT_LE(bytes["flood"], bytes["h1"] + 10'000 + Intake::kMessageCost);
 }
 
+// What a device did not use of its turns does not add up to a turn of many quanta.
+TEST(Intake, ADeviceWithLittleToSaySavesNoTurnsForLater) {
+  Intake intake({});
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_TRUE(intake.push(numbered("idle", i)));
+    ASSERT_EQ(take(intake).size(), 1U);
+  }
+  for (const char* const device : {"idle", "other"}) {
+    for (int i = 0; i < 40; ++i) ASSERT_TRUE(intake.push(sized(device, 1000)));
+  }
+  const auto taken = take(intake, 6);
+  EXPECT_EQ(payloads(taken, "idle").size(), 3U) << "a quantum of them";
+  EXPECT_EQ(payloads(taken, "other").size(), 3U);
+}
+
 // The bound that the header declares: whoever floods, one small message waits for one turn of each at most.
 TEST(Intake, AMessageWaitsForOneTurnOfEachOtherDeviceAtMost) {
   constexpr std::size_t kLarge = 60'000;
