@@ -84,7 +84,7 @@ void draw(Fault& fault, Random& random) {
       break;
     case FaultKind::kCable:
     case FaultKind::kBrokerKill:
-      fault.b = random.below(2);
+      fault.b = random.below(fault.kind == FaultKind::kBrokerKill ? 3 : 2);
       [[fallthrough]];
     case FaultKind::kEntropy:
     case FaultKind::kStall:

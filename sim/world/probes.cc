@@ -46,6 +46,7 @@ constexpr std::array<std::string_view, kProbes> kNames{
     "will published",
     "no subscriber",
     "broker killed",
+    "broker stopped",
     "broker lost messages",
     "broker forgot",
     "message doubled",

@@ -53,6 +53,7 @@ enum class Probe : std::uint8_t {
   kWillPublished,
   kNoSubscriber,
   kBrokerKilled,
+  kBrokerStopped,
   kBrokerLostMessages,
   kBrokerForgot,
   kMessageDoubled,

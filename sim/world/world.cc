@@ -195,7 +195,8 @@ void World::befall(const Fault& fault) {
       scene_.hit(fault.b != 0 ? Probe::kGatewayClockForward : Probe::kGatewayClockBack);
       return gateway_.step_clock(fault.b != 0 ? millis(fault.a) : -millis(fault.a));
     case FaultKind::kBrokerKill:
-      if (fault.b != 0) return broker_.kill_with_message(millis(fault.a));
+      if (fault.b == 1) return broker_.kill_with_message(millis(fault.a));
+      if (fault.b == 2) broker_.stop();
       broker_.kill();
       return engine_.after(millis(fault.a), [this] { broker_.start(); });
     case FaultKind::kBrokerForget:
