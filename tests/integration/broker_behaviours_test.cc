@@ -73,7 +73,9 @@ class Wire {
     while (pongs_ < due) {
       if (!read(kAnswer_ms)) break;
     }
-    if (pongs_ == due) received_.erase(last_pong_, kPong.size());  // the answer to ours
+    if (pongs_ < due) return;
+    received_.erase(last_pong_, kPong.size());  // the answer to ours
+    --pongs_;
   }
   std::string take() {
     pongs_ = pongs_due_ = 0;
