@@ -33,8 +33,8 @@ enum class FaultKind : std::uint8_t {
   kSlow,          // a: one-way latency; b: for so long; at 100 to 1,000 bytes/s
   kStop,          // the device says goodbye; a: off for so long
   kBrokerKill,    // a: down for so long; b: 1 when it has next acknowledged a message and not passed it on, 2
-                // stopped in an orderly way
-  kBrokerForget,   // a: so long it acknowledges and passes nothing on
+                  // stopped in an orderly way
+  kBrokerForget,  // a: so long it acknowledges and passes nothing on
   kBrokerDoubles,  // a: so long it passes everything on twice
   kAcks,           // a: so long are acks lost, late and doubled; b: late by at most
   kGatewayKill,   // a: down for so long; b: 0 now, 1 before the next commit, 2 between a commit and its acks,
@@ -44,8 +44,11 @@ enum class FaultKind : std::uint8_t {
   kBackup,        // the operator copies the database
   kRestore,  // a: which backup, counted from the newest, kStartAnew: an empty database; b: down for so long
   kHostile,  // a: messages; b: which kind (Hostile)
+  kRot,      // a: pages of the database that rot, in a copy that is looked at beside the run
 };
-inline constexpr std::size_t kFaultKinds = 26;
+inline constexpr std::size_t kFaultKinds = 27;
+// These are drawn together; others come beside them and change nothing of the rest.
+inline constexpr std::size_t kDrawnFaultKinds = 26;
 inline constexpr std::uint64_t kAtErase = 1'000;
 inline constexpr std::uint64_t kStartAnew = 1'000;
 

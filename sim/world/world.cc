@@ -92,6 +92,7 @@ class World final : private Judge::Witness {
   void judge_all() {
     judge_.finish();
     gateway_.check_rows();
+    gateway_.check_reads();
     for (const auto& board : boards_) board->tell_clock();
     gateway_.tell_times();
     if (!is_calm()) return;
@@ -217,6 +218,8 @@ void World::befall(const Fault& fault) {
       return gateway_.restore(fault.a, millis(fault.b));
     case FaultKind::kHostile:
       return gateway_.hostile(fault.a, static_cast<Hostile>(fault.b), fault.stream);
+    case FaultKind::kRot:
+      return gateway_.look_at_rotten_copy(fault.a, fault.stream);
     default:
       return befall_board(fault, *boards_[fault.device]);
   }
