@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::size_t kPage = 4'096;  // of the database
 constexpr std::size_t kEvents = 500;
-// Declared in guarantees.md: 4 bytes for each that is shown; opening it, and the upper pages of its tree,
+// Declared: 4 bytes for each that is shown. Opening the database, and the upper pages of its trees,
 // come to so much.
 constexpr std::uint64_t kReadPerByte = 4;
 constexpr std::uint64_t kReadOnce = 64'000;
@@ -106,7 +106,8 @@ void check_rotten(const Scene& scene, const Disk& disk, const std::string& folde
 }
 
 void check_catching_up(const Scene& scene, const Disk& disk, const std::string& folder) {
-  if (disk.size(folder + "/godwit.db").value_or(0) < kMuch) return;
+  const std::string file = folder + "/godwit.db";
+  if (disk.size(file).value_or(0) + disk.size(file + "-wal").value_or(0) < kMuch) return;
   Disk copy(1);
   put_copy(copy, disk, folder);
   std::uint64_t read = 0;
