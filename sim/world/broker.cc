@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "proto/topics/topics.h"
+
 namespace godwit::sim {
 namespace {
 
@@ -38,11 +40,16 @@ struct Packet {
   }
 };
 
+// What the installation's access list grants to a client.
+std::string own_topics(const std::string& client, std::string_view direction) {
+  return std::string(topics::kRoot) + client + "/" + std::string(direction) + "/";
+}
+
 std::string u16(std::size_t value) {
   return {static_cast<char>((value >> 8) & 0xFF), static_cast<char>(value & 0xFF)};
 }
 
-// Bytes of a whole packet at the front of `input`, and its body; nullopt: more must come.
+// Bytes of a whole packet at the front of `input`, and its body; 0: it is too large. nullopt: more must come.
 struct Frame {
   std::size_t size;
   std::string_view body;
@@ -53,6 +60,7 @@ std::optional<Frame> frame_of(std::string_view input) {
     const auto byte = static_cast<std::uint8_t>(input[i]);
     size |= static_cast<std::uint32_t>(byte & 0x7F) << (7 * (i - 1));
     if ((byte & 0x80) != 0) continue;
+    if (size > Broker::kPacketMax) return Frame{0, {}};
     if (input.size() - i - 1 < size) return std::nullopt;
     return Frame{i + 1 + size, input.substr(i + 1, size)};
   }
@@ -82,6 +90,17 @@ void Broker::kill() {
   for (const auto& connection : connections_) connection->link->close(Link::kBroker);
   connections_.clear();
   if (Subscriber* const gateway = std::exchange(gateway_, nullptr)) gateway->broker_lost();
+}
+
+// mosquitto says goodbye to nobody, but publishes the wills.
+void Broker::stop() {
+  if (!running_) return;
+  scene_.hit(Probe::kBrokerStopped);
+  for (const auto& connection : connections_) {
+    if (gateway_ != nullptr && connection->connected && connection->has_will)
+      gateway_->broker_message(connection->will_topic, connection->will_payload);
+  }
+  kill();
 }
 
 void Broker::accept(std::shared_ptr<Link> link) {
@@ -129,6 +148,7 @@ void Broker::link_bytes(Link& link, std::string_view bytes) {
   while (connection != nullptr) {
     const auto frame = frame_of(connection->input);
     if (!frame) return;
+    if (frame->size == 0) return static_cast<void>(refuse(*connection, kPacketTooLarge));
     const std::string body(frame->body);
     const auto first = static_cast<std::uint8_t>(connection->input[0]);
     connection->input.erase(0, frame->size);
@@ -147,25 +167,36 @@ void Broker::send(Connection& connection, std::uint8_t first, std::string_view b
   connection.link->send(Link::kBroker, packet.append(body));
 }
 
+bool Broker::refuse(Connection& connection, Reason reason) {
+  send(connection, 0xE0, std::string(1, static_cast<char>(reason)));
+  drop(connection, true);
+  return false;
+}
+
 bool Broker::handle_packet(Connection& connection, std::uint8_t first, std::string_view body) {
+  const bool is_connect = first >> 4 == 1;
+  if (connection.connected == is_connect) {  // not the first thing said, or said twice: it just closes
+    drop(connection, false);
+    return false;
+  }
   switch (first >> 4) {
     case 1:
       return handle_connect(connection, body);
     case 3:
       return handle_publish(connection, first, body);
+    case 4:  // of something that it does not wait for, as the gateway's messages are of QoS 0
+      return true;
     case 8:
       handle_subscribe(connection, body);
       return true;
     case 12:
       send(connection, 0xD0, {});
       return true;
-    case 14:  // 0x04 asks for the will (3.14.2.1)
+    case 14:  // mosquitto publishes the will if it is asked to, and after no other reason (3.14.2.1)
       drop(connection, !body.empty() && body[0] == 4);
       return false;
     default:  // nothing that a device has to say (4.13)
-      send(connection, 0xE0, std::string(1, '\x81'));
-      drop(connection, true);
-      return false;
+      return refuse(connection, kProtocolError);
   }
 }
 
@@ -181,8 +212,7 @@ bool Broker::handle_connect(Connection& connection, std::string_view body) {
   for (const auto& it : connections_) {
     if (it.get() == &connection || !it->connected || it->client != client) continue;
     scene_.hit(Probe::kSessionTakenOver);
-    send(*it, 0xE0, std::string(1, '\x8E'));
-    drop(*it, true);
+    refuse(*it, kSessionTakenOver);
     break;
   }
   connection.client = client;
@@ -195,7 +225,9 @@ bool Broker::handle_connect(Connection& connection, std::string_view body) {
   connection.connected = true;
   connection.silence_max = Millis{keep_alive_s * 1'500};
   watch(connection.link);
-  const std::string properties = "\x22" + u16(kTopicAliasMax);
+  std::string properties("\x25\0", 2);  // nothing is retained
+  properties += "\x22" + u16(kTopicAliasMax) + "\x21" + u16(kReceiveMax) + "\x27" + u16(kPacketMax >> 16U) +
+                u16(kPacketMax & 0xFFFFU);
   send(connection, 0x20, std::string(2, '\0') + static_cast<char>(properties.size()) + properties);
   scene_.hit(Probe::kConnected);
   return true;
@@ -209,34 +241,46 @@ void Broker::handle_subscribe(Connection& connection, std::string_view body) {
   send(connection, 0x90, u16(id) + std::string("\0\1", 2));
 }
 
+// Topic Alias is the only property that a device uses.
+std::optional<Broker::Reason> Broker::resolve_alias(Connection& connection, std::uint16_t number,
+                                                    std::string& topic) {
+  if (number == 0) return kProtocolError;
+  if (number > kTopicAliasMax) return kTopicAliasInvalid;
+  std::string& alias = connection.aliases[number];
+  if (topic.empty()) {
+    topic = alias;
+  } else {
+    alias = topic;
+  }
+  return std::nullopt;
+}
+
 bool Broker::handle_publish(Connection& connection, std::uint8_t first, std::string_view body) {
   Packet packet{body};
   std::string topic(packet.text());
-  const bool acknowledged = ((first >> 1) & 3) == 1;
-  const std::uint16_t id = acknowledged ? packet.u16() : std::uint16_t{0};
+  const unsigned qos = (first >> 1U) & 3U;
+  const std::uint16_t id = qos > 0 ? packet.u16() : std::uint16_t{0};
   Packet properties{packet.take(packet.varint())};
-  if (!properties.rest.empty() && properties.take(1) == "\x23") {  // Topic Alias, the only one a device uses
-    std::string& alias = connection.aliases[properties.u16()];
-    if (topic.empty()) {
-      topic = alias;
-    } else {
-      alias = topic;
-    }
+  if (packet.bad || qos > 1) return refuse(connection, kMalformed);
+  if (properties.take(1) == "\x23") {
+    if (const auto reason = resolve_alias(connection, properties.u16(), topic))
+      return refuse(connection, *reason);
   }
-  if (topic.empty()) {  // an alias that this connection has not said (3.3.2.3.4)
-    send(connection, 0xE0, std::string(1, '\x82'));
-    drop(connection, true);
-    return false;
+  if (topic.empty()) return refuse(connection, kProtocolError);  // an alias that this connection has not said
+  const bool granted = topic.starts_with(own_topics(connection.client, "up"));
+  if (granted && gateway_ == nullptr) scene_.hit(Probe::kNoSubscriber);
+  if (qos > 0) {
+    std::string answer = u16(id);
+    if (!granted || gateway_ == nullptr)
+      answer += static_cast<char>(granted ? kNoMatchingSubscribers : kNotAuthorized);
+    send(connection, 0x40, answer);
   }
-  if (gateway_ == nullptr) scene_.hit(Probe::kNoSubscriber);
-  if (acknowledged)
-    send(connection, 0x40, u16(id) + (gateway_ != nullptr ? std::string() : std::string("\x10")));
-  pass_on(topic, std::string(packet.rest));
+  if (granted) pass_on(topic, std::string(packet.rest));
   return true;
 }
 
 void Broker::pass_on(const std::string& topic, std::string payload) {
-  if (gateway_ == nullptr || queued_ >= kQueueMax) return;
+  if (gateway_ == nullptr) return;
   if (scene_.now() < forget_until_) {
     scene_.hit(Probe::kBrokerForgot);
     return;
@@ -281,6 +325,7 @@ void Broker::publish(const std::string& topic, const std::string& payload) {
     // gw1/d/{device}/dn/#
     const std::string_view filter = connection->filter;
     if (!filter.ends_with('#') || !topic.starts_with(filter.substr(0, filter.size() - 1))) continue;
+    if (!topic.starts_with(own_topics(connection->client, "dn"))) continue;
     send(*connection, 0x30, u16(topic.size()) + topic + '\0' + payload);
   }
 }

@@ -10,6 +10,7 @@
 #include "gateway/domain/event_json.h"
 #include "proto/codec/messages.h"
 #include "proto/topics/topics.h"
+#include "sim/world/copy_checks.h"
 
 namespace godwit::sim {
 namespace {
@@ -538,6 +539,8 @@ void GatewayNode::check_rows() {
   }
 }
 
+void GatewayNode::check_reads() const { check_catching_up(scene_, disk_, kFolder); }
+
 void GatewayNode::tell_times() const {
   const gateway::LogReader& reader = store_->reader();
   gateway::LogOffset after{};
@@ -602,6 +605,13 @@ void GatewayNode::put_back(std::uint64_t which) {
     disk_.restore(backups_[backups_.size() - 1 - which % backups_.size()]);
   }
   read_image();
+}
+
+void GatewayNode::look_at_rotten_copy(std::uint64_t pages, std::uint64_t stream) {
+  if (!running()) return;
+  quiet_ = true;
+  check_rotten(scene_, disk_, kFolder, *store_, pages, stream);
+  quiet_ = false;
 }
 
 void GatewayNode::hostile(std::uint64_t messages, Hostile kind, std::uint64_t stream) {

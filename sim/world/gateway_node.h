@@ -70,6 +70,9 @@ class GatewayNode final : private Broker::Subscriber {
   // Clients with certificates of their own send what they like.
   void hostile(std::uint64_t messages, Hostile kind, std::uint64_t stream);
 
+  // So many pages rot in a copy of its disk, which a gateway then opens.
+  void look_at_rotten_copy(std::uint64_t pages, std::uint64_t stream);
+
   void finish();
   [[nodiscard]] std::uint64_t hash() const { return disk_.hash(); }
   [[nodiscard]] bool knows(const std::string& device) const {
@@ -77,6 +80,8 @@ class GatewayNode final : private Broker::Subscriber {
   }
   // What is kept of each device is within its bounds.
   void check_rows();
+  // Catching up reads what is declared, at most.
+  void check_reads() const;
   void check_calm() const;
   // Shows the judge when each record of the log is said to have been sampled.
   void tell_times() const;

@@ -16,7 +16,7 @@ constexpr std::array<std::string_view, kFaultKinds> kNames{
     "flash_silent",   "entropy",       "device_clock", "gateway_clock", "cut",         "cable",
     "stall",          "half_open",     "slow",         "stop",          "broker_kill", "broker_forget",
     "broker_doubles", "acks",          "gateway_kill", "gateway_power", "disk",        "backup",
-    "restore",        "hostile"};
+    "restore",        "hostile",       "rot"};
 
 constexpr std::uint64_t kMinute = 60'000;
 
@@ -84,7 +84,7 @@ void draw(Fault& fault, Random& random) {
       break;
     case FaultKind::kCable:
     case FaultKind::kBrokerKill:
-      fault.b = random.below(2);
+      fault.b = random.below(fault.kind == FaultKind::kBrokerKill ? 3 : 2);
       [[fallthrough]];
     case FaultKind::kEntropy:
     case FaultKind::kStall:
@@ -122,9 +122,27 @@ void draw(Fault& fault, Random& random) {
       fault.b =
           random.chance(300) ? static_cast<std::uint64_t>(Hostile::kFlood) : random.below(kHostileKinds);
       break;
+    case FaultKind::kRot:
+      fault.a = random.between(1, 3);
+      break;
     case FaultKind::kHalfOpen:
     case FaultKind::kBackup:
       break;
+  }
+}
+
+// In some runs, from streams of its own.
+void add_rot(Plan& plan) {
+  Random random(plan.seed, 3);
+  if (!random.chance(150)) return;
+  for (std::uint64_t left = random.between(1, 4); left > 0; --left) {
+    Fault fault{
+        .at =
+            Time{static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(plan.duration.count())))},
+        .kind = FaultKind::kRot};
+    draw(fault, random);
+    fault.stream = random.next();
+    plan.faults.push_back(fault);
   }
 }
 
@@ -228,7 +246,7 @@ Plan make_plan(std::uint64_t seed) {
   std::vector<FaultKind> kinds;
   const std::uint64_t share = random.between(100, 700);
   const bool calm = random.chance(60);  // nothing happens, or devices that say goodbye
-  for (std::size_t kind = 0; kind < kFaultKinds; ++kind) {
+  for (std::size_t kind = 0; kind < kDrawnFaultKinds; ++kind) {
     if (random.chance(share) && !calm) kinds.push_back(static_cast<FaultKind>(kind));
   }
   if (calm && random.chance(500)) kinds.push_back(FaultKind::kStop);
@@ -251,6 +269,7 @@ Plan make_plan(std::uint64_t seed) {
     fault.stream = own.next();
     plan.faults.push_back(fault);
   }
+  add_rot(plan);
   std::ranges::stable_sort(plan.faults, {}, &Fault::at);
   return plan;
 }

@@ -17,23 +17,24 @@ namespace godwit::sim {
 // What the numbers of a Fault mean stands behind each kind. Times are milliseconds.
 enum class FaultKind : std::uint8_t {
   kPowerCut,  // a: flash operations until power goes, kAtErase: at the next erase; b: so many cuts in a row
-  kOfflineBoots,   // a: reboots while the network is away; b: time between them
-  kRollback,       // a: which of the copies of its flash; b: offline reboots after it
-  kTail,           // a: bytes that were programmed last are gone; b: offline reboots after it
-  kFlip,           // a: bits
-  kDeadSector,     // a: which; b: SectorFault - 1
-  kFlashSilent,    // a: so long the flash does not answer at all; b: 1 it reboots meanwhile
-  kEntropy,        // a: time without
-  kDeviceClock,    // a: its source of time is off by so much; b: for so long
-  kGatewayClock,   // a: stepped by so much; b: 1 forward, 0 back
-  kCut,            // a: bytes that still pass before the connection breaks
-  kCable,          // a: time without; b: 1 connecting fails at once, 0 by silence
-  kStall,          // a: for so long
-  kHalfOpen,       // the connection is dead and nobody says so
-  kSlow,           // a: one-way latency; b: for so long; at 100 to 1,000 bytes/s
-  kStop,           // the device says goodbye; a: off for so long
-  kBrokerKill,     // a: down for so long; b: 1 when it has next acknowledged a message and not passed it on
-  kBrokerForget,   // a: so long it acknowledges and passes nothing on
+  kOfflineBoots,  // a: reboots while the network is away; b: time between them
+  kRollback,      // a: which of the copies of its flash; b: offline reboots after it
+  kTail,          // a: bytes that were programmed last are gone; b: offline reboots after it
+  kFlip,          // a: bits
+  kDeadSector,    // a: which; b: SectorFault - 1
+  kFlashSilent,   // a: so long the flash does not answer at all; b: 1 it reboots meanwhile
+  kEntropy,       // a: time without
+  kDeviceClock,   // a: its source of time is off by so much; b: for so long
+  kGatewayClock,  // a: stepped by so much; b: 1 forward, 0 back
+  kCut,           // a: bytes that still pass before the connection breaks
+  kCable,         // a: time without; b: 1 connecting fails at once, 0 by silence
+  kStall,         // a: for so long
+  kHalfOpen,      // the connection is dead and nobody says so
+  kSlow,          // a: one-way latency; b: for so long; at 100 to 1,000 bytes/s
+  kStop,          // the device says goodbye; a: off for so long
+  kBrokerKill,    // a: down for so long; b: 1 when it has next acknowledged a message and not passed it on, 2
+                  // stopped in an orderly way
+  kBrokerForget,  // a: so long it acknowledges and passes nothing on
   kBrokerDoubles,  // a: so long it passes everything on twice
   kAcks,           // a: so long are acks lost, late and doubled; b: late by at most
   kGatewayKill,   // a: down for so long; b: 0 now, 1 before the next commit, 2 between a commit and its acks,
@@ -43,8 +44,11 @@ enum class FaultKind : std::uint8_t {
   kBackup,        // the operator copies the database
   kRestore,  // a: which backup, counted from the newest, kStartAnew: an empty database; b: down for so long
   kHostile,  // a: messages; b: which kind (Hostile)
+  kRot,      // a: pages of the database that rot, in a copy that is looked at beside the run
 };
-inline constexpr std::size_t kFaultKinds = 26;
+inline constexpr std::size_t kFaultKinds = 27;
+// These are drawn together; others come beside them and change nothing of the rest.
+inline constexpr std::size_t kDrawnFaultKinds = 26;
 inline constexpr std::uint64_t kAtErase = 1'000;
 inline constexpr std::uint64_t kStartAnew = 1'000;
 

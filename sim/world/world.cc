@@ -92,6 +92,7 @@ class World final : private Judge::Witness {
   void judge_all() {
     judge_.finish();
     gateway_.check_rows();
+    gateway_.check_reads();
     for (const auto& board : boards_) board->tell_clock();
     gateway_.tell_times();
     if (!is_calm()) return;
@@ -195,7 +196,8 @@ void World::befall(const Fault& fault) {
       scene_.hit(fault.b != 0 ? Probe::kGatewayClockForward : Probe::kGatewayClockBack);
       return gateway_.step_clock(fault.b != 0 ? millis(fault.a) : -millis(fault.a));
     case FaultKind::kBrokerKill:
-      if (fault.b != 0) return broker_.kill_with_message(millis(fault.a));
+      if (fault.b == 1) return broker_.kill_with_message(millis(fault.a));
+      if (fault.b == 2) broker_.stop();
       broker_.kill();
       return engine_.after(millis(fault.a), [this] { broker_.start(); });
     case FaultKind::kBrokerForget:
@@ -216,6 +218,8 @@ void World::befall(const Fault& fault) {
       return gateway_.restore(fault.a, millis(fault.b));
     case FaultKind::kHostile:
       return gateway_.hostile(fault.a, static_cast<Hostile>(fault.b), fault.stream);
+    case FaultKind::kRot:
+      return gateway_.look_at_rotten_copy(fault.a, fault.stream);
     default:
       return befall_board(fault, *boards_[fault.device]);
   }
