@@ -423,12 +423,12 @@ TEST(StoreDamage, ARebuildThatIsCutOffIsDoneAgain) {
     }
     disk.set_hook(nullptr);
     disk.kill();
-    disk.crash(static_cast<std::uint64_t>(steps));
+    disk.restart();
     Store store(folder, Term{9}, disk);
     EXPECT_FALSE(disk.size(folder / "godwit.db-rebuilt"));
     Ingest ingest({}, store.load());
     ignore(ingest.handle(test::hello()));
-    ignore(ingest.handle(test::record(kEpoch, 33)));
+    for (const std::uint64_t seq : {32U, 33U}) ignore(ingest.handle(test::record(kEpoch, seq)));
     commit(store, ingest);
     SCOPED_TRACE("step " + std::to_string(steps));
     const Outcome outcome = follow(store.reader(), {});
