@@ -235,5 +235,56 @@ TEST(Poison, AFullDiskQuarantinesNothing) {
   EXPECT_TRUE(rows(disk, "SELECT * FROM quarantine").empty());
 }
 
+// The first page of a table or index, and what the gateway has of it in memory, which a commit of somebody
+// else makes it forget.
+void rot(Disk& disk, const std::string& name) {
+  const auto page = rows(disk, ("SELECT rootpage FROM sqlite_schema WHERE name = '" + name + "'").c_str());
+  execute(disk, "PRAGMA user_version = 4");
+  disk.rot("/data/godwit.db", (std::stoul(page.at(0)) - 1) * 4096 + 4000, 1, 1);
+}
+
+TEST(WriterOfADamagedDatabase, SaysWhatTheRepairHasCost) {
+  Disk disk(1);
+  ASSERT_TRUE(Rig(disk).write({test::nth(kEpoch, 1)}));
+  Rig rig(disk);
+  rot(disk, "log_by_device");
+  ASSERT_TRUE(rig.write({test::nth(kEpoch, 2)}));
+  EXPECT_EQ(rig.stored(), up_to(2));
+  ASSERT_EQ(rig.log.size(), 1U);
+  EXPECT_NE(rig.log[0].find("0 events are lost"), std::string::npos) << rig.log[0];
+  EXPECT_EQ(rig.damaged, 0);
+}
+
+TEST(WriterOfADamagedDatabase, EndsIfItIsWhatTheGatewayGoesBy) {
+  Disk disk(1);
+  ASSERT_TRUE(Rig(disk).write({test::nth(kEpoch, 1)}));
+  Rig rig(disk);
+  rot(disk, "streams");
+  ASSERT_FALSE(rig.write({test::nth(kEpoch, 2)}));
+  EXPECT_EQ(rig.damaged, 1);
+  EXPECT_EQ(rig.writer.stats().trouble, StoreTrouble::kDamaged);
+  EXPECT_TRUE(rig.acks.empty());
+  ASSERT_EQ(rig.log.size(), 1U);
+  EXPECT_NE(rig.log[0].find("restore a backup"), std::string::npos) << rig.log[0];
+  EXPECT_EQ(rig.log[0].find("make room"), std::string::npos) << rig.log[0];
+  rig.writer.hurry();
+  EXPECT_TRUE(rig.writer.idle());
+}
+
+TEST(WriterOfADiskThatFails, DoesNotAskForRoom) {
+  Disk disk(1);
+  Rig rig(disk);
+  ASSERT_TRUE(rig.write({test::nth(kEpoch, 1)}));
+  disk.set_hook([](const Disk::Operation& operation) {
+    return operation.changes() ? Disk::Answer::kFail : Disk::Answer::kDo;
+  });
+  ASSERT_FALSE(rig.write({test::nth(kEpoch, 2)}));
+  disk.set_hook(nullptr);
+  EXPECT_EQ(rig.writer.stats().trouble, StoreTrouble::kDisk);
+  ASSERT_EQ(rig.log.size(), 1U);
+  EXPECT_EQ(rig.log[0].find("make room"), std::string::npos) << rig.log[0];
+  EXPECT_TRUE(rig.retry());
+}
+
 }  // namespace
 }  // namespace godwit::gateway

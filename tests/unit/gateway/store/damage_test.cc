@@ -308,7 +308,9 @@ TEST(StoreDamage, ARottenPageStopsNoCommitAndTakesNothingElseAlong) {
       const Outcome outcome = follow(dir, filters[i]);
       ASSERT_FALSE(outcome.refused);
       expect_all(outcome, stored[i]);
-      EXPECT_EQ(outcome.events.contains(newest.value), i != 2);
+      if (i != 2) {
+        EXPECT_GT(outcome.events.rbegin()->first, stored[i].rbegin()->first);
+      }
     }
   }
   EXPECT_GT(rebuilt["log"], 1);
