@@ -228,9 +228,14 @@ void add_backup(CLI::App& app) {
   const auto options = add_run_options(*command);
   const auto file = std::make_shared<std::filesystem::path>();
   command->add_option("FILE", *file, "The copy; must not exist")->required();
-  command->callback([options, file] {
+  const auto unchecked = std::make_shared<bool>(false);
+  command->add_flag(
+      "--unchecked", *unchecked,
+      "Believe pages without a right checksum: only if another program has written to godwit.db");
+  command->callback([options, file, unchecked] {
     const Config config = read_config(options->config_file());
-    const std::int64_t last = gateway::backup(config.store_directory, *file);
+    const auto checksums = *unchecked ? gateway::Checksums::kIgnored : gateway::Checksums::kChecked;
+    const std::int64_t last = gateway::backup(config.store_directory, *file, checksums);
     std::cout << "copied the log up to event " << last << " to " << file->string() << '\n';
   });
 }

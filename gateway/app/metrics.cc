@@ -83,4 +83,19 @@ std::string metrics(const gateway::Consumer::Stats& consumer, const gateway::Int
   return text.take();
 }
 
+const char* database_state(const gateway::WriterStats& writer) {
+  if (writer.writable) return "writable";
+  switch (writer.trouble) {
+    case gateway::StoreTrouble::kFull:
+      return "cannot be written: the disk is full";
+    case gateway::StoreTrouble::kDisk:
+      return "cannot be written: the disk reports errors, see the gateway's log";
+    case gateway::StoreTrouble::kDamaged:
+      return "cannot be written: it is damaged, see the gateway's log";
+    case gateway::StoreTrouble::kOther:
+      break;
+  }
+  return "cannot be written, see the gateway's log";
+}
+
 }  // namespace godwit::app

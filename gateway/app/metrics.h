@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The gateway's counters in Prometheus' text format.
+// What operators are shown: the gateway's counters in Prometheus' text format, and the database's state in
+// words.
 #pragma once
 
 #include <cstdint>
@@ -15,5 +16,8 @@ namespace godwit::app {
 [[nodiscard]] std::string metrics(const gateway::Consumer::Stats& consumer,
                                   const gateway::Intake::Dropped& intake, const gateway::WriterStats& writer,
                                   const http::Counters& http, std::int64_t feed_lag);
+
+// For /readyz.
+[[nodiscard]] const char* database_state(const gateway::WriterStats& writer);
 
 }  // namespace godwit::app

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <cstdint>
@@ -143,7 +144,12 @@ class Gateway {
                   stderr_log(config.log_level, "mqtt")),
         writer_(store_, intake_limits(config), writer_options(config),
                 {.acks = [this](std::span<const gateway::AckTo> acks) { consumer_.send(acks); },
-                 .feed = [this](std::span<const gateway::Event> events) { server_.publish(events); }},
+                 .feed = [this](std::span<const gateway::Event> events) { server_.publish(events); },
+                 .damaged =
+                     [this] {
+                       damaged_ = true;
+                       (void)::kill(::getpid(), SIGTERM);
+                     }},
                 stderr_log(config.log_level, "store")),
         server_(server_config(config, stderr_log(config.log_level, "http")),
                 http::ApiKeys::load(config.http_api_keys),
@@ -168,6 +174,9 @@ class Gateway {
     return server_.port();
   }
 
+  // It had to stop: see the log.
+  [[nodiscard]] bool damaged() const { return damaged_; }
+
   void stop() {
     writer_.stop();    // takes no more, commits what it has and hands over the acks ...
     consumer_.stop();  // ... which leave before the connection is closed
@@ -177,11 +186,12 @@ class Gateway {
  private:
   std::vector<http::Check> readiness() {
     const bool connected = consumer_.stats().connected;
-    const bool writable = writer_.stats().writable;
+    const gateway::WriterStats database = writer_.stats();
     return {{"broker", connected, connected ? "connected" : "not connected"},
-            {"database", writable, writable ? "writable" : "cannot be written: is the disk full?"}};
+            {"database", database.writable, database_state(database)}};
   }
 
+  std::atomic<bool> damaged_ = false;
   Store store_;
   Consumer consumer_;
   WriterThread writer_;
@@ -203,6 +213,9 @@ void run(const Config& config, std::ostream& ready) {
   signals.wait();
   log(LogLevel::kInfo, "stopping");
   gateway.stop();
+  if (gateway.damaged()) {
+    throw gateway::StoreError("stopped, because the database is damaged: the log and the next start say how");
+  }
   log(LogLevel::kInfo, "stopped");
 }
 

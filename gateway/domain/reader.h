@@ -21,9 +21,22 @@
 
 namespace godwit::gateway {
 
+// What is wrong with the database, as far as it makes a difference to what is to be done.
+enum class StoreTrouble : std::uint8_t {
+  kOther,    // none of those below; it says so itself
+  kFull,     // there is no room on the disk
+  kDisk,     // the disk does not read or write
+  kDamaged,  // what it reads is not what was written
+};
+
 class StoreError : public std::runtime_error {
  public:
-  using std::runtime_error::runtime_error;
+  explicit StoreError(const std::string& what, StoreTrouble trouble = StoreTrouble::kOther)
+      : std::runtime_error(what), trouble_(trouble) {}
+  [[nodiscard]] StoreTrouble trouble() const { return trouble_; }
+
+ private:
+  StoreTrouble trouble_;
 };
 
 // The log of a device, over all its epochs.

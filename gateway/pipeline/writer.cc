@@ -7,6 +7,26 @@
 
 namespace godwit::gateway {
 
+namespace {
+
+const char* what_to_do(StoreTrouble trouble) {
+  switch (trouble) {
+    case StoreTrouble::kFull:
+      return "; make room on the disk, no restart is needed";
+    case StoreTrouble::kDisk:
+      return "; look for errors of the disk in the kernel's log, and whether it is mounted and may be "
+             "written; no "
+             "restart is needed";
+    case StoreTrouble::kDamaged:  // which says it itself
+      return "";
+    case StoreTrouble::kOther:
+      break;
+  }
+  return "; no restart is needed";
+}
+
+}  // namespace
+
 Writer::Writer(Store& store, const Options& options, Callbacks callbacks, LogSink log)
     : store_(store),
       options_(options),
@@ -85,6 +105,11 @@ void Writer::apply(Received now) {
 }
 
 void Writer::committed(Received now) {
+  if (const auto lost = store_.take_rebuilt()) {
+    log_(LogLevel::kError,
+         "pages of the database were damaged: it was rebuilt from the others, and " + std::to_string(*lost) +
+             " events are lost, which the log shows as gaps; is the disk failing? Make a backup");
+  }
   if (!stats_.writable) log_(LogLevel::kInfo, "the database can be written again");
   stats_.writable = true;
   stats_.ingest = ingest_->counters();
@@ -110,11 +135,14 @@ void Writer::committed(Received now) {
 
 void Writer::failed(const StoreError& error, Received now) {
   ++stats_.failed_commits;
-  if (std::exchange(stats_.writable, false)) {
+  const bool was_writable = std::exchange(stats_.writable, false);
+  const bool another = std::exchange(stats_.trouble, error.trouble()) != error.trouble();
+  if (was_writable || (another && trouble_limit_.allow(now.at))) {
     log_(LogLevel::kError,
          std::string("cannot write the database, so nothing is acknowledged until it works again: ") +
-             error.what() + "; make room on the disk or repair it, no restart is needed");
+             error.what() + what_to_do(error.trouble()));
   }
+  if (error.trouble() == StoreTrouble::kDamaged && callbacks_.damaged) callbacks_.damaged();
   const auto* const before = std::get_if<Retrying>(&state_);
   const Millis pause =
       before == nullptr ? options_.retry_min : std::min(2 * before->pause, options_.retry_max);

@@ -35,12 +35,13 @@ namespace godwit::gateway {
 
 struct WriterStats {
   IngestCounters ingest;
-  std::uint64_t commits = 0;         // transactions, one fsync each
-  std::uint64_t failed_commits = 0;  // rolled back and tried again
-  std::uint64_t events = 0;          // appended to the log
-  std::uint64_t quarantined = 0;     // records that the database refused
-  bool writable = true;              // false while commits fail
-  bool disk_low = false;             // less is free than the reserve
+  std::uint64_t commits = 0;                    // transactions, one fsync each
+  std::uint64_t failed_commits = 0;             // rolled back and tried again
+  std::uint64_t events = 0;                     // appended to the log
+  std::uint64_t quarantined = 0;                // records that the database refused
+  bool writable = true;                         // false while commits fail ...
+  StoreTrouble trouble = StoreTrouble::kOther;  // ... for this reason
+  bool disk_low = false;                        // less is free than the reserve
 };
 
 class Writer {
@@ -62,6 +63,9 @@ class Writer {
   struct Callbacks {
     std::function<void(std::span<const AckTo>)> acks;
     std::function<void(std::span<const Event>)> feed;  // in the order of the log
+    // What the gateway goes by is damaged: no attempt will do better, the gateway should end. The next start
+    // says what is to be done. Called after each attempt.
+    std::function<void()> damaged = {};
   };
   // When to call take() and turn() again: at `until`, or as soon as the intake holds `messages` or is
   // urgent(). Calls at other times do no harm.
@@ -128,6 +132,7 @@ class Writer {
   LogLimit malformed_limit_{std::chrono::seconds{10}};
   LogLimit full_limit_{std::chrono::seconds{60}};
   LogLimit refused_limit_{std::chrono::seconds{10}};
+  LogLimit trouble_limit_{std::chrono::seconds{10}};
   WriterStats stats_;
 };
 

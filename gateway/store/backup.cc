@@ -66,8 +66,9 @@ class Draft {
 }  // namespace
 
 std::int64_t copy_database(const Files& files, const std::filesystem::path& source,
-                           const std::filesystem::path& copy) {
+                           const std::filesystem::path& copy, Checksums checksums) {
   Connection from = open_for_reading(files, source);
+  if (checksums == Checksums::kIgnored) read_unchecked(from);
   request_checksums(from);
   {
     // All of it is of one moment. Every row is read, and its page's checksum looked at; indexes are made
@@ -84,7 +85,8 @@ std::int64_t copy_database(const Files& files, const std::filesystem::path& sour
   return to.integer("SELECT seq FROM sqlite_sequence WHERE name = 'log'");
 }
 
-std::int64_t backup(const std::filesystem::path& directory, const std::filesystem::path& file) {
+std::int64_t backup(const std::filesystem::path& directory, const std::filesystem::path& file,
+                    Checksums checksums) {
   const std::filesystem::path source = directory / "godwit.db";
   if (!std::filesystem::exists(source)) {
     fail(file, "there is no " + source.string() + "; the gateway makes it when it first runs");
@@ -93,7 +95,7 @@ std::int64_t backup(const std::filesystem::path& directory, const std::filesyste
   Draft draft(file);
   std::int64_t last = 0;
   try {
-    last = copy_database(real_files(), source, draft.path());
+    last = copy_database(real_files(), source, draft.path(), checksums);
   } catch (const StoreError& error) {
     fail(file, error.what());
   }

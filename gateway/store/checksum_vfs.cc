@@ -33,10 +33,6 @@ std::pair<Page, Page> split(Page page) {
   return {page.first(content), page.subspan(content)};
 }
 
-bool is_zero(Page bytes) {
-  return std::ranges::all_of(bytes, [](std::uint8_t byte) { return byte == 0; });
-}
-
 // Two sums of 32-bit words, each of which feeds the other. Never zeros, which stand for no checksum.
 std::array<std::uint8_t, kChecksumBytes> checksum_of(Page content) {
   std::uint32_t first = 0;
@@ -61,7 +57,8 @@ std::array<std::uint8_t, kChecksumBytes> checksum_of(Page content) {
 // In the memory that SQLite gives for a file, the one of the base follows.
 struct File {
   sqlite3_file base;
-  bool checked;  // the database has checksums
+  bool checked;    // the database has checksums
+  bool unchecked;  // and they are not looked at, see kReadUnchecked
 };
 
 File& file_of(sqlite3_file* file) { return *reinterpret_cast<File*>(file); }
@@ -82,7 +79,7 @@ void note_header(sqlite3_file* file, Page bytes, sqlite3_int64 offset) {
 
 // The first page has a checksum, but not where it says so: that byte is what has changed.
 bool has_lost_its_mark(Page bytes, sqlite3_int64 offset) try {
-  if (offset != 0 || !is_page(bytes) || is_zero(split(bytes).second)) return false;
+  if (offset != 0 || !is_page(bytes)) return false;
   std::vector<std::uint8_t> page(bytes.begin(), bytes.end());
   page[kReservedAt] = kChecksumBytes;
   return std::ranges::equal(checksum_of(split(page).first), split(bytes).second);
@@ -98,8 +95,8 @@ int read(sqlite3_file* file, void* out, int size, sqlite3_int64 offset) {
   if (!is_page(bytes)) return SQLITE_OK;
   if (!file_of(file).checked) return has_lost_its_mark(bytes, offset) ? SQLITE_IOERR_DATA : SQLITE_OK;
   const auto [content, sum] = split(bytes);
-  const bool none = is_zero(sum);  // see the header
-  if (none ? is_zero(content) : !std::ranges::equal(checksum_of(content), sum)) return SQLITE_IOERR_DATA;
+  const bool right = std::ranges::equal(checksum_of(content), sum);
+  if (!right && !file_of(file).unchecked) return SQLITE_IOERR_DATA;
   std::memset(static_cast<std::uint8_t*>(out) + content.size(), 0, sum.size());
   return SQLITE_OK;
 }
@@ -116,6 +113,14 @@ int write(sqlite3_file* file, const void* data, int size, sqlite3_int64 offset) 
   } catch (const std::bad_alloc&) {
     return SQLITE_IOERR_NOMEM;
   }
+}
+
+int file_control(sqlite3_file* file, int operation, void* argument) {
+  if (operation != kReadUnchecked) {
+    return real(file)->pMethods->xFileControl(real(file), operation, argument);
+  }
+  file_of(file).unchecked = true;
+  return SQLITE_OK;
 }
 
 int characteristics(sqlite3_file* file) {
@@ -138,7 +143,7 @@ constexpr Io kMethods{.iVersion = 2,
                       .xLock = forward<&Io::xLock>,
                       .xUnlock = forward<&Io::xUnlock>,
                       .xCheckReservedLock = forward<&Io::xCheckReservedLock>,
-                      .xFileControl = forward<&Io::xFileControl>,
+                      .xFileControl = file_control,
                       .xSectorSize = forward<&Io::xSectorSize>,
                       .xDeviceCharacteristics = characteristics,
                       .xShmMap = forward<&Io::xShmMap>,
@@ -159,7 +164,7 @@ sqlite3_vfs* base_of(sqlite3_vfs* vfs) { return static_cast<sqlite3_vfs*>(vfs->p
 int open(sqlite3_vfs* vfs, const char* name, sqlite3_file* file, int flags, int* flags_out) {
   sqlite3_vfs* const base = base_of(vfs);
   if ((flags & SQLITE_OPEN_MAIN_DB) == 0) return base->xOpen(base, name, file, flags, flags_out);
-  file_of(file).checked = false;
+  file_of(file).checked = file_of(file).unchecked = false;
   const int code = base->xOpen(base, name, real(file), flags, flags_out);
   const Io* const methods = real(file)->pMethods;
   file->pMethods = methods == nullptr ? nullptr : methods->iVersion < 2 ? &kMethodsOfVersion1 : &kMethods;

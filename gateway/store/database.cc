@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "gateway/store/checksum_vfs.h"
+#include "gateway/store/rebuild.h"
 
 namespace godwit::gateway {
 namespace {
@@ -43,7 +44,7 @@ CREATE TABLE devices (
 -- AUTOINCREMENT: an offset is never given again, whatever is trimmed.
 CREATE TABLE log (
   offset      INTEGER PRIMARY KEY AUTOINCREMENT,
-  type        INTEGER NOT NULL,  -- EventType
+  type        INTEGER NOT NULL,  -- EventType; 0: first and last of a range that could not be read any more
   device      INTEGER NOT NULL,  -- devices.key
   received_at INTEGER NOT NULL,
   epoch       INTEGER NOT NULL,
@@ -139,8 +140,7 @@ void check_projections(Connection& connection, const std::filesystem::path& file
     const Statement check(connection, "PRAGMA quick_check(" + name + ")");
     Query result(check);
     if (result.next() && result.text(0) == "ok") continue;
-    refuse(file, "is damaged (" + name + ": " + std::string(result.text(0)) +
-                     "): restore a backup, or move it away to start anew");
+    refuse(file, "is damaged (" + name + ": " + std::string(result.text(0)) + "): " + kOfDamage);
   }
 }
 
@@ -169,14 +169,6 @@ void inspect(const Files& files, const std::filesystem::path& file) {
   }
 }
 
-void create(Connection& connection) {
-  connection.execute("BEGIN IMMEDIATE");
-  connection.execute(kSchema);
-  connection.execute(("PRAGMA application_id = " + std::to_string(kApplicationId)).c_str());
-  connection.execute(("PRAGMA user_version = " + std::to_string(kSchemaVersion)).c_str());
-  connection.execute("COMMIT");
-}
-
 }  // namespace
 
 std::unique_ptr<Files::Lock> lock_directory(Files& files, const std::filesystem::path& directory) {
@@ -191,6 +183,7 @@ std::unique_ptr<Files::Lock> lock_directory(Files& files, const std::filesystem:
 
 Connection open_for_writing(const Files& files, const std::filesystem::path& file) {
   if (files.size(file).value_or(0) > 0) inspect(files, file);
+  discard_draft(files, file);
   try {
     Connection connection(file, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, files.vfs());
     sqlite3_busy_timeout(connection.get(), 1000);  // somebody with a database shell
@@ -205,8 +198,7 @@ Connection open_for_writing(const Files& files, const std::filesystem::path& fil
     connection.execute("PRAGMA wal_autocheckpoint = 0");         // Store::checkpoint() instead
     connection.execute("PRAGMA journal_size_limit = 33554432");  // after a burst
     connection.execute("PRAGMA cache_size = -8192");             // KiB
-    // Debian's default has free pages overwritten with zeros: wear, and who moves the write-ahead log without
-    // checksums makes them pages of zeros without one, which are not believed.
+    // Debian's default has free pages overwritten with zeros: wear for nothing.
     connection.execute("PRAGMA secure_delete = OFF");
     if (connection.integer("PRAGMA user_version") == 0) create(connection);
     // A transaction whose sync failed may have come back from the page cache alone. Nothing is built on it
@@ -216,6 +208,18 @@ Connection open_for_writing(const Files& files, const std::filesystem::path& fil
   } catch (const SqliteError& error) {
     throw StoreError("cannot open " + file.string() + ": " + error.what());
   }
+}
+
+void create(Connection& connection) {
+  connection.execute("BEGIN IMMEDIATE");
+  connection.execute(kSchema);
+  connection.execute(("PRAGMA application_id = " + std::to_string(kApplicationId)).c_str());
+  connection.execute(("PRAGMA user_version = " + std::to_string(kSchemaVersion)).c_str());
+  connection.execute("COMMIT");
+}
+
+void read_unchecked(Connection& connection) {
+  (void)sqlite3_file_control(connection.get(), "main", kReadUnchecked, nullptr);
 }
 
 void request_checksums(Connection& connection) {

@@ -27,15 +27,16 @@ std::string events_from(std::string_view source, std::string_view rest) {
          std::string(rest);
 }
 
-// The offsets above ?1, up to ?2, at most ?4: one index search for each type that has its bit in ?3, merged.
-// Costs what it finds.
+// The offsets above ?1, up to ?2, at most ?4: one index search for each type that has its bit in ?3, merged,
+// and one for what is lost, whatever it was. Costs what it finds.
 std::string hits(std::string_view index, std::string_view condition, bool telemetry) {
-  std::string sql;
+  std::string sql =
+      "SELECT offset FROM log INDEXED BY log_by_type WHERE type = " + std::to_string(kLostType) +
+      " AND type <> 1 AND offset > ?1 AND offset <= ?2";
   for (const EventType type : event_types()) {
     if (type == EventType::kTelemetry && !telemetry) continue;
     const std::string number = std::to_string(static_cast<int>(type));
-    if (!sql.empty()) sql += " UNION ALL ";
-    sql += "SELECT offset FROM log INDEXED BY " + std::string(index) + " WHERE type = " + number +
+    sql += " UNION ALL SELECT offset FROM log INDEXED BY " + std::string(index) + " WHERE type = " + number +
            std::string(condition) + " AND offset > ?1 AND offset <= ?2 AND (?3 >> " + number + ") & 1";
   }
   return sql + " ORDER BY 1 LIMIT ?4";
@@ -46,16 +47,16 @@ constexpr const char* kDevices =
     " corrupt, missed, stack_used, stack_size, heap_used, heap_size, time_quality, crash_hello, crash_at,"
     " head_epoch, head_seq, forgotten_records, forgotten_lost, log_state, bad_sectors FROM devices ";
 
-// One bit for each type; -1: all, whatever they are.
+// One bit for each type, and that of what is lost; -1: all, whatever they are.
 std::int64_t mask_of(const std::vector<EventType>& types) {
   if (types.empty()) return -1;
-  std::int64_t mask = 0;
+  std::int64_t mask = std::int64_t{1} << kLostType;
   for (const EventType type : types) mask |= std::int64_t{1} << static_cast<unsigned>(type);
   return mask;
 }
 constexpr std::int64_t kTelemetryBit = std::int64_t{1} << static_cast<unsigned>(EventType::kTelemetry);
 
-// nullopt: no gateway has written this.
+// nullopt: it is lost, or no gateway has written this.
 std::optional<Event> event_of(const Query& row) {
   const auto type = std::ranges::find(event_types(), row.integer(1),
                                       [](EventType known) { return static_cast<std::int64_t>(known); });
@@ -356,9 +357,9 @@ class Reader::PageRead {
     if (row_by_row_) {
       take_rows_up_to_end(-1);
     } else if (!filter_.device.empty()) {
-      take_hits(session_.hits_of_device, mask, std::string_view(filter_.device));
+      take_hits_up_to_end(session_.hits_of_device, mask, std::string_view(filter_.device));
     } else if ((mask & kTelemetryBit) == 0) {
-      take_hits(session_.hits_without_telemetry, mask);
+      take_hits_up_to_end(session_.hits_without_telemetry, mask);
     } else {
       take_rows_up_to_end(mask);
     }
@@ -410,24 +411,37 @@ class Reader::PageRead {
 
   void take_rows(LogOffset end, std::int64_t mask) {
     const bool all = mask < 0;  // then no offset can be missing
-    Query row(session_.all, through_.value, end.value, mask, limit());
+    const std::int64_t most = limit();
+    std::int64_t rows = 0;
+    Query row(session_.all, through_.value, end.value, mask, most);
     while (row.next()) {
+      ++rows;
       const LogOffset offset{row.integer(0)};
       if (all && offset.value > through_.value + 1 && !skip_damaged({offset.value - 1})) return;
       if (!add(offset, event_of(row))) return;
     }
+    if (rows == most) return;  // some are in a gap: there may be more
     if (all && through_ < end && !skip_damaged(end)) return;
     through_ = std::max(through_, end);
   }
 
   template <typename... More>
+  void take_hits_up_to_end(const Statement& statement, std::int64_t mask, const More&... more) {
+    while (through_ < end_ && !page_.more) take_hits(statement, mask, more...);
+  }
+
+  template <typename... More>
   void take_hits(const Statement& statement, std::int64_t mask, const More&... more) {
-    Query hit(statement, through_.value, end_.value, mask, limit(), more...);
+    const std::int64_t most = limit();
+    std::int64_t hits = 0;
+    Query hit(statement, through_.value, end_.value, mask, most, more...);
     while (hit.next()) {
+      ++hits;
       const LogOffset offset{hit.integer(0)};
       Query row(session_.at, offset.value);
       if (!add(offset, row.next() ? event_of(row) : std::nullopt)) return;
     }
+    if (hits == most) return;  // some are in a gap: there may be more
     through_ = std::max(through_, end_);
   }
 

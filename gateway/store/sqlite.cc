@@ -11,23 +11,35 @@ namespace {
 // The code as SqliteError keeps it.
 int kind_of(int code) { return code == SQLITE_IOERR_DATA ? code : code & 0xFF; }
 
-bool is_damage(int kind) {
-  return kind == SQLITE_CORRUPT || kind == SQLITE_NOTADB || kind == SQLITE_IOERR_DATA;
+StoreTrouble trouble_of(int kind) {
+  switch (kind) {
+    case SQLITE_FULL:
+      return StoreTrouble::kFull;
+    case SQLITE_IOERR:
+    case SQLITE_CANTOPEN:
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+      return StoreTrouble::kDisk;
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+    case SQLITE_IOERR_DATA:
+      return StoreTrouble::kDamaged;
+    default:
+      return StoreTrouble::kOther;
+  }
 }
 
 std::string describe(sqlite3* database, int code) {
   std::string text = database != nullptr ? sqlite3_errmsg(database) : sqlite3_errstr(code);
   text += " (SQLite " + std::to_string(code) + ")";
-  if (is_damage(kind_of(code))) text += ": restore a backup of the database, or move it away to start anew";
+  if (trouble_of(kind_of(code)) == StoreTrouble::kDamaged) text.append(": ").append(kOfDamage);
   return text;
 }
 
 }  // namespace
 
 SqliteError::SqliteError(sqlite3* database, int code)
-    : StoreError(describe(database, code)), kind_(kind_of(code)) {}
-
-bool SqliteError::damaged() const { return is_damage(kind_); }
+    : StoreError(describe(database, code), trouble_of(kind_of(code))), kind_(kind_of(code)) {}
 
 bool SqliteError::refused() const {
   switch (kind_) {

@@ -18,6 +18,11 @@
 
 namespace godwit::gateway {
 
+// What to do.
+inline constexpr const char* kOfDamage =
+    "restore a backup of the database, or move it away to start anew; if another program has written to it, "
+    "`godwit-gateway backup --unchecked` makes a copy to go on with";
+
 class SqliteError : public StoreError {
  public:
   SqliteError(sqlite3* database, int code);
@@ -26,7 +31,7 @@ class SqliteError : public StoreError {
   // A progress handler ended it.
   [[nodiscard]] bool interrupted() const { return kind_ == SQLITE_INTERRUPT; }
   // The bytes on the disk are not those of a sound database.
-  [[nodiscard]] bool damaged() const;
+  [[nodiscard]] bool damaged() const { return trouble() == StoreTrouble::kDamaged; }
 
  private:
   int kind_;  // primary result code, or SQLITE_IOERR_DATA: a page's checksum is wrong
@@ -82,6 +87,7 @@ class Query {
   [[nodiscard]] std::uint64_t bits(int column) const { return static_cast<std::uint64_t>(integer(column)); }
   [[nodiscard]] std::uint32_t word(int column) const { return static_cast<std::uint32_t>(integer(column)); }
   [[nodiscard]] std::string_view text(int column) const;  // or blob
+  [[nodiscard]] sqlite3_stmt* get() const { return statement_; }
 
  private:
   // SQLite's integers are signed; 64-bit ids keep their bits.

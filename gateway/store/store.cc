@@ -8,6 +8,7 @@
 
 #include "gateway/store/database.h"
 #include "gateway/store/reader.h"
+#include "gateway/store/rebuild.h"
 #include "gateway/store/sqlite.h"
 #include "proto/base/assert.h"
 #include "proto/base/bytes.h"
@@ -20,6 +21,7 @@ constexpr int kCheckpointPages = 1000;
 constexpr int kPageSize = 4096;
 constexpr int kBusyTimeoutMs = 1000;  // as open_for_writing() sets it
 constexpr int kRestartTimeoutMs = 50;
+constexpr const char* kDatabaseName = "godwit.db";
 
 }  // namespace
 
@@ -28,8 +30,8 @@ struct Store::Impl {
       : files(its_files),
         directory(folder),
         lock(lock_directory(files, directory)),
-        connection(open_for_writing(files, directory / "godwit.db")),
-        reader(files, directory / "godwit.db"),
+        connection(open_for_writing(files, directory / kDatabaseName)),
+        reader(files, directory / kDatabaseName),
         term(unused_term(drawn)) {
     sqlite3_wal_hook(connection.get(), &Impl::on_commit, this);
   }
@@ -42,6 +44,7 @@ struct Store::Impl {
   Term unused_term(Term drawn);
   std::int64_t key_of(std::string_view device);
   std::int64_t key_of(const DeviceId& device) { return key_of(device.view()); }
+  void commit_once(Changes& changes);
   void write(Changes& changes);
   void write_device(const DeviceRow& device);
   void write_event(Event& event);
@@ -58,7 +61,8 @@ struct Store::Impl {
   int wal_pages = 0;
   int checkpoint_at_pages = kCheckpointPages;
   const Term term;
-  bool term_stored = false;  // with its first event
+  bool term_stored = false;          // with its first event
+  std::optional<std::int64_t> lost;  // see take_rebuilt()
   // What is being written, should the database refuse it.
   std::string_view current_device;
   std::optional<std::size_t> current_event;
@@ -163,6 +167,7 @@ void Store::Impl::write_table(const DeviceId& id, const Changes::Table& table) {
 
 void Store::Impl::write_tables(const Changes& changes) {
   for (const auto& [device, hash] : changes.forgotten_tables) {
+    current_device = device.view();
     for (const Statement* const drop : {&drop_table, &drop_channels, &drop_latest}) {
       run(*drop, key_of(device), hash);
     }
@@ -172,9 +177,11 @@ void Store::Impl::write_tables(const Changes& changes) {
     write_table(device, table);
   }
   for (const auto& [device, conflict] : changes.conflicts) {
+    current_device = device.view();
     run(put_conflict, key_of(device), conflict.hash, changes.events[conflict.event].offset.value);
   }
   for (const auto& [device, latest] : changes.latest) {
+    current_device = device.view();
     run(put_latest, key_of(device), latest.hash, changes.events[latest.event].offset.value);
   }
 }
@@ -222,13 +229,19 @@ void Store::Impl::write(Changes& changes) {
         stream.expected.value, stream.records, stream.lost);
   }
   write_tables(changes);
-  for (const auto& [device, epoch] : changes.forgotten_boots) run(drop_boot, key_of(device), epoch.value);
+  for (const auto& [device, epoch] : changes.forgotten_boots) {
+    current_device = device.view();
+    run(drop_boot, key_of(device), epoch.value);
+  }
   for (const auto& [device, boot] : changes.boots) {
     current_device = device.view();
     run(put_boot, key_of(device), boot.epoch.value, boot.time.unix_time.value,
         static_cast<std::uint32_t>(boot.time.quality));
   }
-  for (const auto& [device, at] : changes.seen) run(put_seen, key_of(device), at.value);
+  for (const auto& [device, at] : changes.seen) {
+    current_device = device.view();
+    run(put_seen, key_of(device), at.value);
+  }
 }
 
 // Some errors end the transaction by themselves. Should this fail, the next commit or load() tries it again
@@ -246,8 +259,9 @@ namespace {
 DeviceState device_of(const Query& row) {
   const auto id = DeviceId::parse(row.text(1));
   if (!id) {
-    throw StoreError("the database names a device \"" + std::string(row.text(1)) +
-                     "\", which is no name: restore a copy");
+    throw StoreError(
+        "the database names a device \"" + std::string(row.text(1)) + "\", which is no name: restore a copy",
+        StoreTrouble::kDamaged);
   }
   DeviceState state(*id);
   DeviceRow& device = state.row;
@@ -297,7 +311,8 @@ std::vector<DeviceState> Store::load() {
     const auto known = index_of.find(row.integer(0));
     if (known != index_of.end()) return devices[known->second];
     throw StoreError("the database is damaged: it has a stream, table or boot of device " +
-                     std::to_string(row.integer(0)) + ", but no such device: restore a copy");
+                         std::to_string(row.integer(0)) + ", but no such device: restore a copy",
+                     StoreTrouble::kDamaged);
   };
   const Statement streams(
       connection, "SELECT device, epoch, first_seq, expected, records, lost FROM streams ORDER BY key");
@@ -323,31 +338,43 @@ std::vector<DeviceState> Store::load() {
   return devices;
 }
 
-void Store::commit(Changes& changes) {
-  impl_->current_device = {};
-  impl_->current_event.reset();
+void Store::Impl::commit_once(Changes& changes) {
+  current_device = {};
+  current_event.reset();
   try {
-    impl_->roll_back();
-    run(impl_->begin);
-    impl_->write(changes);
-    impl_->current_device = {};
-    run(impl_->commit);
-    impl_->term_stored = impl_->term_stored || !changes.events.empty();
+    roll_back();
+    run(begin);
+    write(changes);
+    current_device = {};
+    run(commit);
+    term_stored = term_stored || !changes.events.empty();
   } catch (const SqliteError& error) {
-    impl_->keys.clear();  // of devices that are not there now
+    keys.clear();  // of devices that are not there now
     try {
-      impl_->roll_back();
+      roll_back();
     } catch (const SqliteError&) {
       // The first error is the one to report.
     }
-    if (!error.refused() || impl_->current_device.empty()) throw;
-    throw Refused(error.what(), impl_->current_device, impl_->current_event);
+    if (!error.refused() || current_device.empty()) throw;
+    throw Refused(error.what(), current_device, current_event);
+  }
+}
+
+void Store::commit(Changes& changes) {
+  try {
+    impl_->commit_once(changes);
+  } catch (const SqliteError& error) {
+    if (!error.damaged()) throw;
+    impl_->lost = impl_->lost.value_or(0) + rebuild(impl_->files, impl_->directory / kDatabaseName);
+    impl_->commit_once(changes);
   }
   for (const auto& [device, hash] : changes.forgotten_tables) impl_->reader.forget_table(device.view(), hash);
   for (const auto& [device, conflict] : changes.conflicts) {
     impl_->reader.forget_table(device.view(), conflict.hash);
   }
 }
+
+std::optional<std::int64_t> Store::take_rebuilt() { return std::exchange(impl_->lost, std::nullopt); }
 
 bool Store::quarantine_has_room(std::string_view device) {
   const auto count = [this](std::string_view of) {

@@ -51,9 +51,14 @@ class Store {
   [[nodiscard]] std::vector<DeviceState> load();
 
   // Writes all of `changes` in one transaction and sets offset and term of its events. On return it is on the
-  // disk. Throws StoreError: nothing of it is (a full disk, an I/O error), and the caller may try again with
-  // the same changes, or with others if it is Refused.
+  // disk. Damage of the log or an index that is in the way is repaired: the database is rebuilt from what can
+  // be read, which takes a read and two writes of all of it, and what cannot is a gap in the log, `damaged`.
+  // Throws StoreError: nothing of it is (a full disk, an I/O error), and the caller may try again with the
+  // same changes, or with others if it is Refused. kDamaged: trying again is of no use, what the gateway goes
+  // by is damaged and the next start says so.
   void commit(Changes& changes);
+  // How many events that was the end of, if the database was rebuilt since this was asked last.
+  [[nodiscard]] std::optional<std::int64_t> take_rebuilt();
 
   // Another record of this device may be put into quarantine. Throws StoreError.
   [[nodiscard]] bool quarantine_has_room(std::string_view device);

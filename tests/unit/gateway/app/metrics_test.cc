@@ -22,5 +22,22 @@ TEST(Metrics, AreInPrometheusTextFormat) {
   EXPECT_THAT(text, HasSubstr("# TYPE godwit_http_subscribers_lag gauge\ngodwit_http_subscribers_lag 12\n"));
 }
 
+TEST(DatabaseState, NamesTheTrouble) {
+  using gateway::StoreTrouble;
+  gateway::WriterStats writer;
+  EXPECT_STREQ(database_state(writer), "writable");
+  writer.writable = false;
+  writer.trouble = StoreTrouble::kFull;
+  EXPECT_THAT(database_state(writer), HasSubstr("full"));
+  writer.trouble = StoreTrouble::kDamaged;
+  EXPECT_THAT(database_state(writer), HasSubstr("damaged"));
+  writer.trouble = StoreTrouble::kDisk;
+  EXPECT_THAT(database_state(writer), HasSubstr("errors"));
+  for (const auto trouble : {StoreTrouble::kDisk, StoreTrouble::kDamaged, StoreTrouble::kOther}) {
+    writer.trouble = trouble;
+    EXPECT_THAT(database_state(writer), testing::Not(HasSubstr("full")));
+  }
+}
+
 }  // namespace
 }  // namespace godwit::app

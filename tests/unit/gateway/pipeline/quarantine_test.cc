@@ -178,6 +178,48 @@ TEST(Poison, AHelloThatIsRefusedStopsItsDeviceOnly) {
   EXPECT_TRUE(rig.writer.stats().writable) << "the disk is well";
 }
 
+// Whatever of a device it is: the one that is not listened to is the one whose it is. Names sort so that
+// others were written before it.
+TEST(Poison, TheDeviceIsBlamedWhoseRowItIs) {
+  const std::string of_bad = " WHEN NEW.device = (SELECT key FROM devices WHERE id = 'a-bad')";
+  const std::string raise = " BEGIN SELECT RAISE(ABORT, 'no'); END";
+  for (const std::string& trigger :
+       {"BEFORE INSERT ON latest" + of_bad + raise, "BEFORE INSERT ON boots" + of_bad + raise,
+        "BEFORE DELETE ON boots WHEN OLD.device = (SELECT key FROM devices WHERE id = 'a-bad')" + raise,
+        "BEFORE UPDATE OF last_seen ON devices WHEN NEW.id = 'a-bad'" + raise}) {
+    SCOPED_TRACE(trigger);
+    Disk disk(1);
+    Rig rig(disk, {.limits = {.boots_per_device_max = 1}});
+    const auto both = [&](const auto& message_of) {
+      std::vector<Message> messages;
+      for (const char* const device : {"a-bad", "good"}) messages.push_back(message_of(device));
+      rig.write(messages);
+    };
+    const auto live = [](const char* device) {
+      return test::message(topics::Leaf::kLive, test::batch(1), device);
+    };
+    both([](const char* device) { return test::nth(kEpoch, 1, device); });
+    ASSERT_TRUE(rig.log.empty());
+    execute(disk, "CREATE TRIGGER poison " + trigger);
+    both(live);
+    rig.advance(Ingest::kSeenFlush);
+    both(live);
+    for (std::uint64_t n = 0; n < 3; ++n) {
+      const Epoch epoch{100 + n};
+      both([&](const char* device) {
+        codec::Hello hello = test::greeting(epoch);
+        hello.boot_time = test::kNow;
+        return test::hello(hello, {}, device);
+      });
+      both([&](const char* device) { return test::mark(epoch, 1, device); });
+    }
+    ASSERT_FALSE(rig.log.empty());
+    for (const std::string& line : rig.log) {
+      EXPECT_NE(line.find("device a-bad: the database refuses"), std::string::npos) << line;
+    }
+  }
+}
+
 // The disk's errors are no poison, whatever they hit.
 TEST(Poison, AFullDiskQuarantinesNothing) {
   Disk disk(1);
@@ -191,6 +233,57 @@ TEST(Poison, AFullDiskQuarantinesNothing) {
   ASSERT_TRUE(rig.retry());
   EXPECT_EQ(rig.stored(), up_to(1));
   EXPECT_TRUE(rows(disk, "SELECT * FROM quarantine").empty());
+}
+
+// The first page of a table or index, and what the gateway has of it in memory, which a commit of somebody
+// else makes it forget.
+void rot(Disk& disk, const std::string& name) {
+  const auto page = rows(disk, ("SELECT rootpage FROM sqlite_schema WHERE name = '" + name + "'").c_str());
+  execute(disk, "PRAGMA user_version = 4");
+  disk.rot("/data/godwit.db", (std::stoul(page.at(0)) - 1) * 4096 + 4000, 1, 1);
+}
+
+TEST(WriterOfADamagedDatabase, SaysWhatTheRepairHasCost) {
+  Disk disk(1);
+  ASSERT_TRUE(Rig(disk).write({test::nth(kEpoch, 1)}));
+  Rig rig(disk);
+  rot(disk, "log_by_device");
+  ASSERT_TRUE(rig.write({test::nth(kEpoch, 2)}));
+  EXPECT_EQ(rig.stored(), up_to(2));
+  ASSERT_EQ(rig.log.size(), 1U);
+  EXPECT_NE(rig.log[0].find("0 events are lost"), std::string::npos) << rig.log[0];
+  EXPECT_EQ(rig.damaged, 0);
+}
+
+TEST(WriterOfADamagedDatabase, EndsIfItIsWhatTheGatewayGoesBy) {
+  Disk disk(1);
+  ASSERT_TRUE(Rig(disk).write({test::nth(kEpoch, 1)}));
+  Rig rig(disk);
+  rot(disk, "streams");
+  ASSERT_FALSE(rig.write({test::nth(kEpoch, 2)}));
+  EXPECT_EQ(rig.damaged, 1);
+  EXPECT_EQ(rig.writer.stats().trouble, StoreTrouble::kDamaged);
+  EXPECT_TRUE(rig.acks.empty());
+  ASSERT_EQ(rig.log.size(), 1U);
+  EXPECT_NE(rig.log[0].find("restore a backup"), std::string::npos) << rig.log[0];
+  EXPECT_EQ(rig.log[0].find("make room"), std::string::npos) << rig.log[0];
+  rig.writer.hurry();
+  EXPECT_TRUE(rig.writer.idle());
+}
+
+TEST(WriterOfADiskThatFails, DoesNotAskForRoom) {
+  Disk disk(1);
+  Rig rig(disk);
+  ASSERT_TRUE(rig.write({test::nth(kEpoch, 1)}));
+  disk.set_hook([](const Disk::Operation& operation) {
+    return operation.changes() ? Disk::Answer::kFail : Disk::Answer::kDo;
+  });
+  ASSERT_FALSE(rig.write({test::nth(kEpoch, 2)}));
+  disk.set_hook(nullptr);
+  EXPECT_EQ(rig.writer.stats().trouble, StoreTrouble::kDisk);
+  ASSERT_EQ(rig.log.size(), 1U);
+  EXPECT_EQ(rig.log[0].find("make room"), std::string::npos) << rig.log[0];
+  EXPECT_TRUE(rig.retry());
 }
 
 }  // namespace

@@ -60,7 +60,8 @@ struct Rig {
                       // Durable before visible: another connection sees what is fed.
                       EXPECT_EQ(store.reader().ends().last.offset, events.back().offset);
                       feed.insert(feed.end(), events.begin(), events.end());
-                    }},
+                    },
+                .damaged = [this] { ++damaged; }},
                [this](LogLevel, std::string_view line) { log.emplace_back(line); }) {}
 
   // One turn, now.
@@ -114,6 +115,7 @@ struct Rig {
   std::set<std::string> introduced;
   std::vector<Event> feed;
   std::vector<std::string> log;
+  int damaged = 0;  // how often it was asked to end
   Store store;
   Intake intake;
   Writer writer;

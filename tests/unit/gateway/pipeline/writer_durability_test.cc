@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 
+#include "gateway/store/checksum_vfs.h"
 #include "tests/unit/gateway/pipeline/rig.h"
 
 namespace godwit::gateway {
@@ -24,15 +25,15 @@ std::string content(std::string_view device, std::uint64_t seq) {
 using Acked = std::map<std::string, std::uint64_t>;
 
 enum class Checkpoints : std::uint8_t {
-  kByAShell,  // somebody else's, after each commit
-  kOwn,       // the gateway's, after a commit that is large enough
+  kAfterEach,  // by another connection, after each commit
+  kOwn,        // the gateway's, after a commit that is large enough
 };
 
-void checkpoint_by_a_shell(Disk& disk) {
-  sqlite3* shell = nullptr;
-  sqlite3_open_v2("/data/godwit.db", &shell, SQLITE_OPEN_READWRITE, disk.vfs());
-  sqlite3_exec(shell, "PRAGMA wal_checkpoint", nullptr, nullptr, nullptr);
-  sqlite3_close(shell);
+void checkpoint_now(Disk& disk) {
+  sqlite3* connection = nullptr;
+  sqlite3_open_v2("/data/godwit.db", &connection, SQLITE_OPEN_READWRITE, with_checksums(disk.vfs()));
+  sqlite3_exec(connection, "PRAGMA wal_checkpoint", nullptr, nullptr, nullptr);
+  sqlite3_close(connection);
 }
 
 // Some commits of two devices, with checkpoints between them; the disk may die on the way.
@@ -55,7 +56,7 @@ Acked run(Disk& disk, Checkpoints checkpoints) {
       rig.turn();
       rig.advance(Millis{5});
       rig.settle();
-      if (checkpoints == Checkpoints::kByAShell && !disk.dead()) checkpoint_by_a_shell(disk);
+      if (checkpoints == Checkpoints::kAfterEach && !disk.dead()) checkpoint_now(disk);
     }
     for (const AckTo& entry : rig.acks) {
       acked[std::string(entry.device.view())] = test::next_number(entry).value - 1;
@@ -102,7 +103,7 @@ struct Found {
 };
 
 struct Cuts {
-  Checkpoints checkpoints = Checkpoints::kByAShell;
+  Checkpoints checkpoints = Checkpoints::kAfterEach;
   int stride = 1;           // from one cut to the next, in operations that change the disk
   std::uint64_t seeds = 1;  // outcomes of each, beside the worst
   Disk::Answer syncs = Disk::Answer::kDo;
