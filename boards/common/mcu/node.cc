@@ -286,8 +286,7 @@ Node::Trouble Node::claim_outbox() {
            "storage";
   }
   if (state_->save_device(device) != Status::kOk) {
-    log_.write(ports::LogLevel::kError, "device_not_saved",
-               {{.key = "cause", .text = "do not give this storage to another device: it fails"}});
+    log_.write(ports::LogLevel::kError, "device_not_saved", {});
   }
   return nullptr;
 }

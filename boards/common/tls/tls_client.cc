@@ -382,9 +382,8 @@ Status TlsClient::fail(int error) {
 }
 
 Status TlsClient::fail_size() {
-  say("the broker sends more than ");
-  say_number(MBEDTLS_SSL_IN_CONTENT_LEN);
-  say(" bytes at once: give it a smaller certificate, or use one that knows max_fragment_length (RFC 6066)");
+  say("the broker sends more at once than fits: give it a smaller certificate, or use one that knows "
+      "max_fragment_length (RFC 6066)");
   return Status::kMalformed;
 }
 
@@ -422,7 +421,9 @@ Status TlsClient::fail_alert() {
     return Status::kUnsupported;
   }
   say("the broker ended TLS with alert ");
-  say_number(alert);
+  std::array<char, 4> digits{};
+  const auto end = std::to_chars(digits.begin(), digits.end(), unsigned{alert});
+  say({digits.data(), end.ptr});
   return Status::kMalformed;
 }
 
@@ -432,15 +433,11 @@ void TlsClient::say(std::string_view text) {
   error_size_ += size;
 }
 
-void TlsClient::say_number(unsigned number, int base) {
-  std::array<char, 8> digits{};
-  const auto end = std::to_chars(digits.begin(), digits.end(), number, base);
-  say({digits.data(), end.ptr});
-}
-
 void TlsClient::say_code(int error) {
+  std::array<char, 8> digits{};
+  const auto end = std::to_chars(digits.begin(), digits.end(), static_cast<unsigned>(-error), 16);
   say(" (mbedTLS -0x");
-  say_number(static_cast<unsigned>(-error), 16);
+  say({digits.data(), end.ptr});
   say(")");
 }
 

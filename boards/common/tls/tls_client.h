@@ -115,7 +115,6 @@ class TlsClient {
   Status fail_certificate();
   Status fail_size();
   void say(std::string_view text);
-  void say_number(unsigned number, int base = 10);
   void say_code(int error);
   static int check_certificate(void* self, mbedtls_x509_crt* certificate, int depth, std::uint32_t* flags);
 

@@ -15,7 +15,7 @@ using test::TlsServerContext;
 static_assert(TlsClient::kMaxRecord == TlsClient::MaxRecord::k2048);
 constexpr std::size_t kRecordMax = 2'048;
 constexpr std::string_view kTooLarge =
-    "the broker sends more than 2048 bytes at once: give it a smaller certificate, or use one that knows "
+    "the broker sends more at once than fits: give it a smaller certificate, or use one that knows "
     "max_fragment_length (RFC 6066)";
 
 class TlsSmallBuffers : public test::TlsVersionsTest {
