@@ -14,6 +14,7 @@
 #include <optional>
 #include <string>
 
+#include "boards/common/boot_number.h"
 #include "boards/common/connection.h"
 #include "boards/host/console_log.h"
 #include "boards/host/file_flash.h"
@@ -135,6 +136,14 @@ std::expected<std::unique_ptr<FileFlash>, std::string> open_flash(const Argument
   return flash;
 }
 
+// A start that cannot be counted, as on a disk that has become read-only, is a start all the same.
+std::optional<std::uint32_t> number_start(DataDir& data, ports::Entropy& entropy, ports::Log& log) {
+  const auto boot = data.count_boot();
+  if (boot) return *boot;
+  log.write(ports::LogLevel::kError, "start_not_counted", {{.key = "cause", .text = boot.error()}});
+  return draw_boot_number(entropy);
+}
+
 int start(const Arguments& arguments) {
   const auto id = DeviceId::parse(arguments.id);
   if (!id)
@@ -151,11 +160,11 @@ int start(const Arguments& arguments) {
   ConsoleLog log(*level);
   auto flash = open_flash(arguments, *data, log);
   if (!flash) return complain(flash.error());
-  const auto boot = data->count_boot();
-  if (!boot) return complain(boot.error());
+  HostEntropy entropy;
+  const auto boot = number_start(*data, entropy, log);
+  if (!boot) return complain("this machine has no randomness");
 
   HostClock clock;
-  HostEntropy entropy;
   HostSensors sensors("/", log);
   sensors.set_recording(Millis{static_cast<std::int64_t>(arguments.period_s * 1'000)}, arguments.rows);
   if (sensors.tables().empty()) return complain("nothing to measure: is /proc mounted?");

@@ -41,9 +41,7 @@ HostLink::HostLink(int epoll_fd, void* tag, Options options)
   HostLink::Tls& tls = *options_.tls;
   if (tls.server_name.empty()) tls.server_name = options_.host;
   tls_.emplace(tls.context, tls.trust, tls.identity,
-               TlsClient::Options{.server_name = tls.server_name.c_str(),
-                                  .version_max = tls.version_max,
-                                  .max_record = tls.max_record});
+               TlsClient::Options{.server_name = tls.server_name.c_str(), .version_max = tls.version_max});
 }
 
 HostLink::~HostLink() { drop(); }

@@ -37,7 +37,6 @@ class HostLink final : public Link {
     const ClientIdentity* identity = nullptr;  // none: anonymous
     std::string server_name = {};              // empty: that of the host
     TlsClient::Version version_max = TlsClient::Version::kTls13;
-    TlsClient::MaxRecord max_record = TlsClient::MaxRecord::kAny;
   };
   struct Options {
     std::string host;  // a numeric address costs no look-up

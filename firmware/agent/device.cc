@@ -12,6 +12,7 @@ using ports::LogLevel;
 
 // A clock that is set again within this is a correction, not news for the gateway.
 constexpr std::int64_t kBootTimeTolerance_ms = 1'000;
+constexpr Millis kRefusedInterval{10'000};  // between two lines about records refused for the same cause
 
 mqtt::Options session_options(const Config& config, const mqtt::Message& will) {
   // No session on the broker: what counts is in the outbox, and the gateway says where to go on.
@@ -71,6 +72,7 @@ Status Device::mount() {
     ports_.log.write(LogLevel::kError, "log_unusable", {{.key = "status", .text = to_string(status)}});
     return Status::kOk;
   }
+  outbox_.add_refused(config_.refused_before);
   return outbox_.record_size_max() < kBatchSizeMax ? Status::kInvalidArgument : Status::kOk;
 }
 
@@ -205,6 +207,11 @@ codec::LogState Device::log_state() const {
   return outbox_.stats().bad_sectors > 0 ? codec::LogState::kDegraded : codec::LogState::kOk;
 }
 
+std::uint32_t Device::refused_untold() const {
+  if (has_log_) return outbox_.refused_untold();
+  return config_.refused_before + static_cast<std::uint32_t>(stats_.refused);
+}
+
 codec::Hello Device::hello() {
   std::uint64_t missed = 0;
   for (std::size_t i = 0; i < config_.tables.size(); ++i) missed += recorder(i).missed_samples();
@@ -284,17 +291,20 @@ void Device::close_batch(std::size_t table, Instant now) {
   if (status == Status::kOk) {
     ++stats_.recorded;
   } else {
-    count_refused(status);
+    count_refused(status, now);
   }
 }
 
 // The outbox itself tells the gateway of what it refused. Without a log there is nothing new to say each
 // time.
-void Device::count_refused(Status status) {
+void Device::count_refused(Status status, Instant now) {
   ++stats_.refused;
-  if (!has_log_) return;
+  Instant& due = refused_due_[status == Status::kFull ? 0 : 1];
+  if (!has_log_ || now < due) return;
+  due = now + kRefusedInterval;
   ports_.log.write(LogLevel::kError, "record_refused",
                    {{.key = "status", .text = to_string(status)},
+                    {.key = "refused", .number = static_cast<std::int64_t>(stats_.refused)},
                     {.key = "next_seq", .number = static_cast<std::int64_t>(outbox_.next_seq().value)}});
 }
 

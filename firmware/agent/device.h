@@ -42,6 +42,8 @@ struct Config {
   std::uint32_t boot = 1;     // counts the starts of this board, from 1
   codec::ResetReason reset_reason = codec::ResetReason::kUnspecified;
   std::optional<codec::Crash> last_crash{};  // how the boot before this one ended; text borrowed
+  // Records that could not be recorded before a reset, and that the log does not tell of: refused_untold().
+  std::uint32_t refused_before = 0;
   // 1 to kTablesMax; borrowed. Encoded with the texts above, at most what Uplink::kHelloSizeMax leaves beside
   // the numbers and one mark.
   std::span<const telemetry::Table> tables;
@@ -110,6 +112,8 @@ class Device final : private Uplink::Owner {
   [[nodiscard]] const outbox::Outbox& outbox() const { return outbox_; }
   [[nodiscard]] codec::LogState log_state() const;
   [[nodiscard]] Stats stats() const;
+  // Records that could not be appended and that no entry of the log tells of yet: to be kept over a reset.
+  [[nodiscard]] std::uint32_t refused_untold() const;
   // The gateway has committed every entry below this one, as far as this device knows.
   [[nodiscard]] Seq acked_seq() const { return uplink_.acked_seq(); }
   // The gateway has answered since the link came up and is not known to be gone.
@@ -134,7 +138,7 @@ class Device final : private Uplink::Owner {
   void drain(Instant now);
   void handle_event(Instant now, const mqtt::Event& event);
   void handle_message(Instant now, const mqtt::Message& message);
-  void count_refused(Status status);
+  void count_refused(Status status, Instant now);
   void stop_when_delivered(Instant now);
 
   Config config_;
@@ -157,9 +161,10 @@ class Device final : private Uplink::Owner {
   Link link_ = Link::kDown;
   bool has_log_ = false;
   std::uint32_t bad_sectors_said_ = 0;
-  Instant connect_at_{};                 // while running and kDown
-  Instant stop_by_{};                    // while kStopping: at the latest then
-  std::optional<UnixMillis> boot_time_;  // Unix time at monotonic zero
+  std::array<Instant, 2> refused_due_{};  // the next line about a log that is full; about flash that fails
+  Instant connect_at_{};                  // while running and kDown
+  Instant stop_by_{};                     // while kStopping: at the latest then
+  std::optional<UnixMillis> boot_time_;   // Unix time at monotonic zero
   std::optional<codec::Health> health_;
   Stats stats_;
 };

@@ -122,6 +122,14 @@ class Outbox : private OutboxPorts, private OutboxState {
   // mounted. After anything but kOk, next_seq() has moved over what was due at most.
   Status append(Bytes payload);
 
+  // How many records were refused since the last success; what a reset forgets.
+  [[nodiscard]] std::uint32_t refused_untold() const { return refused_; }
+  // After mount(): so many more, which the flash did not take before a reset.
+  void add_refused(std::uint32_t count) {
+    refused_ += count;
+    refused_reason_ = RefusedReason::kFlash;
+  }
+
   // What stands at `seq`, without its bytes. Cheap in ascending order. kNotFound: seq >= next_seq(), nothing
   // there yet. A loss ends where something else begins, and may begin below oldest_seq(). kIo: the flash does
   // not answer.

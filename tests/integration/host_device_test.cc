@@ -85,6 +85,22 @@ TEST_F(HostDevice, RefusesTheRecordsOfAnotherDevice) {
   EXPECT_THAT(run_once("host-1"), HasSubstr("boot=2"));
 }
 
+TEST_F(HostDevice, StartsUnderADrawnNumberWhereStartsCannotBeCounted) {
+  run_once("host-1");
+  std::filesystem::remove(data_ / "boot");
+  std::filesystem::create_directory(data_ / "boot");  // what cannot be written by whomever
+  std::set<std::uint64_t> numbers;
+  for (int starts = 0; starts < 2; ++starts) {
+    const std::string log = run_once("host-1");
+    EXPECT_THAT(log, HasSubstr("event=start_not_counted"));
+    const std::size_t at = log.find(" boot=", log.find("event=started"));
+    ASSERT_NE(at, std::string::npos) << log;
+    const std::uint64_t number = std::stoull(log.substr(at + 6));
+    EXPECT_GE(number, 0x8000'0000U);
+    EXPECT_TRUE(numbers.insert(number).second);
+  }
+}
+
 TEST_F(HostDevice, KeepsTheSizeOfItsFlash) {
   run_once("host-1", {"--flash-kib", "256"});
   EXPECT_EQ(std::filesystem::file_size(data_ / "flash.bin"), 256U * 1024);

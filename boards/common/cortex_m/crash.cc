@@ -9,7 +9,8 @@
 namespace godwit::boards {
 namespace {
 
-constexpr std::uint32_t kSeed = 0x43524153;  // so that RAM full of zeros is no record
+constexpr std::uint32_t kSeed = 0x43524153;         // so that RAM full of zeros is no record
+constexpr std::uint32_t kRefusedMax = 0x7FFF'FFFF;  // the bit above: reset_tried
 
 char printable(char c) { return c >= ' ' && c <= '~' ? c : '?'; }
 
@@ -17,6 +18,7 @@ char printable(char c) { return c >= ' ' && c <= '~' ? c : '?'; }
 
 static_assert(std::is_trivially_default_constructible_v<CrashRecord>);
 static_assert(std::is_trivially_default_constructible_v<StartCount>);
+static_assert(std::is_trivially_default_constructible_v<StorageFailure>);
 
 std::uint32_t CrashRecord::checksum() const {
   const auto* const begin = reinterpret_cast<const std::uint8_t*>(this) + sizeof(checksum_);
@@ -57,6 +59,16 @@ std::uint32_t StartCount::next() {
   count_ = check_ == ~count_ ? count_ + 1 : 1;
   check_ = ~count_;
   return count_;
+}
+
+StorageFailure::State StorageFailure::read() const {
+  if (check_ != (value_ ^ kSeed)) return {};
+  return {.refused = value_ & kRefusedMax, .reset_tried = value_ > kRefusedMax};
+}
+
+void StorageFailure::store(const State& state) {
+  value_ = std::min(state.refused, kRefusedMax) | (state.reset_tried ? kRefusedMax + 1 : 0);
+  check_ = value_ ^ kSeed;
 }
 
 }  // namespace godwit::boards

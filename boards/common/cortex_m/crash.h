@@ -64,6 +64,27 @@ class StartCount {
   std::uint32_t check_;  // the count inverted, otherwise it is 0
 };
 
+// What a failing storage did not take, for the boot after a reset, in the same RAM.
+class StorageFailure {
+ public:
+  struct State {
+    std::uint32_t refused = 0;  // records that no entry of the log tells of yet
+    bool reset_tried = false;   // and nothing was stored since
+  };
+
+  // Left as it is found in RAM.
+  StorageFailure() = default;
+
+  // Nothing after power-on.
+  [[nodiscard]] State read() const;
+  // Counts end at 2^31 - 1.
+  void store(const State& state);
+
+ private:
+  std::uint32_t value_;
+  std::uint32_t check_;
+};
+
 // So long a board waits before its start of this number. Each start erases and writes a sector (NodeState): a
 // board that crashes as soon as it runs would wear out a flash of 100,000 cycles in days. With a minute in
 // between it lasts four months, which is time to see to it.
@@ -73,9 +94,10 @@ constexpr Millis pause_before_start(std::uint32_t number) {
   return number <= kAtOnce ? Millis{0} : Millis{1'000} * (1U << std::min(number - kAtOnce, kDoublings));
 }
 
-// Both of this board.
+// Those of this board.
 CrashRecord& last_crash();
 StartCount& start_count();
+StorageFailure& storage_failure();
 
 // RAM has kept its content since an earlier start: this one came from a reset, not from power-on. The first
 // call only.

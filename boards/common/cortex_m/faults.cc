@@ -26,6 +26,7 @@ namespace {
 struct Kept {
   CrashRecord crash;
   StartCount starts;
+  StorageFailure storage;
   std::uint32_t survivor;
 };
 [[gnu::section(BOARD_NOINIT_SECTION)]] Kept kept_object;
@@ -102,6 +103,7 @@ bool step_over_semihosting(Frame* frame, std::uint32_t number, std::uint32_t sta
 
 CrashRecord& last_crash() { return kept().crash; }
 StartCount& start_count() { return kept().starts; }
+StorageFailure& storage_failure() { return kept().storage; }
 
 bool ram_survived() {
   constexpr std::uint32_t kSurvivor = 0x5EED'F00D;

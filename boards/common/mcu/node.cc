@@ -5,6 +5,7 @@
 #include <array>
 #include <new>
 
+#include "boards/common/boot_number.h"
 #include "boards/common/cortex_m/crash.h"
 #include "boards/common/cortex_m/faults.h"
 #include "boards/common/cortex_m/stack.h"
@@ -32,6 +33,8 @@ constexpr Millis kPeriodMin{10};
 constexpr std::uint16_t kDefaultRows = 16;
 constexpr Millis kSystemPeriod{10'000};
 constexpr std::uint16_t kSystemRows = 6;
+
+constexpr const char* kNoEntropy = "no entropy: without randomness nothing is secret";
 
 constinit Node* the_node = nullptr;  // mbedTLS asks for the time without saying whom
 
@@ -152,8 +155,13 @@ Node::Trouble Node::take(const codec::Provisioning& block) {
     outbox_flash_.emplace(*storage_, layout->outbox);
     state_.emplace(*node_state_flash_);
     if (state_->mount(log_) != Status::kOk) {
-      state_.reset();
-      return "the storage fails: it cannot count the starts of this board";
+      const auto boot = draw_boot_number(board_.entropy());
+      if (!boot) {
+        state_.reset();
+        return kNoEntropy;
+      }
+      state_->go_on_unsaved(*boot);
+      log_.write(ports::LogLevel::kError, "start_not_counted", {{.key = "boot", .number = *boot}});
     }
   }
   Settings settings{.device = *device, .host_name = host_name_of(*device)};
@@ -197,7 +205,7 @@ Node::Trouble Node::start_tls(const codec::Provisioning& block) {
     return status == Status::kFull ? "out of memory for TLS: BOARD_TLS_ARENA_SIZE is too small" : otherwise;
   };
   Status status = tls_context_->start();
-  if (status != Status::kOk) return cause(status, "no entropy: without randomness nothing is secret");
+  if (status != Status::kOk) return cause(status, kNoEntropy);
   trust_.emplace();
   status = trust_->add(block.ca);
   if (status != Status::kOk) return cause(status, "provisioning: the authority's certificate cannot be used");
@@ -252,12 +260,14 @@ Node::Trouble Node::start_device() {
                              .boot = state_->boot(),
                              .reset_reason = reset_reason_,
                              .last_crash = crash_,
+                             .refused_before = storage_failure().read().refused,
                              .tables = tables_};
   new (&device_) agent::Device(
       config, {.flash = *outbox_flash_, .entropy = board_.entropy(), .sensors = *sensors_, .log = log_});
   if (device_.start(board_.now()) != Status::kOk)
     return "sample period, rows, channels or the storage's sectors are out of bounds";
   if (const Trouble trouble = claim_outbox()) return trouble;
+  storage_watch_ = StorageWatch(storage_failure().read().reset_tried);
   connection_.emplace(device_, log_, *link_);
   running_ = true;
   log_.write(
@@ -275,7 +285,10 @@ Node::Trouble Node::claim_outbox() {
     return "the storage holds records of another device: provision the board as that one, or erase the "
            "storage";
   }
-  return state_->save_device(device) == Status::kOk ? nullptr : "the storage fails";
+  if (state_->save_device(device) != Status::kOk) {
+    log_.write(ports::LogLevel::kError, "device_not_saved", {});
+  }
+  return nullptr;
 }
 
 void Node::turn(Instant now) {
@@ -288,13 +301,15 @@ void Node::turn(Instant now) {
   connect(now);
   count(connecting ? work_.connecting : work_.device, cycles);
   keep_session();
+  keep_storage_failure();
   if (device_.online()) last_crash().clear();  // the gateway has a hello of this boot
   if (now >= health_due_) {
     health_due_ = now + kHealthInterval;
     if (now.time_since_epoch() >= kStableAfter) start_count().clear();
     // A device that started without a log stays there to say so.
     if (device_.log_state() != codec::LogState::kNone &&
-        storage_watch_.has_failed(now, device_.stats().recorded, device_.stats().refused)) {
+        storage_watch_.wants_reset(now, device_.stats().recorded, device_.stats().refused)) {
+      keep_storage_failure();
       log_.write(ports::LogLevel::kError, "storage_fails", {});
       board_.reset();
     }
@@ -359,6 +374,10 @@ void Node::keep_session() {
   if (saved != Status::kOk) {
     log_.write(ports::LogLevel::kWarning, "session_not_saved", {{.key = "cause", .text = to_string(saved)}});
   }
+}
+
+void Node::keep_storage_failure() {
+  storage_failure().store({.refused = device_.refused_untold(), .reset_tried = storage_watch_.reset_tried()});
 }
 
 codec::Health Node::health(Instant now) const {

@@ -68,6 +68,7 @@ class Node {
   void take_time(Instant now);
   void connect(Instant now);
   void keep_session();
+  void keep_storage_failure();
   [[nodiscard]] codec::Health health(Instant now) const;
 
   void read_console(Instant now);

@@ -70,9 +70,15 @@ Status NodeState::mount(ports::Log& log) {
     log.write(ports::LogLevel::kInfo, "node_state_new", {});
   }
   ++next.boot;
-  if (copies[index_] == Copy::kWhole && next.session_size > 0) return write_somewhere(next, std::nullopt);
-  next.session_size = 0;
-  return write_somewhere(next, Bytes{});
+  const bool with_session = copies[index_] == Copy::kWhole && next.session_size > 0;
+  if (!with_session) next.session_size = 0;
+  state_ = next;
+  return write_somewhere(next, with_session ? std::nullopt : std::optional(Bytes{}));
+}
+
+void NodeState::go_on_unsaved(std::uint32_t boot) {
+  state_.boot = boot;
+  unsaved_ = true;
 }
 
 Status NodeState::save_device(std::uint32_t device) {
@@ -148,6 +154,7 @@ Status NodeState::write_somewhere(const Header& next, std::optional<Bytes> sessi
 }
 
 Status NodeState::write(Header next, std::optional<Bytes> session) {
+  if (unsaved_) return Status::kIo;
   next.magic = kMagic;
   ++next.serial;
   next.crc = crc32(bytes_of(next).first(offsetof(Header, crc)));

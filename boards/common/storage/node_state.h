@@ -32,8 +32,13 @@ class NodeState {
   // Counts this start; call once, before anything else. kOk: the number in boot() is durable and was never
   // given out before, unless both copies were damaged: then counting begins at 1 again, and a warning says
   // so. Power cuts and damage to one copy may skip a number; a sector that is worn out for good costs the
-  // session. kIo: the storage does not answer, or neither sector can be written; do not go on.
+  // session. kIo: the storage does not answer, or neither sector can be written: call go_on_unsaved().
   Status mount(ports::Log& log);
+
+  // This start has the number `boot` (draw_boot_number()), as it could not be counted. What mount() could
+  // read is there; nothing is saved until the next start (kIo), so that no older count comes to stand for a
+  // newer.
+  void go_on_unsaved(std::uint32_t boot);
 
   // The number of this start, from 1.
   [[nodiscard]] std::uint32_t boot() const { return state_.boot; }
@@ -81,6 +86,7 @@ class NodeState {
   ports::Flash& region_;
   Header state_;
   std::uint32_t index_ = 1;  // of the sector with the copy that stands
+  bool unsaved_ = false;
 };
 
 }  // namespace godwit::boards

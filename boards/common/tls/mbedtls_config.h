@@ -9,8 +9,9 @@
 // What a board may define:
 //
 // GODWIT_TLS_IN_CONTENT_LEN: the largest TLS record taken, 16384 if not defined (what a server may send).
-// Each connection has a buffer of this size. A board bounds what the broker sends by MQTT's Maximum Packet
-// Size and the length of the broker's certificate chain: 2048 is enough for one certificate.
+// Each connection has a buffer of this size. The broker is asked to send no larger records
+// (TlsClient::Options::max_record); each message of a handshake has to fit all the same: 2048 is enough for
+// one certificate.
 //
 // GODWIT_TLS_OUT_CONTENT_LEN: the largest TLS record sent, 4096 if not defined; 1024 is enough for one client
 // certificate.

@@ -12,6 +12,8 @@
 #include "proto/base/assert.h"
 #include "proto/base/crc32.h"
 
+extern "C" void godwit_expect_max_fragment(mbedtls_ssl_context* ssl);  // max_fragment.c
+
 namespace godwit::boards {
 namespace {
 
@@ -40,22 +42,6 @@ constexpr TlsClient::Version kNewest =
 
 mbedtls_ssl_protocol_version protocol_version(TlsClient::Version version) {
   return version == TlsClient::Version::kTls12 ? MBEDTLS_SSL_VERSION_TLS1_2 : MBEDTLS_SSL_VERSION_TLS1_3;
-}
-
-unsigned char max_fragment_code(TlsClient::MaxRecord size) {
-  switch (size) {
-    case TlsClient::MaxRecord::k512:
-      return MBEDTLS_SSL_MAX_FRAG_LEN_512;
-    case TlsClient::MaxRecord::k1024:
-      return MBEDTLS_SSL_MAX_FRAG_LEN_1024;
-    case TlsClient::MaxRecord::k2048:
-      return MBEDTLS_SSL_MAX_FRAG_LEN_2048;
-    case TlsClient::MaxRecord::k4096:
-      return MBEDTLS_SSL_MAX_FRAG_LEN_4096;
-    case TlsClient::MaxRecord::kAny:
-      break;
-  }
-  return MBEDTLS_SSL_MAX_FRAG_LEN_NONE;
 }
 
 // RFC 8446, section 6.2. Empty: the alert is not about our certificate.
@@ -134,11 +120,9 @@ Status TlsClient::init() {
   if (options_.version_min > offered_) return Status::kUnsupported;
   mbedtls_ssl_conf_min_tls_version(&config_, protocol_version(options_.version_min));
   mbedtls_ssl_conf_max_tls_version(&config_, protocol_version(offered_));
-  if (offered_ == Version::kTls12) {
-    if (mbedtls_ssl_conf_max_frag_len(&config_, max_fragment_code(options_.max_record)) != 0) {
-      return Status::kInvalidArgument;
-    }
-  }
+  // Not mbedtls_ssl_conf_max_frag_len(): it refuses what is more than our own records hold. What goes is
+  // bounded by MBEDTLS_SSL_OUT_CONTENT_LEN all the same.
+  config_.MBEDTLS_PRIVATE(mfl_code) = static_cast<std::uint8_t>(options_.max_record);
   mbedtls_ssl_conf_authmode(&config_, MBEDTLS_SSL_VERIFY_REQUIRED);
   // mbedTLS takes these by pointer to non-const, but only reads them.
   mbedtls_ssl_conf_ca_chain(&config_, const_cast<mbedtls_x509_crt*>(&trust_.chain()), nullptr);
@@ -193,6 +177,10 @@ Status TlsClient::handshake() {
   computing_ = false;
   while (mbedtls_ssl_is_handshake_over(&ssl_) == 0) {
     if (computing_) return Status::kBusy;
+    if (ssl_.MBEDTLS_PRIVATE(state) == MBEDTLS_SSL_ENCRYPTED_EXTENSIONS &&
+        options_.max_record != MaxRecord::kAny) {
+      godwit_expect_max_fragment(&ssl_);
+    }
     const int result = mbedtls_ssl_handshake_step(&ssl_);
     if (wants_more(result)) return Status::kBusy;
     if (result != 0 && result != MBEDTLS_ERR_SSL_CRYPTO_IN_PROGRESS) {
@@ -302,9 +290,11 @@ void TlsClient::forget_session() {
 // believes what it reads, so damage must be found before it does. A session also stands for a server whose
 // certificate was accepted: it is good only where the same would be accepted again, and so this counts too.
 std::uint32_t TlsClient::session_check(Bytes session) const {
-  const std::array<std::uint8_t, 2> versions{static_cast<std::uint8_t>(options_.version_min),
-                                             static_cast<std::uint8_t>(options_.version_max)};
-  std::uint32_t crc = crc32(versions);
+  // Records of another size cannot be asked for when it is resumed (RFC 6066, section 4).
+  const std::array<std::uint8_t, 3> bounds{static_cast<std::uint8_t>(options_.version_min),
+                                           static_cast<std::uint8_t>(options_.version_max),
+                                           static_cast<std::uint8_t>(options_.max_record)};
+  std::uint32_t crc = crc32(bounds);
   crc = crc32(as_bytes(options_.server_name), crc);
   for (const mbedtls_x509_crt* anchor = &trust_.chain(); anchor != nullptr; anchor = anchor->next) {
     crc = crc32({anchor->raw.p, anchor->raw.len}, crc);
@@ -375,7 +365,11 @@ Status TlsClient::fail(int error) {
       if (mbedtls_ssl_get_verify_result(&ssl_) != 0) return fail_certificate();
       say("server certificate cannot be read or is of an unsupported kind");
       return Status::kDenied;
+    case MBEDTLS_ERR_SSL_BAD_INPUT_DATA:  // it does not fit the buffer
+      return fail_size();
     case MBEDTLS_ERR_SSL_INVALID_RECORD:
+      if (mbedtls_ssl_is_handshake_over(&ssl_) != 0) return fail_size();
+      [[fallthrough]];
     case MBEDTLS_ERR_SSL_BAD_PROTOCOL_VERSION:
       say("the peer does not speak TLS 1.2 or 1.3 here: is this the broker's TLS port?");
       break;
@@ -384,6 +378,12 @@ Status TlsClient::fail(int error) {
       break;
   }
   say_code(error);
+  return Status::kMalformed;
+}
+
+Status TlsClient::fail_size() {
+  say("the broker sends more at once than fits: give it a smaller certificate, or use one that knows "
+      "max_fragment_length (RFC 6066)");
   return Status::kMalformed;
 }
 

@@ -33,7 +33,14 @@ namespace godwit::boards {
 class TlsClient {
  public:
   enum class Version : std::uint8_t { kTls12, kTls13 };
-  enum class MaxRecord : std::uint8_t { k512, k1024, k2048, k4096, kAny };
+  // What RFC 6066, section 4 lets a client ask for. The codes are its.
+  enum class MaxRecord : std::uint8_t { kAny, k512, k1024, k2048, k4096 };
+  // What this build has room for.
+  static constexpr MaxRecord kMaxRecord = MBEDTLS_SSL_IN_CONTENT_LEN >= 16'384  ? MaxRecord::kAny
+                                          : MBEDTLS_SSL_IN_CONTENT_LEN >= 4'096 ? MaxRecord::k4096
+                                          : MBEDTLS_SSL_IN_CONTENT_LEN >= 2'048 ? MaxRecord::k2048
+                                          : MBEDTLS_SSL_IN_CONTENT_LEN >= 1'024 ? MaxRecord::k1024
+                                                                                : MaxRecord::k512;
 
   struct Options {
     // The name or numeric address that the server's certificate must hold. Borrowed.
@@ -48,9 +55,10 @@ class TlsClient {
     // under which the server remembers them: 600 bytes less in each resumed handshake and 1 KB less RAM, but
     // the server must not have forgotten. (TLS 1.3 knows tickets only.)
     bool tls12_tickets = true;
-    // When TLS 1.2 is the newest that is offered: the server is asked to send no larger records. For boards
-    // with buffers smaller than what servers may send. (In TLS 1.3 mbedTLS cannot be made to ask.)
-    MaxRecord max_record = MaxRecord::kAny;
+    // The server is asked to send no larger records, unless TLS 1.2 is not offered at all. Not every server
+    // knows how to (OpenSSL does): where a larger one comes, the connection ends with kMalformed, and
+    // last_error() says so.
+    MaxRecord max_record = kMaxRecord;
   };
 
   // Everything must outlive the client. `identity` may be null: then the client stays anonymous.
@@ -105,6 +113,7 @@ class TlsClient {
   Status fail(int error);
   Status fail_alert();
   Status fail_certificate();
+  Status fail_size();
   void say(std::string_view text);
   void say_code(int error);
   static int check_certificate(void* self, mbedtls_x509_crt* certificate, int depth, std::uint32_t* flags);

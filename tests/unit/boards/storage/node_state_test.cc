@@ -8,7 +8,9 @@
 #include <string>
 #include <vector>
 
+#include "boards/common/boot_number.h"
 #include "sim/flash/sim_flash.h"
+#include "tests/support/seeded_entropy.h"
 
 namespace godwit::boards {
 namespace {
@@ -221,6 +223,70 @@ TEST_F(NodeStateTest, TakesTheSameBytesInEveryVersionToCome) {
   Start start(flash);
   EXPECT_EQ(start.state.boot(), 2U);
   EXPECT_TRUE(std::ranges::equal(start.load(), kSession));
+}
+
+// Both sectors dead, in each way: the board starts all the same.
+TEST_F(NodeStateTest, GoesOnUnsavedUnderANumberThatNoCountReaches) {
+  const Buffer session = session_of(300, 9);
+  {
+    Start before(flash_);
+    ASSERT_EQ(before.state.save_device(0xABCD), Status::kOk);
+    ASSERT_EQ(before.state.save_session(kOwner, {5}, session), Status::kOk);
+  }
+  const Buffer image = flash_.image();
+  test::SeededEntropy entropy;
+  std::vector<std::uint32_t> numbers;
+  struct Case {
+    const char* name;
+    sim::Wear wear;
+    bool readable;
+  };
+  constexpr Case kCases[] = {
+      {"silent", {.read = Status::kIo, .program = Status::kIo, .erase = Status::kIo}, false},
+      {"unreadable", {.read = Status::kCorrupt, .program = Status::kIo, .erase = Status::kIo}, false},
+      {"erases no more", {.erase = Status::kIo}, true}};
+  for (const Case& each : kCases) {
+    SCOPED_TRACE(each.name);
+    sim::SimFlash flash(kGeometry);
+    flash.load(image);
+    for (const std::uint32_t sector : {0U, 1U}) flash.break_sector(sector, each.wear);
+    for (int starts = 0; starts < 3; ++starts) {
+      Start start(flash);
+      ASSERT_EQ(start.status, Status::kIo);
+      const auto boot = draw_boot_number(entropy);
+      ASSERT_TRUE(boot.has_value());
+      start.state.go_on_unsaved(*boot);
+      EXPECT_EQ(start.state.boot(), *boot);
+      EXPECT_GE(*boot, 0x8000'0000U);
+      EXPECT_EQ(std::ranges::count(numbers, *boot), 0);
+      numbers.push_back(*boot);
+      // The attempt to write may have spoiled what stood there for the next start.
+      if (starts == 0) {
+        EXPECT_EQ(start.state.device(), each.readable ? 0xABCDU : 0U);
+      }
+      const Buffer found = start.load();
+      EXPECT_TRUE(found.empty() || found == session);
+      EXPECT_EQ(start.state.save_device(1), Status::kIo);
+      EXPECT_EQ(start.state.save_session(kOwner, {6}, session), Status::kIo);
+    }
+  }
+  entropy.failing = true;
+  EXPECT_EQ(draw_boot_number(entropy), std::nullopt);
+}
+
+// A storage that answers again after the start: what it holds was not looked at, and stays.
+TEST_F(NodeStateTest, GoingOnUnsavedLeavesTheCountAsItStands) {
+  for (std::uint32_t boot = 1; boot <= 3; ++boot) ASSERT_EQ(Start(flash_).state.boot(), boot);
+  const Buffer image = flash_.image();
+  flash_.power_off();
+  Start dark(flash_);
+  ASSERT_EQ(dark.status, Status::kIo);
+  dark.state.go_on_unsaved(0x8000'0001);
+  flash_.power_on();
+  EXPECT_EQ(dark.state.save_device(7), Status::kIo);
+  EXPECT_EQ(dark.state.save_session(kOwner, {6}, session_of(10, 1)), Status::kIo);
+  EXPECT_EQ(flash_.image(), image);
+  EXPECT_EQ(Start(flash_).state.boot(), 4U);
 }
 
 TEST_F(NodeStateTest, FailsWithItsFlashAtAnyStepAndStandsByWhatItHad) {

@@ -160,6 +160,19 @@ TEST(DeviceLink, IsUsedWithoutALogAndTheHelloSaysSo) {
   EXPECT_EQ(std::ranges::count(rig.log.events, "record_refused"), 0) << "it was said at the start";
 }
 
+TEST(DeviceLog, TellsOfRefusedRecordsOnceInTenSecondsAtMost) {
+  DeviceRig rig;
+  ASSERT_EQ(rig.boot(), Status::kOk);
+  rig.run_for(Millis{30'000});
+  rig.flash.power_off();
+  const std::uint64_t before = rig.device->stats().refused;
+  rig.run_for(Millis{600'000});
+  EXPECT_GT(rig.device->stats().refused - before, 100U) << "one in 5 s";
+  EXPECT_EQ(rig.device->refused_untold(), rig.device->stats().refused);
+  EXPECT_GE(std::ranges::count(rig.log.events, "record_refused"), 50);
+  EXPECT_LE(std::ranges::count(rig.log.events, "record_refused"), 61);
+}
+
 TEST(DeviceLink, TellsOfABadSectorAsSoonAsItIsLeftOut) {
   DeviceRig rig({1024, 8, 8});
   ASSERT_EQ(rig.boot(), Status::kOk);

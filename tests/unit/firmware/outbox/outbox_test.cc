@@ -386,10 +386,32 @@ TEST(OutboxFailures, AreCountedAndReportedInFrontOfTheNextSuccess) {
   rig.flash.power_on();
   EXPECT_EQ(rig.append("four"), Status::kOk);
   EXPECT_EQ(rig.read_all(), (Texts{"mark", "one", "refused 2 flash", "four"}));
+  EXPECT_EQ(rig.box->refused_untold(), 0U);
   EXPECT_EQ(rig.box->stats().refused_records, 2U);
   EXPECT_EQ(rig.box->oldest_seq(), kFirstSeq) << "nothing was given up for a flash that does not answer";
   ASSERT_EQ(rig.restart(), Status::kOk);
   EXPECT_EQ(rig.read_all(), (Texts{"mark", "one", "refused 2 flash", "four"}));
+}
+
+// A board that is reset as its storage fails keeps the number in RAM.
+TEST(OutboxFailures, OfBeforeAResetAreReportedToo) {
+  OutboxRig rig(kSmall);
+  ASSERT_EQ(rig.box->mount(), Status::kOk);
+  ASSERT_EQ(rig.append("one"), Status::kOk);
+  rig.flash.power_off();
+  EXPECT_EQ(rig.append("two"), Status::kIo);
+  EXPECT_EQ(rig.append("three"), Status::kIo);
+  const std::uint32_t untold = rig.box->refused_untold();
+  rig.flash.power_on();
+  ASSERT_EQ(rig.restart(), Status::kOk);
+  EXPECT_EQ(rig.box->refused_untold(), 0U);
+  rig.box->add_refused(untold);
+  rig.flash.power_off();
+  EXPECT_EQ(rig.append("four"), Status::kIo);
+  rig.flash.power_on();
+  EXPECT_EQ(rig.append("five"), Status::kOk);
+  EXPECT_EQ(rig.read_all(), (Texts{"mark", "one", "mark", "refused 3 flash", "five"}));
+  EXPECT_EQ(rig.box->stats().refused_records, 1U) << "since the mount";
 }
 
 TEST(OutboxFailures, OfAReadingFlashAreNotTakenForDamage) {

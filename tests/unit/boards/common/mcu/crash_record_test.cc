@@ -108,5 +108,33 @@ TEST(StartCount, SlowsStartsDownToOneAMinute) {
   EXPECT_EQ(pause_before_start(0xFFFF'FFFF), Millis{64'000});
 }
 
+TEST(StorageFailure, IsKeptOverAResetAndNotFoundAfterPowerOn) {
+  for (const int content : {0x00, 0xFF, 0xAA, 0x55}) {
+    Ram<StorageFailure> ram(static_cast<std::uint8_t>(content));
+    EXPECT_EQ(ram->read().refused, 0U) << content;
+    EXPECT_FALSE(ram->read().reset_tried) << content;
+    for (const bool tried : {true, false}) {
+      ram->store({.refused = 17, .reset_tried = tried});
+      EXPECT_EQ(ram->read().refused, 17U);
+      EXPECT_EQ(ram->read().reset_tried, tried);
+    }
+    ram->store({.refused = 0xFFFF'FFFF});
+    EXPECT_EQ(ram->read().refused, 0x7FFF'FFFFU);
+    EXPECT_FALSE(ram->read().reset_tried);
+  }
+}
+
+TEST(StorageFailure, IsNotBelievedWithAnyBitChanged) {
+  for (std::size_t byte = 0; byte < sizeof(StorageFailure); ++byte) {
+    for (unsigned bit = 0; bit < 8; ++bit) {
+      Ram<StorageFailure> ram;
+      ram->store({.refused = 17, .reset_tried = true});
+      ram[byte] = static_cast<std::uint8_t>(ram[byte] ^ (1U << bit));
+      EXPECT_EQ(ram->read().refused, 0U) << "byte " << byte << " bit " << bit;
+      EXPECT_FALSE(ram->read().reset_tried);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace godwit::boards
