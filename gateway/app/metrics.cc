@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/app/metrics.h"
 
+#include <chrono>
 #include <string_view>
 
 namespace godwit::app {
@@ -9,31 +10,37 @@ namespace {
 class Text {
  public:
   void counter(std::string_view name, std::string_view help, std::uint64_t value) {
-    add(name, help, "counter", value);
+    head(name, help, "counter");
+    line(name, "", std::to_string(value));
   }
   void gauge(std::string_view name, std::string_view help, std::uint64_t value) {
-    add(name, help, "gauge", value);
+    head(name, help, "gauge");
+    line(name, "", std::to_string(value));
+  }
+  // Without quantiles: a mean over any time is a difference of sums over one of counts.
+  void summary(std::string_view name, std::string_view help, std::chrono::duration<double> sum,
+               std::uint64_t count) {
+    head(name, help, "summary");
+    line(name, "_sum", std::to_string(sum.count()));
+    line(name, "_count", std::to_string(count));
   }
   [[nodiscard]] std::string take() { return std::move(text_); }
 
  private:
-  void add(std::string_view name, std::string_view help, std::string_view type, std::uint64_t value) {
+  void head(std::string_view name, std::string_view help, std::string_view type) {
     text_.append("# HELP ").append(name).append(" ").append(help).append("\n# TYPE ").append(name);
-    text_.append(" ")
-        .append(type)
-        .append("\n")
-        .append(name)
-        .append(" ")
-        .append(std::to_string(value))
-        .append("\n");
+    text_.append(" ").append(type).append("\n");
+  }
+  void line(std::string_view name, std::string_view suffix, std::string_view value) {
+    text_.append(name).append(suffix).append(" ").append(value).append("\n");
   }
   std::string text_;
 };
 
 }  // namespace
 
-std::string metrics(const gateway::Consumer::Stats& consumer, const gateway::Intake::Dropped& intake,
-                    const gateway::WriterStats& writer, const http::Counters& http, std::int64_t feed_lag) {
+std::string metrics(const Figures& figures) {
+  const auto& [consumer, dropped, load, writer, store, http, feed_lag] = figures;
   const gateway::IngestCounters& ingest = writer.ingest;
   Text text;
   text.gauge("godwit_broker_connected", "1 while connected and subscribed.", consumer.connected ? 1 : 0);
@@ -41,8 +48,11 @@ std::string metrics(const gateway::Consumer::Stats& consumer, const gateway::Int
   text.counter("godwit_messages_received_total", "Messages from devices.", consumer.messages);
   text.counter("godwit_messages_foreign_total", "Messages on topics that are not ours.", consumer.foreign);
   text.counter("godwit_messages_dropped_total",
-               "Messages that were not taken in; devices send records again.", intake.messages);
-  text.counter("godwit_messages_throttled_total", "Of these: for a limit of their device.", intake.throttled);
+               "Messages that were not taken in; devices send records again.", dropped.messages);
+  text.counter("godwit_messages_throttled_total", "Of these: for a limit of their device.",
+               dropped.throttled);
+  text.gauge("godwit_intake_messages", "Messages that wait for the writer.", load.messages);
+  text.gauge("godwit_intake_bytes", "What they count as, in memory.", load.bytes);
   text.counter("godwit_acks_sent_total", "Acknowledgements to devices.", consumer.acks);
   text.counter("godwit_acks_dropped_total", "Acknowledgements given up; devices ask again.",
                consumer.dropped_acks);
@@ -66,6 +76,12 @@ std::string metrics(const gateway::Consumer::Stats& consumer, const gateway::Int
   text.counter("godwit_commits_total", "Transactions, each with one sync of the disk.", writer.commits);
   text.counter("godwit_commits_failed_total", "Transactions that failed and were tried again.",
                writer.failed_commits);
+  text.summary("godwit_commit_seconds", "How long commits took, with all that belongs to them.",
+               load.commit_time, writer.commits);
+  text.gauge("godwit_database_bytes", "Size of the database.", store.database_bytes);
+  text.gauge("godwit_database_wal_bytes", "Size of the write-ahead log beside it.", store.wal_bytes);
+  if (store.disk_free_bytes)
+    text.gauge("godwit_disk_free_bytes", "Free on the disk of the database.", *store.disk_free_bytes);
   text.counter("godwit_quarantined_total", "Records that the database refused; they are kept beside the log.",
                writer.quarantined);
   text.gauge("godwit_disk_low", "1 while less is free than the reserve.", writer.disk_low ? 1 : 0);

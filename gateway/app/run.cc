@@ -158,8 +158,13 @@ class Gateway {
                  .readiness = [this] { return readiness(); },
                  .metrics =
                      [this] {
-                       return metrics(consumer_.stats(), writer_.dropped(), writer_.stats(),
-                                      server_.counters(), server_.lag_max());
+                       return metrics({.consumer = consumer_.stats(),
+                                       .dropped = writer_.dropped(),
+                                       .load = writer_.load(),
+                                       .writer = writer_.stats(),
+                                       .store = store_.sizes(),
+                                       .http = server_.counters(),
+                                       .feed_lag = server_.lag_max()});
                      },
                  .log_sink = stderr_log(config.log_level, "http")}) {}
   ~Gateway() { stop(); }

@@ -56,12 +56,26 @@ gateway::Intake::Dropped WriterThread::dropped() const {
   return intake_.dropped();
 }
 
+WriterThread::Load WriterThread::load() const {
+  const std::lock_guard lock(mutex_);
+  return {.messages = intake_.messages(), .bytes = intake_.bytes(), .commit_time = commit_time_};
+}
+
+void WriterThread::turn() {
+  const std::uint64_t commits = writer_.stats().commits;
+  const auto begin = std::chrono::steady_clock::now();
+  writer_.turn(received_now());
+  const auto time = std::chrono::steady_clock::now() - begin;
+  const std::lock_guard lock(mutex_);
+  stats_ = writer_.stats();
+  if (stats_.commits > commits) commit_time_ += time;
+}
+
 void WriterThread::run() {
   for (;;) {
     {
       const gateway::Writer::Wait wait = writer_.wait();
       std::unique_lock lock(mutex_);
-      stats_ = writer_.stats();
       wanted_ = wait.messages;
       const std::chrono::steady_clock::time_point until(wait.until.time_since_epoch());
       changed_.wait_until(lock, until, [&] {
@@ -73,11 +87,8 @@ void WriterThread::run() {
       writer_.take(intake_, received_now());
       if (stopping_ && writer_.idle()) return;
     }
-    writer_.turn(received_now());
-    if (const std::lock_guard lock(mutex_); stopping_ && intake_.messages() == 0 && writer_.idle()) {
-      stats_ = writer_.stats();
-      return;
-    }
+    turn();
+    if (const std::lock_guard lock(mutex_); stopping_ && intake_.messages() == 0 && writer_.idle()) return;
   }
 }
 

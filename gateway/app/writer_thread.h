@@ -2,6 +2,7 @@
 // The thread that drives the writer, and the lock around what waits for it.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
@@ -32,14 +33,22 @@ class WriterThread {
   void session_started();
   [[nodiscard]] gateway::WriterStats stats() const;
   [[nodiscard]] gateway::Intake::Dropped dropped() const;
+  struct Load {
+    std::size_t messages = 0;  // in the intake, and what they count as
+    std::size_t bytes = 0;
+    std::chrono::nanoseconds commit_time{};  // of all commits, from the rules to the acks and the checkpoint
+  };
+  [[nodiscard]] Load load() const;
 
  private:
   void run();
+  void turn();
 
-  mutable std::mutex mutex_;  // of the four below
+  mutable std::mutex mutex_;  // of the five below
   std::condition_variable changed_;
   gateway::Intake intake_;
   gateway::WriterStats stats_;
+  std::chrono::nanoseconds commit_time_{};
   std::size_t wanted_ = SIZE_MAX;  // the thread sleeps until so many wait
   bool stopping_ = false;
 

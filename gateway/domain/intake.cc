@@ -9,6 +9,10 @@ namespace {
 
 // What a device may take of what is free: 1 / kShare.
 constexpr std::size_t kShare = 16;
+std::size_t share_of(std::size_t limit, std::size_t used) {
+  return used < limit ? (limit - used) / kShare : 0;
+}
+
 // What a device may use of its day while the disk is low: 1 / kLowShare.
 constexpr std::uint64_t kLowShare = 10;
 
@@ -42,8 +46,10 @@ bool Intake::push(Message message) {
 
 ThrottleReason Intake::why_not(const Queue& queue, const Message& message) const {
   const std::size_t share = message.leaf == topics::Leaf::kLive ? 2 : 1;
-  const std::size_t messages = std::min(limits_.device_messages, (limits_.messages - messages_) / kShare + 1);
-  const std::size_t bytes = std::min(limits_.device_bytes, (limits_.bytes - bytes_) / kShare + kQuantum);
+  const std::size_t messages = std::clamp(share_of(limits_.shared_messages, messages_),
+                                          limits_.window_messages, limits_.device_messages);
+  const std::size_t bytes =
+      std::clamp(share_of(limits_.shared_bytes, bytes_), limits_.window_bytes, limits_.device_bytes);
   const std::uint64_t day_bytes = limits_.day_bytes / (disk_low_ ? kLowShare : 1);
   if (queue.messages >= messages / share || queue.bytes + cost(message) > bytes / share) {
     return ThrottleReason::kQueueFull;

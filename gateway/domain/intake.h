@@ -8,10 +8,11 @@
 //   - Deficit round robin (Shreedhar, Varghese 1995): each device in turn may hand over kQuantum bytes, and
 //     saves what its next message did not fit into. So before a message of at most kQuantum that finds its
 //     queue empty is served, any other device is served at most once: kQuantum bytes and one message.
-//   - A device may have so many messages and bytes waiting (Limits), and no more than a sixteenth of what is
-//     free of the whole, so that there is always room for one that has nothing waiting. The newest is dropped
-//     beyond: it was not acknowledged, so the device sends it again. Acknowledgements pace an honest device
-//     far below. Live samples, which nobody sends again, give way at half of each.
+//   - What an honest device has waiting, paced by its acknowledgements, is its window, and there is room for
+//     the windows of 10,000 devices at once, whatever else waits. Beyond its window a device may have so many
+//     messages and bytes waiting (Limits), and no more than a sixteenth of what is free of the part that all
+//     share. The newest is dropped beyond: it was not acknowledged, so the device sends it again. Live
+//     samples, which nobody sends again, give way at half of each.
 //   - A device may hand in so many bytes a day (of 24 h, from 0 of the monotonic clock), and a tenth of it
 //     while the disk is low. What was handed in is forgotten with the process.
 //   - A will is not refused for its device's limits, as the broker sends it once; of two in a row the first
@@ -46,9 +47,15 @@ class Intake {
     std::size_t device_messages = 256;
     std::size_t device_bytes = 256U << 10U;
     std::uint64_t day_bytes = 256U << 20U;
-    // Of all.
-    std::size_t messages = 20'000;
-    std::size_t bytes = 64U << 20U;
+    // The window: 16 records that wait for acks, of 512 bytes at most in our firmware, a hello, live samples.
+    std::size_t window_messages = 24;
+    std::size_t window_bytes = 24U << 10U;
+    // Of all: while less waits, a device may have more than its window waiting.
+    std::size_t shared_messages = 20'000;
+    std::size_t shared_bytes = 64U << 20U;
+    // Of all, ever: 10,000 windows. Small records fill a fifth of the bytes.
+    std::size_t messages = 240'000;
+    std::size_t bytes = 240U << 20U;
     std::size_t devices = 101'000;  // heard of in a day; messages of others are dropped
   };
   struct Dropped {
@@ -81,6 +88,7 @@ class Intake {
   [[nodiscard]] bool take_session_started() { return std::exchange(session_started_, false); }
 
   [[nodiscard]] std::size_t messages() const { return messages_; }
+  [[nodiscard]] std::size_t bytes() const { return bytes_; }
   // Of this device.
   [[nodiscard]] std::size_t waiting(const DeviceId& device) const;
   // There is something to do for who takes.

@@ -81,7 +81,9 @@ std::string_view Block::json(const Entry& entry) const {
 
 std::size_t Block::size_bytes() const {
   constexpr std::size_t kNode = 128;  // the shared block's count, and its places in a map and a list
-  return sizeof(Block) + kNode + text.capacity() + entries.capacity() * sizeof(Entry);
+  std::size_t size = sizeof(Block) + kNode + text.capacity() + entries.capacity() * sizeof(Entry);
+  for (const Entry& entry : entries) size += heap_bytes(entry.device);
+  return size;
 }
 
 void append_frame(std::string& out, const LogGap& gap) {

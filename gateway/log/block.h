@@ -49,6 +49,12 @@ struct Block {
 };
 using BlockPtr = std::shared_ptr<const Block>;
 
+// What a string takes outside itself, about: libstdc++ keeps up to 15 characters inside; the allocator has a
+// header.
+[[nodiscard]] constexpr std::size_t heap_bytes(std::string_view text) {
+  return text.size() <= 15 ? 0 : text.size() + 1 + 16;
+}
+
 // A gap as a frame, with the id to go on from.
 void append_frame(std::string& out, const LogGap& gap);
 

@@ -8,7 +8,7 @@ namespace godwit::gateway {
 namespace {
 
 std::size_t size_of(const Event& event) {
-  return sizeof(Event) + event.device.size() + event.batch.size() + event.hello.size();
+  return sizeof(Event) + heap_bytes(event.device) + heap_bytes(event.batch) + heap_bytes(event.hello);
 }
 
 }  // namespace

@@ -407,6 +407,16 @@ std::optional<double> Store::free_share() const {
   return static_cast<double>(space->free_bytes) / static_cast<double>(space->total_bytes);
 }
 
+Store::Sizes Store::sizes() const {
+  const auto size = [this](const char* name) {
+    return impl_->files.size(impl_->directory / name).value_or(0);
+  };
+  const auto space = impl_->files.space(impl_->directory);
+  Sizes sizes{.database_bytes = size("godwit.db"), .wal_bytes = size("godwit.db-wal"), .disk_free_bytes = {}};
+  if (space) sizes.disk_free_bytes = space->free_bytes;
+  return sizes;
+}
+
 const LogReader& Store::reader() const { return impl_->reader; }
 void Store::interrupt_reads() { impl_->reader.interrupt(); }
 

@@ -74,6 +74,14 @@ class Store {
   // Free, of the whole disk that holds the database: 0 to 1. nullopt: it does not say.
   [[nodiscard]] std::optional<double> free_share() const;
 
+  struct Sizes {
+    std::uint64_t database_bytes = 0;
+    std::uint64_t wal_bytes = 0;                   // of the write-ahead log beside it
+    std::optional<std::uint64_t> disk_free_bytes;  // nullopt: the disk does not say
+  };
+  // As the file system has them. From any thread.
+  [[nodiscard]] Sizes sizes() const;
+
   [[nodiscard]] const LogReader& reader() const;
   // Reads under way end with a StoreError, and so do all later ones. From any thread.
   void interrupt_reads();

@@ -34,6 +34,7 @@ struct RunOptions {
   std::string prefix = "sim-";
   std::size_t devices = 10;
   double seconds = 30;
+  double settle_s = 0;
   std::string report_file;
   std::string replay_file;
   std::string api_url;
@@ -56,6 +57,10 @@ void add_run_options(CLI::App& run, RunOptions& o) {
       ->capture_default_str();
   run.add_option("--prefix", o.prefix, "Use the devices whose ids begin so")->capture_default_str();
   run.add_option("--seconds", o.seconds, "How long they sample; 0: until Ctrl-C")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  run.add_option("--settle", o.settle_s,
+                 "Seconds to sample before that, of which no latencies count: devices still connect")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   run.add_option("--drain-seconds", o.drain_s, "How long delivery may take after that")
@@ -138,7 +143,7 @@ int run(RunOptions& o) {
   o.fleet.member.reconnect_max = Millis{static_cast<std::int64_t>(o.reconnect_s * 1'000)};
   o.fleet.member.recording = recording ? &*recording : nullptr;
 
-  Trial trial;
+  Trial trial(o.restores);
   NoLog no_log;
   boards::ConsoleLog console(boards::parse_log_level(o.log_level).value_or(ports::LogLevel::kError));
   ports::Log& log = o.log_level == "none" ? static_cast<ports::Log&>(no_log) : console;
@@ -157,6 +162,12 @@ int run(RunOptions& o) {
 
   using Clock = std::chrono::steady_clock;
   const auto begin = Clock::now();
+  if (o.settle_s > 0) {
+    fleet.run(
+        Millis{static_cast<std::int64_t>(o.settle_s * 1'000)}, [] { return interrupts > 0; },
+        progress("connecting"));
+    trial.begin_latencies();
+  }
   const Millis time{o.seconds == 0 ? std::int64_t{1} << 40 : static_cast<std::int64_t>(o.seconds * 1'000)};
   fleet.run(time, [] { return interrupts > 0; }, progress("running"));
   const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
@@ -165,7 +176,7 @@ int run(RunOptions& o) {
       Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(o.drain_s));
   drain(fleet, trial, installation.api, follower.start_id(), drain_end, progress("draining"));
 
-  Report report = trial.judge(std::stoll(follower.start_id()), o.restores);
+  Report report = trial.judge(std::stoll(follower.start_id()));
   report.seconds = seconds;
   report.seed = o.fleet.seed;
   report.online = fleet.presence().online;

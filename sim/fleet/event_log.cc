@@ -129,14 +129,35 @@ Followed take_down(const SseEvent& event) {
   return taken;
 }
 
-void read_log(const Get& get, const std::string& after, const std::function<void(const LogEvent&)>& show) {
+void refuse_missing(const Missing& missing) {
+  throw Violation("log_gap", "the log does not show events " + std::to_string(missing.from) + " to " +
+                                 std::to_string(missing.to) + " (" +
+                                 (missing.reason.empty() ? "and does not say so" : missing.reason) + ")");
+}
+
+void read_log(const Get& get, const std::string& after, const std::function<void(const LogEvent&)>& show,
+              const std::function<void(const Missing&)>& missing) {
+  std::int64_t due = parse_event_id(after).value_or(EventId{}).offset + 1;
   std::string path = "/api/v1/events?limit=500&after=" + after;
   while (!path.empty()) {
     const Json page = parse(get(path));
     const cJSON* const items = cJSON_GetObjectItemCaseSensitive(page.get(), "items");
     if (!cJSON_IsArray(items)) throw std::runtime_error("GET " + path + ": no `items` in the answer");
+    const cJSON* const gap = cJSON_GetObjectItemCaseSensitive(page.get(), "gap");
+    if (cJSON_IsObject(gap)) {
+      const auto from = static_cast<std::int64_t>(number_of(gap, "from", 0));
+      const auto to = static_cast<std::int64_t>(number_of(gap, "to", 0));
+      missing({.reason = text_of(gap, "reason"), .from = from, .to = to});
+      if (from == due) due = to + 1;  // and any other one excuses nothing
+    }
     cJSON* object = nullptr;
-    cJSON_ArrayForEach(object, items) show(event_of(object));
+    cJSON_ArrayForEach(object, items) {
+      const LogEvent event = event_of(object);
+      const std::int64_t offset = parse_event_id(event.id)->offset;
+      if (offset > due) missing({.reason = "", .from = due, .to = offset - 1});
+      due = offset + 1;
+      show(event);
+    }
     const std::string cursor = text_of(page.get(), "next_cursor");
     path = cursor.empty() ? "" : "/api/v1/events?limit=500&cursor=" + cursor;
   }
@@ -168,6 +189,10 @@ Logged to_logged(const LogEvent& event, const Judge& judge, std::vector<std::int
     logged.kind = Kind::kUnknownBefore;
   } else if (event.type == "epoch") {
     logged.kind = Kind::kEpoch;
+  } else if (event.type == "device.online") {
+    logged.kind = Kind::kOnline;
+  } else if (event.type == "device.offline") {
+    logged.kind = Kind::kOffline;
   }
   return logged;
 }

@@ -56,9 +56,20 @@ Followed take_down(const SseEvent& event);
 // Yields the body of a REST path, or throws.
 using Get = std::function<std::string(const std::string& path)>;
 
-// Shows all events after the id `after` ("begin": from the first one on), page by page, in order. Throws
-// std::runtime_error if an answer is no page of the log.
-void read_log(const Get& get, const std::string& after, const std::function<void(const LogEvent&)>& show);
+// Offsets that the log does not show.
+struct Missing {
+  std::string reason;  // of the page's gap; empty: nothing says so
+  std::int64_t from = 0;
+  std::int64_t to = 0;
+};
+// Throws Violation: for whoever has neither trimmed the log nor damaged it. (A copy that was put back leaves
+// nothing out: offsets run on from its last one under another term.)
+void refuse_missing(const Missing& missing);
+
+// Shows all events after the id `after` ("begin": from the first one on), page by page, in order, and what is
+// missing in front of where they go on. Throws std::runtime_error if an answer is no page of the log.
+void read_log(const Get& get, const std::string& after, const std::function<void(const LogEvent&)>& show,
+              const std::function<void(const Missing&)>& missing = refuse_missing);
 
 // As the judge takes it: an entry of one of its devices, or of kind kOther. `values` is a buffer, borrowed by
 // the result. A record whose channels do not fit its device's source has no values, which is wrong content.

@@ -88,6 +88,12 @@ void Trial::violated(const Violation& violation) {
   ++violations_[violation.kind()];
 }
 
+void Trial::begin_latencies() {
+  const std::lock_guard lock(mutex_);
+  for (auto& [device, appended] : appended_at_) appended.clear();
+  latencies_ms_.clear();
+}
+
 void Trial::received(const SseEvent& event) {
   const auto now = Clock::now();
   const Followed taken = take_down(event);
@@ -111,15 +117,37 @@ std::uint64_t Trial::received_count() const {
 
 void Trial::read_log(const Get& get, const std::string& after) {
   if (read_to_.empty()) read_to_ = after;
-  sim::read_log(get, std::string(read_to_), [this](const LogEvent& event) {
-    read_to_ = event.id;
-    read_offset_ = parse_event_id(event.id)->offset;
+  std::vector<Seq> acked;  // what is acked now has been committed, so the log that is read later has it
+  for (const Watched& watched : watched_)
+    acked.push_back(watched.member->device() != nullptr ? watched.member->device()->acked_seq() : Seq{});
+  const auto judged = [this](const auto& judge) {
     try {
-      show(event, judge_);
+      judge();
     } catch (const Violation& violation) {
       violated(violation);
     }
-  });
+  };
+  sim::read_log(
+      get, std::string(read_to_),
+      [&](const LogEvent& event) {
+        read_to_ = event.id;
+        read_offset_ = parse_event_id(event.id)->offset;
+        judged([&] { show(event, judge_); });
+      },
+      [&](const Missing& missing) { judged([&] { refuse_missing(missing); }); });
+  if (restores_ > 0) return;  // the ack may be of before, and the device not know yet
+  for (std::size_t index = 0; index < acked.size(); ++index)
+    judged([&] { judge_.acked(index, acked[index]); });
+}
+
+bool Trial::online(const Watched& watched) {
+  return watched.member->device() != nullptr && watched.member->device()->online();
+}
+
+bool Trial::settled() const {
+  for (std::size_t index = 0; index < watched_.size(); ++index)
+    if (online(watched_[index]) && judge_.said_online(index) == false) return false;
+  return judge_.counts().missing == 0;
 }
 
 bool Trial::fed() const {
@@ -127,17 +155,20 @@ bool Trial::fed() const {
   return read_offset_ == 0 || (!notes_.empty() && notes_.back().id.offset >= read_offset_);
 }
 
-Report Trial::judge(std::int64_t after, std::size_t restores) {
+Report Trial::judge(std::int64_t after) {
   const Judge::Counts counts = judge_.counts();
   const std::lock_guard lock(mutex_);
   try {
     // What others have done since the log was read is beyond this judge.
     std::vector<FollowerNote> notes = notes_;
     while (!notes.empty() && notes.back().id.offset > read_offset_) notes.pop_back();
-    judge_.follower_wrote("of the live feed", after, notes, restores);
+    judge_.follower_wrote("of the live feed", after, notes, restores_);
   } catch (const Violation& violation) {
     violated(violation);
   }
+  // Who is not back is counted, and not said to be.
+  for (std::size_t index = 0; index < watched_.size(); ++index)
+    if (!online(watched_[index])) judge_.left(index);
   try {
     judge_.finish();
   } catch (const Violation& violation) {
@@ -151,7 +182,7 @@ Report Trial::judge(std::int64_t after, std::size_t restores) {
           .lost = counts.lost,
           .missing = counts.missing,
           .in_doubt = counts.unconfirmed,
-          .restores = restores,
+          .restores = restores_,
           .violations = violations_,
           .first_violation = first_violation_,
           .sse_events = fed_entries_,

@@ -22,7 +22,8 @@ namespace godwit::sim {
 
 class Trial final : private Judge::Witness {
  public:
-  Trial() : judge_(*this) {}
+  // `restores`: how often the gateway's database is put back meanwhile.
+  explicit Trial(std::size_t restores) : restores_(restores), judge_(*this) {}
   Trial(const Trial&) = delete;
   Trial& operator=(const Trial&) = delete;
 
@@ -32,6 +33,8 @@ class Trial final : private Judge::Witness {
   // its runs. `time`: the Unix time of the instant that the run was told, which may be a while ago.
   void observe(std::size_t member, UnixMillis time);
 
+  // Latencies count from now on: of what is appended later.
+  void begin_latencies();
   // An event of the live feed.
   void received(const SseEvent& event);
 
@@ -42,13 +45,14 @@ class Trial final : private Judge::Witness {
   // Shows the judge what the gateway's log has gained since the last call; at first, all behind the id
   // `after`. Throws std::runtime_error if the gateway does not answer.
   void read_log(const Get& get, const std::string& after);
-  // Everything confirmed is stored, or lost, as far as the log was read.
-  [[nodiscard]] bool settled() const { return judge_.counts().missing == 0; }
+  // Everything confirmed is stored, or lost, as far as the log was read, and of nobody who is connected does
+  // it say otherwise.
+  [[nodiscard]] bool settled() const;
   // The feed has come as far as the log was read.
   [[nodiscard]] bool fed() const;
 
-  // `after`: where the follower began. `restores`: how often the gateway's database was put back meanwhile.
-  [[nodiscard]] Report judge(std::int64_t after, std::size_t restores);
+  // `after`: where the follower began.
+  [[nodiscard]] Report judge(std::int64_t after);
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -68,8 +72,10 @@ class Trial final : private Judge::Witness {
     return holds(device, record);
   }
   void note_appended(std::size_t index);
+  [[nodiscard]] static bool online(const Watched& watched);
   void violated(const Violation& violation);
 
+  const std::size_t restores_;
   Judge judge_;
   std::vector<Watched> watched_;
   std::unordered_map<RecordId, Held> held_;

@@ -344,7 +344,9 @@ void Judge::logged(const Logged& event) {
   if (event.kind == Logged::Kind::kOnline || event.kind == Logged::Kind::kOffline) {
     Device& device = devices_[event.device];
     const bool online = event.kind == Logged::Kind::kOnline;
-    if (device.online.value_or(false) == online)
+    // Before the log's first event it is offline; where another one was shown first, that is not known.
+    const bool known = device.online || log_.front().id.offset == 1;
+    if (known && device.online.value_or(false) == online)
       fail("presence", device,
            std::string("is said to go ") + (online ? "online" : "offline") + " twice in a row");
     device.online = online;
@@ -552,7 +554,7 @@ bool Judge::drained() const {
 
 void Judge::finish() const {
   for (const Device& device : devices_) {
-    if (device.online == false) fail("presence", device, "is back, and said to be offline");
+    if (device.online == false && !device.left) fail("presence", device, "is back, and said to be offline");
   }
   for (const Record& record : records_) {
     if (!record.confirmed || record.stored || record.lost || record.destroyed) continue;

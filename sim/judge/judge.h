@@ -147,6 +147,10 @@ class Judge {
   void logged(const Logged& event);
   // A copy of the database was put back: all it holds comes again through logged().
   void log_replaced();
+  // As the log says; nullopt: it says nothing of it.
+  [[nodiscard]] std::optional<bool> said_online(std::size_t device) const { return devices_[device].online; }
+  // It was switched off for good, so at the end it may be said to be offline.
+  void left(std::size_t device) { devices_[device].left = true; }
   // At the end, the clock of the boot with this epoch is set, and the gateway was told.
   void clock_known(std::size_t device, Epoch epoch) { devices_[device].clock_known = epoch; }
   void told_time(std::size_t device, Bytes batch, const ToldTime& time) const;
@@ -219,6 +223,7 @@ class Judge {
     std::uint64_t boot_row = 0;             // the first one of this boot
     std::optional<std::uint64_t> next_row;  // what the next record begins with; nullopt: not known
     std::optional<bool> online;             // as the log says
+    bool left = false;                      // for good
     std::uint64_t row_end = 0;              // behind the last row stored
     Seq place{};                            // the one that the log must tell of next; 0: any
     Seq committed_once{};                   // all below was, in a database that was replaced since

@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <mqtt/async_client.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <array>
 #include <csignal>
@@ -18,6 +20,7 @@
 #include "proto/codec/samples.h"
 #include "proto/topics/topics.h"
 #include "tests/support/gateway_fixture.h"
+#include "tests/support/loopback.h"
 
 namespace godwit::test {
 namespace {
@@ -302,6 +305,33 @@ TEST_F(GatewayPath, GoesOnAfterTheBrokerWasKilled) {
   const auto ack = device.publish(topics::Leaf::kRecord, record(1));
   ASSERT_TRUE(ack.has_value());
   EXPECT_EQ(ack->next_seq, Seq{3});
+}
+
+// Whoever opens more connections than there are descriptors takes none that database and broker need.
+TEST_F(GatewayPath, WithFewDescriptorsItServesFewerConnectionsAndGoesOn) {
+  constexpr unsigned kDescriptors = 100;
+  constexpr std::uint64_t kServed = kDescriptors - 64;
+  fixture_.launch_gateway({.environment = {}, .directory = {}, .descriptors_max = kDescriptors});
+  EXPECT_THAT(fixture_.gateway().log(), HasSubstr("this process may open only 100 files: 36 connections"));
+
+  std::vector<int> strangers;
+  for (unsigned i = 0; i < 2 * kDescriptors; ++i) {
+    strangers.push_back(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    const sockaddr_in address = loopback(fixture_.http_port());
+    ASSERT_EQ(::connect(strangers.back(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  }
+  fixture_.kill_broker();  // so that it needs another descriptor
+  const std::size_t before = fixture_.gateway().log().size();
+  fixture_.start_broker();
+  ASSERT_TRUE(fixture_.gateway().wait_for_line("connected to the broker", kTimeout, before));
+  DevicePeer device(fixture_, "pump-3");
+  introduce(device);
+  EXPECT_TRUE(device.publish(topics::Leaf::kRecord, record(1)).has_value());
+
+  for (const int stranger : strangers) ::close(stranger);
+  fixture_.wait_for_body("/metrics", "godwit_http_connections_refused_total");
+  EXPECT_GE(fixture_.metric("godwit_http_connections_refused_total"), 2 * kDescriptors - kServed);
+  EXPECT_THAT(telemetry(), HasSubstr(R"("seq":2)"));
 }
 
 TEST_F(GatewayPath, GoesStraightToTheBrokerWhateverProxyTheEnvironmentNames) {

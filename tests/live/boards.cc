@@ -96,6 +96,7 @@ bool Boards::delivered() {
 void Boards::tell(sim::Judge& judge) const {
   for (const auto& [id, board] : boards_) {
     const std::size_t device = judge.add_device(id, nullptr, 0);
+    judge.left(device);
     for (const auto& [name, batch] : board.held)
       judge.appended(device, Epoch{name.first}, Seq{name.second}, as_bytes(batch));
   }

@@ -36,7 +36,7 @@ class Boards final : public sim::Judge::Witness {
   // Power off, a look, power on: what is held then is what has to be delivered.
   void look_into_all();
 
-  // Enters the boards and what their storages held.
+  // Enters the boards, switched off for good, and what their storages held.
   void tell(sim::Judge& judge) const;
   // Shows the judge an event of a board, with its bytes as the database has them.
   void show(const sim::LogEvent& event, sim::Judge& judge);

@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -59,8 +60,12 @@ std::string find_program(const std::string& name) {
 
 // Runs in the child between fork and exec: only async-signal-safe calls.
 [[noreturn]] void run_child(char* const* arguments, char* const* environment, const char* directory, int in,
-                            int out, int err) {
+                            int out, int err, unsigned descriptors_max) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (descriptors_max > 0) {
+    const rlimit limit{.rlim_cur = descriptors_max, .rlim_max = descriptors_max};
+    if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) ::_exit(127);
+  }
   ::signal(SIGPIPE, SIG_DFL);
   ::dup2(in, STDIN_FILENO);
   ::dup2(out, STDOUT_FILENO);
@@ -154,7 +159,7 @@ Process::Process(const std::vector<std::string>& command, const Options& options
   if (pid_ < 0) fail("fork");
   if (pid_ == 0) {
     run_child(arguments.data(), environment.data(), options.directory.c_str(), in.ends[0], out.ends[1],
-              err.ends[1]);
+              err.ends[1], options.descriptors_max);
   }
   for (const int end : {in.ends[0], out.ends[1], err.ends[1]}) ::close(end);
   stdin_ = in.ends[1];

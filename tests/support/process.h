@@ -47,6 +47,7 @@ class Process {
   struct Options {
     std::map<std::string, std::string> environment;  // added to ours
     std::filesystem::path directory;                 // empty: ours
+    unsigned descriptors_max = 0;                    // 0: as we may have
   };
 
   // Starts command[0], looked up in PATH, /usr/sbin and /sbin. Throws if it cannot be executed.

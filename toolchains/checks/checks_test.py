@@ -78,8 +78,32 @@ class PurityTest(unittest.TestCase):
     def test_refuses_a_walk_through_a_hash_table(self):
         header = "  std::unordered_map<DeviceId, DeviceState, IdHash> devices_;"
         self.assertEqual(purity.unordered_names(header), {"devices_"})
-        self.assertEqual(len(self.found("for (auto& [id, device] : devices_) {", {"devices_"})), 1)
-        self.assertEqual(self.found("for (auto& device : sorted_) {", {"devices_"}), [])
+        self.assertEqual(purity.unordered_names("void f(const std::unordered_set<int>& known, int x)"), {"known"})
+        for line in ["for (auto& [id, device] : devices_) {", "for (auto& device : this->devices_) {",
+                     "for (auto& device : impl_->devices_) {", "auto it = devices_.begin();",
+                     "std::vector<int> all(impl.devices_.cbegin(), impl.devices_.cend());",
+                     "auto it = std::begin(devices_);", "std::ranges::sort(devices_);",
+                     "const auto found = std::ranges::find_if(devices_, fits);",
+                     "std::ranges::copy(this->devices_, out);", "for (auto x : devices_ | std::views::keys) {",
+                     "auto keys = std::views::keys(devices_);"]:
+            with self.subTest(line=line):
+                self.assertEqual(len(self.found(line, {"devices_"})), 1)
+        for line in ["for (auto& device : sorted_) {", "const auto known = devices_.find(id);",
+                     "if (known != devices_.end()) return;", "std::erase_if(devices_, old);",
+                     "std::ranges::sort(sorted_);", "auto it = my_devices_.begin();"]:
+            with self.subTest(line=line):
+                self.assertEqual(self.found(line, {"devices_"}), [])
+
+    def test_refuses_keys_that_are_addresses(self):
+        for line in ["std::set<Follower*> followers_;", "std::map<const Device*, int> seen_;",
+                     "std::unordered_map<gateway::Device*, int> seen_;", "std::set<std::shared_ptr<Block>> blocks_;",
+                     "std::multimap<Device const*, int> seen_;", "std::set<Queue<int>*> queues_;"]:
+            with self.subTest(line=line):
+                self.assertEqual(len(self.found(line)), 1)
+        for line in ["std::map<int, Device*> by_id_;", "std::unordered_map<DeviceId, Device*, IdHash> by_id_;",
+                     "std::deque<Queue*> turns_;", "bitset<8> a; int* b;", "std::set<int> x; f(a * b);"]:
+            with self.subTest(line=line):
+                self.assertEqual(self.found(line), [])
 
     def test_allows_what_only_looks_alike(self):
         for line in ["// the steady_clock is read elsewhere", 'log_("std::thread");', "const Millis time(0);",

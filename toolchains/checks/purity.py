@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The gateway's cores get time, chance and company handed in: no clock, thread or random device there, and nothing
-that depends on the order of a hash table. That is what lets the simulator run them under one seed.
+that depends on the order of a hash table or of addresses. That is what lets the simulator run them under one seed.
 
 usage: purity.py [ROOT]
 """
@@ -20,8 +20,20 @@ FORBIDDEN = [
 ]
 # The edge that lives there.
 EXCEPT = {"gateway/domain/clock.h"}
-UNORDERED = re.compile(r"\bunordered_(?:map|set)<.*>\s+(\w+)\s*(?:;|=|\{)")
-WALK = re.compile(r"\bfor\s*\([^;)]*:\s*\*?(?:this->)?(\w+)\s*\)")
+UNORDERED = re.compile(r"\bunordered_(?:multi)?(?:map|set)<.*>[\s&]+(\w+)\s*[;={,)]")
+# Ways to go through `NAME` in its own order; looking something up, end() and erase_if() are none.
+NAME = r"\*?(?:this->)?(?:\w+(?:\.|->))*(\w+)"
+WALKS = [
+    re.compile(r"\bfor\s*\([^;)]*:\s*" + NAME + r"\s*\)"),
+    re.compile(r"\b(\w+)(?:\.|->)c?r?begin\s*\("),
+    re.compile(r"\b(?:std|ranges)::c?r?begin\s*\(\s*" + NAME + r"\s*\)"),
+    re.compile(r"\branges::\w+\s*\(\s*" + NAME + r"\s*[,)]"),
+    re.compile(r"\b(\w+)\s*\|\s*(?:std::)?views::"),
+    re.compile(r"\bviews::\w+\s*\(\s*" + NAME + r"\s*[,)]"),
+]
+# Sorted or hashed by where things happen to lie.
+POINTER_KEY = re.compile(r"\b(?:unordered_)?(?:multi)?(?:set|map)<\s*(?:const\s+)?"
+                         r"(?:(?:std::)?(?:unique|shared)_ptr<|[\w:]+(?:<[^<>]*>)?(?:\s+const)?\s*\*)")
 
 
 def code(line):
@@ -41,10 +53,14 @@ def problems_of(path, text, unordered):
             found = re.search(pattern, bare)
             if found and path not in EXCEPT:
                 yield f"{path}:{number}: `{found.group(0)}` {what}: have it handed in, or do it in gateway/app"
-        walked = WALK.search(bare)
-        if walked and walked.group(1) in unordered:
-            yield (f"{path}:{number}: walks the hash table `{walked.group(1)}`, whose order differs between builds: "
+        walked = {match.group(1) for walk in WALKS for match in walk.finditer(bare)} & unordered
+        for name in sorted(walked):
+            yield (f"{path}:{number}: walks the hash table `{name}`, whose order differs between builds: "
                    "walk something sorted")
+        keyed = POINTER_KEY.search(bare)
+        if keyed:
+            yield (f"{path}:{number}: `{keyed.group(0)}` is keyed by addresses, whose order differs between runs: "
+                   "key it by an id")
 
 
 def problems(root):

@@ -79,6 +79,26 @@ TEST(WriterThread, CommitsWhatIsPushedAndAcknowledgesIt) {
   EXPECT_TRUE(acks.wait_for(Seq{201}));
 }
 
+TEST(WriterThread, TellsWhatWaitsAndHowLongCommitsTook) {
+  const TempDir dir;
+  Store store(dir.path());
+  Acks acks;
+  WriterThread writer(store, {}, {}, acks.callbacks(), [](gateway::LogLevel, std::string_view) {});
+  introduce(writer);
+  ASSERT_TRUE(writer.push(record(2)));
+  EXPECT_EQ(writer.load().messages, gateway::test::introduction().size() + 1);
+  EXPECT_GT(writer.load().bytes, writer.load().messages * gateway::Intake::kMessageCost);
+  EXPECT_EQ(writer.load().commit_time.count(), 0);
+  writer.start();
+  ASSERT_TRUE(acks.wait_for(Seq{3}));
+  writer.stop();
+  EXPECT_EQ(writer.load().messages, 0U);
+  EXPECT_EQ(writer.load().bytes, 0U);
+  EXPECT_GT(writer.load().commit_time.count(), 0);
+  EXPECT_GT(store.sizes().database_bytes + store.sizes().wal_bytes, 0U);
+  EXPECT_GT(store.sizes().disk_free_bytes.value_or(0), 0U);
+}
+
 TEST(WriterThread, StopCommitsWhatWasTakenInAndTakesNoMore) {
   const TempDir dir;
   Store store(dir.path());

@@ -336,8 +336,32 @@ TEST_F(HttpServer, SpeaksTls12And13AndOnlyProtocolsItHas) {
   start();
   TlsClient old(server_->port(),
                 {.ca = ca_.certificate(), .alpn = "http/1.1", .receive_buffer = 0, .tls12 = true});
+  EXPECT_EQ(old.version(), "TLSv1.2");
   EXPECT_EQ(old.ask(get("/healthz")).status, 200);
+  TlsClient current(server_->port(), {.ca = ca_.certificate(), .alpn = "http/1.1"});
+  EXPECT_EQ(current.version(), "TLSv1.3");
+  EXPECT_EQ(current.ask(get("/healthz")).status, 200);
   EXPECT_THROW(TlsClient(server_->port(), {.ca = ca_.certificate(), .alpn = "h2"}), std::runtime_error);
+}
+
+// What RFC 7540, appendix A forbids: no forward secrecy, or CBC.
+TEST_F(HttpServer, RefusesClientsThatOfferOnlyOldCipherSuites) {
+  start();
+  const auto offer = [this](const std::string& ciphers) {
+    return TlsClient(server_->port(), {.ca = ca_.certificate(),
+                                       .alpn = "http/1.1",
+                                       .receive_buffer = 0,
+                                       .tls12 = true,
+                                       .ciphers = ciphers});
+  };
+  // Of both kinds of keys that the server may have.
+  EXPECT_EQ(offer("ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256").version(), "TLSv1.2");
+  for (const char* const old :
+       {"ECDHE-ECDSA-AES128-SHA:ECDHE-RSA-AES128-SHA", "ECDHE-ECDSA-AES256-SHA:ECDHE-RSA-AES256-SHA",
+        "ECDHE-ECDSA-AES128-SHA256:ECDHE-RSA-AES128-SHA256",
+        "ECDHE-ECDSA-AES256-SHA384:ECDHE-RSA-AES256-SHA384", "AES128-SHA:AES256-SHA:AES128-GCM-SHA256"}) {
+    EXPECT_THROW(offer(old), std::runtime_error) << old;
+  }
 }
 
 TEST_F(HttpServer, WantsAKeyForTheApiOnly) {

@@ -53,6 +53,10 @@ TlsClient::TlsClient(std::uint16_t port, const Options& options)
   trust(context.get(), options.ca);
   SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, nullptr);
   if (options.tls12) SSL_CTX_set_max_proto_version(context.get(), TLS1_2_VERSION);
+  if (!options.ciphers.empty() && SSL_CTX_set_cipher_list(context.get(), options.ciphers.c_str()) != 1) {
+    ::close(std::exchange(socket_, -1));
+    throw std::invalid_argument("OpenSSL has none of " + options.ciphers);
+  }
   ssl_.reset(SSL_new(context.get()));
   SSL_set1_host(ssl_.get(), "localhost");
   if (!options.alpn.empty()) {
@@ -80,6 +84,8 @@ void TlsClient::cut() {
   ::close(std::exchange(socket_, -1));
   ssl_.reset();
 }
+
+std::string TlsClient::version() const { return SSL_get_version(ssl_.get()); }
 
 void TlsClient::send(std::string_view bytes) {
   sigset_t blocked;  // a server that has closed shall be an error here, not a signal

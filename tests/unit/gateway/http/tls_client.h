@@ -30,12 +30,15 @@ class TlsClient {
     std::string ca;          // PEM; the server must prove to be "localhost"
     std::string alpn;        // e.g. "h2"; empty: none offered
     int receive_buffer = 0;  // SO_RCVBUF; 0: the system's
-    bool tls12 = false;
+    bool tls12 = false;      // at most
+    std::string ciphers{};   // of TLS 1.2, as OpenSSL names them; empty: its default
   };
   TlsClient(std::uint16_t port, const Options& options);
   ~TlsClient();
   TlsClient(TlsClient&& other) noexcept;
 
+  // "TLSv1.2" or "TLSv1.3", as negotiated.
+  [[nodiscard]] std::string version() const;
   void send(std::string_view bytes);
   // What has come, at least a byte; nullopt: the server has ended the connection.
   std::optional<std::string> receive();

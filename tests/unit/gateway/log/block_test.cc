@@ -38,6 +38,18 @@ TEST(Block, HoldsEachEventAsAFrameAroundItsJson) {
   EXPECT_EQ(block.text, text);
 }
 
+// An id has up to 32 characters, and those beyond 15 are no part of an entry.
+TEST(Block, CountsTheIdsOfItsEntries) {
+  const auto size = [](const std::string& device) {
+    FakeLog log;
+    for (int i = 0; i < 100; ++i) log.append(EventType::kDeviceOffline, device);
+    const Encoded encoded = encode({0}, log.read({0}, {}, {}), log, kBlockTextMax);
+    EXPECT_EQ(encoded.blocks.size(), 1U);
+    return encoded.blocks[0]->size_bytes() - encoded.blocks[0]->text.capacity();
+  };
+  EXPECT_GE(size(std::string(32, 'd')), size("d") + 100 * 33);
+}
+
 TEST(Block, EndsBeforeItGetsTooLong) {
   FakeLog log;
   for (int i = 0; i < 20; ++i) {

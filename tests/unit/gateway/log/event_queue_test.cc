@@ -44,6 +44,25 @@ TEST(EventQueue, LeavesOutWhatNobodyWantsAndSaysSo) {
   EXPECT_TRUE(queue.empty());
 }
 
+// Long strings have blocks of their own, with a terminator and the allocator's header.
+TEST(EventQueue, CountsWhatItsStringsTake) {
+  const auto bytes = [](const std::string& text) {
+    std::vector<Event> list = events(1, 10, 0);
+    for (Event& event : list) event.device = event.batch = event.hello = text;
+    EventQueue queue;
+    queue.set_wanted(true);
+    queue.push(list);
+    const std::size_t held = queue.bytes();
+    EventQueue::Batch batch = queue.take();
+    EXPECT_EQ(queue.bytes(), 0U);
+    queue.put_back(batch.events);
+    EXPECT_EQ(queue.bytes(), held);
+    return held;
+  };
+  EXPECT_EQ(bytes("d"), 10 * sizeof(Event));
+  EXPECT_GE(bytes(std::string(32, 'd')), 10 * (sizeof(Event) + 3 * (32 + 1 + 8)));
+}
+
 TEST(EventQueue, HoldsNoMoreThanItsBytes) {
   EventQueue queue(10'000);
   queue.set_wanted(true);

@@ -164,6 +164,69 @@ TEST_F(EventLog, ALossIsJudgedByWhatTheFlashHolds) {
   EXPECT_EQ(judge_.counts().lost, 1U);
 }
 
+// What tells of no record is judged as well.
+TEST_F(EventLog, PresenceIsJudged) {
+  EXPECT_EQ(shown(entry("device.offline", 0, R"("reason":"connection_lost")")), "presence")
+      << "it never came";
+  EXPECT_EQ(shown(entry("device.online", 0, "")), "none");
+  EXPECT_EQ(shown(entry("device.online", 0, "")), "presence");
+  EXPECT_EQ(shown(entry("device.offline", 0, R"("reason":"connection_lost")")), "none");
+  EXPECT_THROW(judge_.finish(), Violation) << "it is back";
+  judge_.left(0);
+  EXPECT_NO_THROW(judge_.finish());
+}
+
+TEST_F(EventLog, WhoWasThereBeforeItIsReadFromMayLeave) {
+  offset_ = 6;
+  EXPECT_EQ(shown(entry("device.offline", 0, R"("reason":"connection_lost")")), "none");
+  EXPECT_EQ(shown(entry("device.offline", 0, R"("reason":"connection_lost")")), "presence");
+}
+
+TEST_F(EventLog, WhatIsMissingIsSeenWhetherItIsSaidOrNot) {
+  struct Case {
+    const char* name;
+    std::string after;
+    std::string page;  // without its braces
+    std::string missing;
+  };
+  const auto event = [](int offset, const char* term = "0000000a") {
+    return R"({"id":")" + std::to_string(offset) + "-" + term + R"(","type":"device.online","device":"d9"})";
+  };
+  const std::array cases{
+      Case{"whole", "begin", R"("items":[)" + event(1) + "," + event(2) + "]", ""},
+      Case{"whole from the middle on", "7-0000000a", R"("items":[)" + event(8) + "]", ""},
+      Case{"whole over a restart", "7-0000000a", R"("items":[)" + event(8, "0000000b") + "]", ""},
+      Case{"the first is left out", "begin", R"("items":[)" + event(2) + "]", " 1-1"},
+      Case{"some are left out", "begin", R"("items":[)" + event(1) + "," + event(4) + "]", " 2-3"},
+      Case{"some in front of a page", "7-0000000a", R"("items":[)" + event(10) + "]", " 8-9"},
+      Case{"some at a restart", "7-0000000a", R"("items":[)" + event(9, "0000000b") + "]", " 8-8"},
+      Case{"said", "begin",
+           R"("gap":{"type":"gap","reason":"damaged","from":1,"to":3},"items":[)" + event(4) + "]",
+           "damaged 1-3"},
+      Case{"said, at the end", "begin",
+           R"("gap":{"type":"gap","reason":"trimmed","from":1,"to":3},"items":[])", "trimmed 1-3"},
+      Case{"less is said", "begin",
+           R"("gap":{"type":"gap","reason":"damaged","from":1,"to":2},"items":[)" + event(4) + "]",
+           "damaged 1-2 3-3"},
+  };
+  for (const Case& each : cases) {
+    const Get get = [&each](const std::string&) { return "{" + each.page + R"(,"next_cursor":null})"; };
+    std::string missing;
+    read_log(
+        get, each.after, [](const auto&) {},
+        [&](const Missing& what) {
+          missing += what.reason + " " + std::to_string(what.from) + "-" + std::to_string(what.to);
+        });
+    EXPECT_EQ(missing, each.missing) << each.name;
+    const auto read = [&] { read_log(get, each.after, [](const auto&) {}); };
+    if (each.missing.empty()) {
+      EXPECT_NO_THROW(read()) << each.name;
+    } else {
+      EXPECT_THROW(read(), Violation) << each.name;
+    }
+  }
+}
+
 TEST_F(EventLog, PagesAreReadToTheirEnd) {
   const std::string first = entry("epoch", 1, "");
   const std::string second = entry("epoch", 2, "");
