@@ -77,6 +77,7 @@ class GatewayNode final : private Broker::Subscriber {
   // What is kept of each device is within its bounds.
   void check_rows();
   void check_calm() const;
+  void check_goodbyes() const;
   // Shows the judge when each record of the log is said to have been sampled.
   void tell_times() const;
 
@@ -95,6 +96,7 @@ class GatewayNode final : private Broker::Subscriber {
   void plan_turn();
   void die_here();
   void turn();
+  void note_failed_commit();
   void take_acks(std::span<const gateway::AckTo> acks);
   void send_acks();
   void send_ack(const gateway::AckTo& ack);
