@@ -66,9 +66,9 @@ void Medium::read(std::uint32_t sector, std::uint32_t offset, MutableBytes out) 
     offset += static_cast<std::uint32_t>(size);
     out = out.subspan(size);
   }
-  // No answer is damage only if others answer: the next sector, or the one halfway around.
+  // No answer is damage only if others answer: five of them are asked, all around the ring.
   const std::uint32_t count = geometry().sector_count;
-  for (std::uint32_t step = 1; !answers && step < count; step += count / 2) {
+  for (std::uint32_t step = 1; !answers && step < count; step += std::max<std::uint32_t>(1, count / 5)) {
     std::uint8_t byte = 0;
     answers = read_once((sector + step) % count, 0, {&byte, 1}) != Status::kIo;
   }

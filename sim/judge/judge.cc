@@ -121,10 +121,11 @@ RecordId Judge::appended(std::size_t index, Epoch epoch, Seq seq, Bytes batch) {
 
 void Judge::acked(std::size_t index, Seq next) const {
   const Device& device = devices_[index];
-  if (next <= device.committed_once) return;  // perhaps an ack of before an older database was put back
   for (std::size_t seq = 1; seq < std::min<std::size_t>(device.path.size(), next.value); ++seq) {
     const Record& record = records_[device.path[seq]];
     if (device.path[seq] == 0 || record.stored || record.lost || record.destroyed) continue;
+    // An ack of before the copy may still have been on its way.
+    if (next <= device.committed_once && record.ever_settled) continue;
     // Given up before, or hidden by damage: finish() judges how.
     if (!witness_.holds_unharmed(index, device.path[seq])) continue;
     fail("acked_not_stored", device,
@@ -139,7 +140,8 @@ void Judge::before_fault(std::optional<std::size_t> of) {
     if (of && *of != index) continue;
     for (const RecordId id : devices_[index].records) {
       Record& record = records_[id];
-      record.safe_before = record.stored || record.lost || witness_.holds(index, id);
+      record.safe_before =
+          record.stored || record.lost || (of && record.to_be_told) || witness_.holds(index, id);
     }
   }
 }
@@ -154,6 +156,14 @@ void Judge::after_fault(std::optional<std::size_t> of) {
       record.destroyed = record.destroyed ? !witness_.holds_unharmed(index, id)
                                           : record.safe_before && !witness_.holds(index, id);
     }
+  }
+}
+
+void Judge::after_small_fault(std::size_t index) {
+  for (const RecordId id : devices_[index].records) {
+    Record& record = records_[id];
+    const bool taken = record.safe_before && !record.stored && !record.lost && !witness_.holds(index, id);
+    record.to_be_told = record.to_be_told || taken;
   }
 }
 
@@ -279,6 +289,7 @@ void Judge::lose(const Logged& event) {
   const Device& device = devices_[event.device];
   // In a copy of the database it is seen again: it was true when it was said, whatever came back since.
   const bool first = !losses_.contains({event.id.offset, event.id.term});
+  if (first) check_reason(event);
   for (const RecordId id : named_by(event)) {
     Record& record = records_[id];
     if (record.stored && std::ranges::find(device.forgotten, record.epoch) != device.forgotten.end())
@@ -288,11 +299,20 @@ void Judge::lose(const Logged& event) {
       fail("loss_of_held", device, "a loss names " + name(record) + ", which the flash still holds");
     const bool again = std::ranges::find(device.forgotten, record.epoch) != device.forgotten.end();
     if (record.lost && !again) fail("lost_twice", device, "two losses name " + name(record));
-    if (event.was_acked && !record.ever_settled)
+    if (event.reason == Logged::Reason::kAcked && !record.ever_settled)
       fail("wrong_reason", device,
            name(record) + " is said to be given up after an ack, and was never stored or lost");
     record.lost = record.ever_settled = true;
   }
+}
+
+void Judge::check_reason(const Logged& event) const {
+  const Device& device = devices_[event.device];
+  const std::string which = "a loss at " + text(event.seq.value) + " is said to be ";
+  if (event.reason == Logged::Reason::kDamaged && device.flash == Flash::kWhole)
+    fail("wrong_reason", device, which + "damage, and nothing befell the flash");
+  if (event.reason == Logged::Reason::kDropped && !device.drops)
+    fail("wrong_reason", device, which + "dropped, and a full log refuses");
 }
 
 // The gateway says that it cannot know what it never had of the path before this place, nor of one that was
@@ -337,6 +357,10 @@ void Judge::logged(const Logged& event) {
   if (event.kind <= Logged::Kind::kEpoch) begin(devices_[event.device], event.epoch);
   if (event.kind == Logged::Kind::kReplaced || event.kind == Logged::Kind::kUnknownBefore)
     devices_[event.device].place = event.seq;
+  const Flash flash = event.kind == Logged::Kind::kReplaced ? devices_[event.device].flash : Flash::kUnknown;
+  if (!replaced_ && (flash == Flash::kWhole || flash == Flash::kTouched))
+    fail("false_fork", devices_[event.device],
+         "its log is said to go on at " + text(event.seq.value) + " on another path, and it has only one");
   if (event.places > 0) take_places(event);
   if (event.kind == Logged::Kind::kRecord) store(event);
   if (event.kind == Logged::Kind::kLoss) lose(event);
@@ -371,8 +395,13 @@ void Judge::log_replaced() {
     device.online.reset();
     device.begun.clear();
     device.forgotten.clear();
-    device.place = {};
+    device.place = first_place_;
   }
+}
+
+void Judge::log_is_whole() {
+  first_place_ = kFirstSeq;
+  for (Device& device : devices_) device.place = first_place_;
 }
 
 void Judge::told_time(std::size_t index, Bytes batch, const ToldTime& time) const {

@@ -62,8 +62,9 @@ struct Logged {
   Epoch epoch{};
   Seq seq{};
   std::uint64_t count = 1;  // kLoss
-  bool was_acked = false;   // kLoss: says that the gateway had it once
-  Bytes batch{};            // kRecord
+  enum class Reason : std::uint8_t { kOther, kDropped, kDamaged, kAcked };
+  Reason reason = Reason::kOther;  // kLoss; kAcked: the gateway had it once
+  Bytes batch{};                   // kRecord
   // As a follower sees it that knows nothing of tables and boots.
   std::string_view json{};
   std::uint8_t audience = 0xFF;  // which followers' filters let it through, see add_follower()
@@ -138,9 +139,19 @@ class Judge {
   // Another copy of the flash was put in. What only the one before knew of is destroyed: also a loss that was
   // not reported yet.
   void set_path(std::size_t device, Path path);
+  // What may have befallen its flash: nothing, so there is no damage; cuts and single bits, so its log goes
+  // on behind all that it has shown; or anything. Where nobody says, anything; it only gets worse.
+  enum class Flash : std::uint8_t { kUnknown, kWhole, kTouched, kAnything };
+  void flash_is(std::size_t device, Flash flash) {
+    devices_[device].flash = std::max(devices_[device].flash, flash);
+  }
+  // A full log refuses: it drops nothing.
+  void drops_nothing(std::size_t device) { devices_[device].drops = false; }
   // Between these two the world destroys something, of the device or (nullopt) of the database.
   void before_fault(std::optional<std::size_t> device);
   void after_fault(std::optional<std::size_t> device);
+  // In place of after_fault(): the device has to tell of what it took.
+  void after_small_fault(std::size_t device);
 
   // --- What the gateway has committed ---
   // Throws Violation: stored twice, other content, out of order, a loss of what is stored or held.
@@ -151,6 +162,9 @@ class Judge {
   [[nodiscard]] std::optional<bool> said_online(std::size_t device) const { return devices_[device].online; }
   // It was switched off for good, so at the end it may be said to be offline.
   void left(std::size_t device) { devices_[device].left = true; }
+  // logged() gets all of it from its first event on: what was before a device's first entry in it is told,
+  // too.
+  void log_is_whole();
   // At the end, the clock of the boot with this epoch is set, and the gateway was told.
   void clock_known(std::size_t device, Epoch epoch) { devices_[device].clock_known = epoch; }
   void told_time(std::size_t device, Bytes batch, const ToldTime& time) const;
@@ -202,6 +216,7 @@ class Judge {
     bool lost = false;
     bool destroyed = false;
     bool safe_before = false;  // between before_fault() and after_fault()
+    bool to_be_told = false;   // after_small_fault() has found it gone
   };
   struct Row {
     UnixMillis true_time{};
@@ -228,7 +243,9 @@ class Judge {
     Seq place{};                            // the one that the log must tell of next; 0: any
     Seq committed_once{};                   // all below was, in a database that was replaced since
     bool forked = false;                    // another copy of its flash was put in
-    std::vector<Epoch> begun;               // that the gateway remembers, in the order in which they came
+    Flash flash = Flash::kUnknown;
+    bool drops = true;
+    std::vector<Epoch> begun;  // that the gateway remembers, in the order in which they came
     std::vector<Epoch> forgotten;
     Epoch clock_known{};
   };
@@ -254,6 +271,7 @@ class Judge {
   RecordId claim(Device& device, const Logged& event);
   RecordId claim_by_name(const Device& device, const Logged& event);
   void take_places(const Logged& event);
+  void check_reason(const Logged& event) const;
   void store(const Logged& event);
   void begin(Device& device, Epoch epoch) const;
   void lose(const Logged& event);
@@ -275,6 +293,8 @@ class Judge {
   std::map<std::pair<std::int64_t, std::uint32_t>, std::vector<RecordId>> losses_;  // by event
   std::vector<LogItem> log_;
   std::vector<Follower> followers_;
+  bool replaced_ = false;  // the database was once
+  Seq first_place_{};      // that a log must tell of; 0: any
 };
 
 }  // namespace godwit::sim

@@ -21,6 +21,11 @@ constexpr std::array kTears{Tear::kBefore, Tear::kPart, Tear::kGarbage, Tear::kW
 
 // Of what stands in front of a payload, so much belongs to it.
 constexpr std::uint64_t kHeader = 8;
+// Malformed, protocol error, receive maximum exceeded, topic alias invalid, packet too large (MQTT 5, 2.4).
+constexpr std::array<std::int64_t, 5> kProtocolErrors{0x81, 0x82, 0x93, 0x94, 0x95};
+// A link that brings nothing is given up in this time, if something is to be delivered: two waits for an
+// answer with a pause between them, each as long as they get.
+constexpr Millis kSilenceNoticed{160'000};
 
 }  // namespace
 
@@ -68,7 +73,10 @@ void Board::power_on() {
                                 .board = "world",
                                 .boot = boots_,
                                 .reset_reason = codec::ResetReason::kPowerOn,
-                                .tables = {&table_, 1}},
+                                .tables = {&table_, 1},
+                                .full_policy = plan_.refuse != 0 ? outbox::FullPolicy::kRefuse
+                                                                 : outbox::FullPolicy::kDropOldest,
+                                .keep_alive_s = static_cast<std::uint16_t>(plan_.keep_alive)},
                   agent::Ports{.flash = flash_, .entropy = *this, .sensors = *this, .log = *this});
   flash_.clear_written();
   seen_refused_ = untold_refused_ = 0;
@@ -112,7 +120,8 @@ void Board::restart() {
 
 void Board::lose_power() {
   power_off();
-  if (std::exchange(cut_before_, true)) scene_.hit(Probe::kPowerCutTwiceInARow);
+  if (++cuts_ > 1) scene_.hit(Probe::kPowerCutTwiceInARow);
+  touch_flash(Judge::Flash::kTouched);
   if (cut_random_.chance(300)) {
     scene_.hit(Probe::kTornAppearsLater);
     flash_.power_on();
@@ -136,15 +145,34 @@ void Board::after_call() {
   if (!device_) return;
   if (!flash_.powered()) return lose_power();
   scene_.judge.acked(index_, device_->acked_seq());
+  check_promises();
   std::optional<Time> next;
   if (const auto deadline = device_->next_deadline())
     next = std::max(scene_.now(), booted_at_ + deadline->time_since_epoch());
   timer_.set(next);
 }
 
+void Board::check_promises() {
+  if (protocol_broken_)
+    throw Violation("protocol",
+                    id_ + ": one side says that the other breaks the protocol, and links change nothing");
+  if (device_->online() && !link_)
+    throw Violation("presence", id_ + " says that it is online, without a link");
+
+  const bool waits = link_ && link_->silent() && device_->acked_seq() < device_->outbox().next_seq();
+  if (!waits) silent_since_.reset();
+  if (waits && !silent_since_) silent_since_ = scene_.now();
+  if (silent_since_ && scene_.now() - *silent_since_ > kSilenceNoticed)
+    throw Violation("silent_link", id_ + " waits for a link that brings nothing");
+}
+
 void Board::note_appended() {
   const outbox::Outbox& live = device_->outbox();
   untold_refused_ += live.stats().refused_records - seen_refused_;
+  // What a run of cuts has hit does not show.
+  const std::uint64_t twice = flash_.programmed_twice();
+  if (std::exchange(seen_twice_, twice) != twice && cuts_ < 2 && !flash_is_anything_)
+    throw Violation("programmed_twice", id_ + " programs what was programmed, or hit, and is not erased");
   // A log that was mounted at last: what stands in it is not new.
   const bool has_log = device_->log_state() != codec::LogState::kNone;
   if (has_log && !std::exchange(has_log_, has_log)) seen_next_ = live.next_seq();
@@ -173,7 +201,7 @@ void Board::note_appended() {
         throw Violation("append_unreadable", id_ + ": record " + std::to_string(seen_next_.value) +
                                                  " was confirmed, and cannot be read back at once");
       const Bytes bytes = Bytes(payload).first(entry->size_bytes);
-      cut_before_ = false;
+      cuts_ = 0;
       if (untold_refused_ > 0)
         throw Violation("refused_wrong", id_ + ": records were refused, and the log does not tell of all");
       place(scene_.judge.appended(index_, live.epoch(), seen_next_, bytes), bytes);
@@ -195,10 +223,11 @@ void Board::note_refused() {
   throw Violation("refused", id_ + ": a record was refused, though the flash has good sectors and answers");
 }
 
-// A flash that does not answer, no entropy for a mark, or more bad sectors in a row than an append passes
-// over.
+// A full log, a flash that does not answer, no entropy for a mark, or more bad sectors in a row than an
+// append passes over.
 bool Board::may_refuse() const {
-  return !flash_.powered() || flash_.silent() || scene_.now() < no_entropy_until_ ||
+  const bool full = plan_.refuse != 0 && device_->acked_seq() < device_->outbox().next_seq();
+  return full || !flash_.powered() || flash_.silent() || scene_.now() < no_entropy_until_ ||
          flash_.bad_sectors() >= std::min<std::uint32_t>(kBadSectorsPassed, plan_.sectors - 1);
 }
 
@@ -249,6 +278,11 @@ Status Board::fill(MutableBytes out) {
 
 void Board::write(ports::LogLevel /*level*/, std::string_view event,
                   std::initializer_list<ports::LogField> fields) {
+  for (const ports::LogField& field : fields) {
+    const bool wrong = event == "disconnected" && field.key == "reason";
+    if (wrong && std::ranges::find(kProtocolErrors, field.number) != kProtocolErrors.end())
+      protocol_broken_ = true;
+  }
   scene_.say(id_, [&] {
     std::string line = "log " + std::string(event);
     for (const ports::LogField& field : fields) {
@@ -401,6 +435,7 @@ void Board::boot_offline(std::uint64_t times, Millis between) {
 void Board::roll_back(std::uint64_t which, std::uint64_t boots, std::uint64_t stream) {
   if (copies_.empty()) return;
   power_off();
+  touch_flash(Judge::Flash::kAnything);
   scene_.judge.before_fault(index_);
   const Copy& copy = copies_[copies_.size() - 1 - which % copies_.size()];
   flash_.put_back(copy.flash);
@@ -421,6 +456,7 @@ void Board::roll_back(std::uint64_t which, std::uint64_t boots, std::uint64_t st
 void Board::destroy_tail(std::uint64_t size, std::uint64_t boots, std::uint64_t stream) {
   power_off();
   Random random(stream);
+  touch_flash(Judge::Flash::kAnything);
   scene_.judge.before_fault(index_);
   flash_.destroy_tail(size, random);
   scene_.judge.after_fault(index_);
@@ -437,16 +473,41 @@ void Board::flip_bits(std::uint64_t count, std::uint64_t stream) {
   for (std::uint64_t i = 0; i < count; ++i) {
     if (flash_.flip_bit(random)) scene_.hit(Probe::kBitFlippedInUse);
   }
-  scene_.judge.after_fault(index_);
+  after_flips();
+}
+
+// In the newest entry, before there is another one behind it.
+void Board::flip_newest_bit(std::uint64_t stream) {
+  Random random(stream);
+  scene_.judge.before_fault(index_);
+  if (flash_.flip_bit(random, true)) scene_.hit(Probe::kNewestBitFlipped);
+  after_flips();
+  if (device_) restart();
+}
+
+void Board::after_flips() {
+  if (!flash_.has_single_flip()) {
+    touch_flash(Judge::Flash::kAnything);
+    return scene_.judge.after_fault(index_);
+  }
+  touch_flash(Judge::Flash::kTouched);
+  scene_.judge.after_small_fault(index_);
+}
+
+void Board::touch_flash(Judge::Flash flash) {
+  flash_is_anything_ = flash_is_anything_ || flash == Judge::Flash::kAnything;
+  scene_.judge.flash_is(index_, flash);
 }
 
 void Board::break_sector(std::uint32_t sector, SectorFault fault) {
+  touch_flash(Judge::Flash::kAnything);
   scene_.judge.before_fault(index_);
   flash_.break_sector(sector % plan_.sectors, fault);
   scene_.judge.after_fault(index_);
 }
 
 void Board::silence_flash_until(Time end, bool reboot) {
+  touch_flash(Judge::Flash::kTouched);
   flash_.silence_until(end);
   if (reboot && device_) restart();
 }
@@ -508,6 +569,8 @@ void Board::finish() {
   no_cable_until_ = no_entropy_until_ = slow_until_ = clock_false_until_ = Time{0};
   flash_.silence_until(Time{0});
   if (link_) link_->set_quality({Millis{static_cast<std::int64_t>(plan_.latency)}, plan_.rate});
+  // With no keep-alive, one that has nothing to say would never notice.
+  if (plan_.keep_alive == 0 && link_ && link_->silent()) link_->cut();
   // One that started while its flash did not answer has no log until it starts again.
   if (device_ && !has_log_) power_off();
   if (!device_) power_timer_.set(scene_.now() + kRebootTime);

@@ -38,6 +38,7 @@ class Board final : private Link::End, private ports::Sensors, private ports::En
   void roll_back(std::uint64_t which, std::uint64_t boots, std::uint64_t stream);
   void destroy_tail(std::uint64_t size, std::uint64_t boots, std::uint64_t stream);
   void flip_bits(std::uint64_t count, std::uint64_t stream);
+  void flip_newest_bit(std::uint64_t stream);
   void break_sector(std::uint32_t sector, SectorFault fault);
   void silence_flash_until(Time end, bool reboot);
   // Says goodbye, and comes back.
@@ -91,6 +92,9 @@ class Board final : private Link::End, private ports::Sensors, private ports::En
   void note_appended();
   void note_refused();
   [[nodiscard]] bool may_refuse() const;
+  void after_flips();
+  void touch_flash(Judge::Flash flash);
+  void check_promises();
   void place(RecordId id, Bytes payload);
   void serve_link();
   void connect();
@@ -136,7 +140,11 @@ class Board final : private Link::End, private ports::Sensors, private ports::En
   bool finished_ = false;
   std::uint64_t seen_refused_ = 0;
   std::uint64_t untold_refused_ = 0;  // of those, that no entry of the log tells of
-  bool cut_before_ = false;           // and nothing was appended since
+  std::uint32_t cuts_ = 0;            // of its power since it last appended
+  std::uint64_t seen_twice_ = 0;      // what was programmed twice
+  bool protocol_broken_ = false;
+  bool flash_is_anything_ = false;    // see Judge::Flash
+  std::optional<Time> silent_since_;  // the link, and something is to be delivered
 };
 
 }  // namespace godwit::sim

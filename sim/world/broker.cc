@@ -9,6 +9,8 @@
 namespace godwit::sim {
 namespace {
 
+constexpr std::size_t kRepeatedMax = 100;
+
 // Takes from the front of a packet; what is not there reads as nothing, and `bad` stays set.
 struct Packet {
   std::string_view rest;
@@ -86,6 +88,7 @@ void Broker::kill() {
   scene_.hit(Probe::kBrokerKilled);
   if (queued_ > 0) scene_.hit(Probe::kBrokerLostMessages);
   queued_ = 0;
+  to_repeat_.clear();
   // The operating system closes the sockets; nobody publishes the wills.
   for (const auto& connection : connections_) connection->link->close(Link::kBroker);
   connections_.clear();
@@ -291,8 +294,13 @@ void Broker::pass_on(const std::string& topic, std::string payload) {
       scene_.engine.after(down, [this] { start(); });
     });
   }
-  const bool twice = scene_.now() < double_until_;
+  const bool doubled = scene_.now() < double_until_;
+  const bool twice = doubled && !doubles_at_the_end_;
   if (twice) scene_.hit(Probe::kMessageDoubled);
+  if (doubled && doubles_at_the_end_) {
+    to_repeat_.emplace_back(topic, payload);
+    if (to_repeat_.size() > kRepeatedMax) to_repeat_.pop_front();
+  }
   ++queued_;
   scene_.engine.after(kHop, [this, twice, life = life_, topic, payload = std::move(payload)] {
     if (life != life_ || gateway_ == nullptr) return;
@@ -302,8 +310,25 @@ void Broker::pass_on(const std::string& topic, std::string payload) {
   });
 }
 
+void Broker::double_until(Time end, bool at_the_end) {
+  double_until_ = end;
+  doubles_at_the_end_ = at_the_end;
+  if (at_the_end) scene_.engine.at(end, [this] { repeat(); });
+}
+
+// In their order. That somebody is gone is not told again: it may have come back, and has nothing to say.
+void Broker::repeat() {
+  for (const auto& [topic, payload] : std::exchange(to_repeat_, {})) {
+    if (gateway_ == nullptr) return;
+    if (topic.ends_with("/gone")) continue;
+    scene_.hit(Probe::kRepeatedLate);
+    gateway_->broker_message(topic, payload);
+  }
+}
+
 void Broker::finish() {
   forget_until_ = double_until_ = Time{0};
+  to_repeat_.clear();
   killed_for_.reset();
   start();
 }
@@ -318,6 +343,7 @@ void Broker::unsubscribe() {
   gateway_ = nullptr;
   ++life_;
   queued_ = 0;
+  to_repeat_.clear();
 }
 
 void Broker::publish(const std::string& topic, const std::string& payload) {

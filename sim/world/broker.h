@@ -7,11 +7,13 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "sim/world/network.h"
@@ -48,8 +50,9 @@ class Broker final : private Link::End {
   void stop();
   // It acknowledges, and passes nothing on.
   void forget_until(Time end) { forget_until_ = end; }
-  // It passes everything on twice, as after a connection of the gateway that broke.
-  void double_until(Time end) { double_until_ = end; }
+  // It passes everything on twice, as after a connection of the gateway that broke: at once, or all that
+  // devices have published till then at the end.
+  void double_until(Time end, bool at_the_end);
   // Is killed between acknowledging the next message and passing it on.
   void kill_with_message(Millis down) { killed_for_ = down; }
   // No more faults.
@@ -106,12 +109,15 @@ class Broker final : private Link::End {
   bool handle_publish(Connection& connection, std::uint8_t first, std::string_view body);
   void watch(const std::shared_ptr<Link>& link);
   void pass_on(const std::string& topic, std::string payload);
+  void repeat();
   static void send(Connection& connection, std::uint8_t first, std::string_view body);
 
   Scene& scene_;
   bool running_ = true;
   Time forget_until_{0};
   Time double_until_{0};
+  bool doubles_at_the_end_ = false;
+  std::deque<std::pair<std::string, std::string>> to_repeat_;  // topics and payloads
   std::optional<Millis> killed_for_;
   std::uint64_t life_ = 0;  // counts kills, and changes of the gateway's session
   Subscriber* gateway_ = nullptr;

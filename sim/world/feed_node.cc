@@ -14,7 +14,6 @@ constexpr Millis kHop{1};  // from one lane to another
 constexpr Millis kGather{5};
 constexpr std::uint64_t kReadSlowest_ms = 40;
 constexpr std::size_t kReadsAtOnce = 2;
-constexpr std::size_t kStepBytes = std::size_t{64} * 1024;
 constexpr std::size_t kSocketBytes = std::size_t{64} * 1024;
 constexpr std::size_t kStreamBytesMax = std::size_t{128} * 1024;  // declared in docs/adr/0014-followers.md
 constexpr Millis kHeartbeat{15'000};
@@ -134,7 +133,7 @@ void FeedNode::serve(StreamId id) {
   stream.ready = false;
   if (stream.socket.size() >= kSocketBytes) return;  // until the client takes some
   const Time now = scene_.now();
-  const SseStream::Next next = stream.text->next(kStepBytes, now - stream.written_at >= kHeartbeat);
+  const SseStream::Next next = stream.text->next(options_.step_bytes, now - stream.written_at >= kHeartbeat);
   switch (next.kind) {
     case SseStream::Next::Kind::kWait:
       return;

@@ -38,6 +38,7 @@ class FeedNode {
     std::uint64_t seed = 0;
     std::size_t cache_bytes_max = gateway::Feed::Limits{}.cache_bytes_max;
     std::size_t queue_bytes_max = gateway::EventQueue::kBytesMax;
+    std::size_t step_bytes = 64'000;  // of a stream's text, at a time
     std::function<bool()> disk_is_in_trouble;
     std::function<void()> was_read;  // may end the FeedNode
   };

@@ -56,11 +56,17 @@ bool is_refused(const gateway::Event& event) {
          event.loss_reason == gateway::LossReason::kRefusedFlash;
 }
 
-std::uint64_t places_of(const gateway::Event& event) {
-  const bool is_entry = event.type == gateway::EventType::kTelemetry && event.seq != gateway::kLiveSeq;
-  if (is_entry || event.type == gateway::EventType::kEpoch) return 1;
-  if (event.type != gateway::EventType::kLoss) return 0;
-  return is_refused(event) ? 1 : event.count;
+Logged::Reason reason_of(gateway::LossReason reason) {
+  switch (reason) {
+    case gateway::LossReason::kDroppedFull:
+      return Logged::Reason::kDropped;
+    case gateway::LossReason::kCorrupt:
+      return Logged::Reason::kDamaged;
+    case gateway::LossReason::kNotHeld:
+      return Logged::Reason::kAcked;
+    default:
+      return Logged::Reason::kOther;
+  }
 }
 
 }  // namespace
@@ -151,6 +157,7 @@ void GatewayNode::start() {
                       .seed = random.next(),
                       .cache_bytes_max = random.pick(std::array<std::size_t, 3>{16'000, 256'000, 24'000'000}),
                       .queue_bytes_max = random.pick(std::array<std::size_t, 3>{3'000, 30'000, 6'000'000}),
+                      .step_bytes = random.pick(std::array<std::size_t, 3>{1'000, 8'000, 64'000}),
                       .disk_is_in_trouble = [this] { return scene_.now() < trouble_until_; },
                       .was_read =
                           [this] {
@@ -338,7 +345,7 @@ void GatewayNode::turn() {
   const std::uint64_t failed = writer_->stats().failed_commits;
   writer_->turn(received());
   if (disk_.dead()) return die_here();
-  if (writer_->stats().failed_commits > failed) scene_.hit(Probe::kCommitFailed);
+  if (writer_->stats().failed_commits > failed) note_failed_commit();
   read_log();
   if (!acks_.empty()) check_worst_crash();
   if (!acks_.empty() && kill_at_ == KillPoint::kBeforeAcks) {
@@ -350,6 +357,17 @@ void GatewayNode::turn() {
     for (const gateway::AckTo& ack : acks) send_ack(ack);
   });
   plan_turn();
+}
+
+// It is tried again after a pause, whatever the wall clock says.
+void GatewayNode::note_failed_commit() {
+  scene_.hit(Probe::kCommitFailed);
+  if (writer_->stats().writable) return;  // what was refused is gone, and the rest goes on at once
+  const Millis pause = Time(writer_->wait().until.time_since_epoch()) - scene_.now();
+  const gateway::Writer::Options options;
+  if (pause < options.retry_min || pause > options.retry_max)
+    throw Violation("retry_pause",
+                    "a commit that failed is tried again after " + std::to_string(pause.count()) + " ms");
 }
 
 // On the writer's stack: what is in the database now is what the acks cover.
@@ -454,11 +472,11 @@ void GatewayNode::show(const gateway::Event& event) {
                       .epoch = event.epoch,
                       .seq = event.seq,
                       .count = event.count,
-                      .was_acked = event.loss_reason == gateway::LossReason::kNotHeld,
+                      .reason = reason_of(event.loss_reason),
                       .batch = as_bytes(event.batch),
                       .json = json,
                       .audience = audience,
-                      .places = device ? places_of(event) : 0};
+                      .places = device ? gateway::places(event) : 0};
   note_probes(event, device.has_value());
   scene_.say("gateway", [&] {
     return "stored " + std::to_string(event.offset.value) + " type " +
@@ -519,13 +537,16 @@ void GatewayNode::note_probes(const gateway::Event& event, bool honest) const {
   }
 }
 
-// In a world where nothing befalls anybody, and the links are good, nothing is sent twice.
+// In a world where nothing befalls anybody nothing is sent twice.
 void GatewayNode::check_calm() const {
   const gateway::IngestCounters& counters = writer_->stats().ingest;
   const std::uint64_t again = counters.duplicates + counters.gaps + counters.foreign;
   if (again > 0)
     throw Violation("repeats",
                     std::to_string(again) + " entries came twice or out of turn, and nothing was lost");
+}
+
+void GatewayNode::check_goodbyes() const {
   if (scene_.probes[Probe::kOfflineRestarted] > 0)
     throw Violation("presence", "a device said goodbye, and the gateway has not heard it");
 }

@@ -83,6 +83,7 @@ class GatewayNode final : private Broker::Subscriber {
   // Catching up reads what is declared, at most.
   void check_reads() const;
   void check_calm() const;
+  void check_goodbyes() const;
   // Shows the judge when each record of the log is said to have been sampled.
   void tell_times() const;
 
@@ -101,6 +102,7 @@ class GatewayNode final : private Broker::Subscriber {
   void plan_turn();
   void die_here();
   void turn();
+  void note_failed_commit();
   void take_acks(std::span<const gateway::AckTo> acks);
   void send_acks();
   void send_ack(const gateway::AckTo& ack);

@@ -19,7 +19,7 @@ using Buffer = std::array<std::uint8_t, 1024>;
 
 codec::Hello any_hello(Random& random) {
   codec::Hello hello{.try_id = {static_cast<std::uint32_t>(random.next()) | 1U},
-                     .oldest_seq = {random.next()},
+                     .oldest_seq = {random.below(9) + 1},
                      .next_seq = {random.below(1'000) + 10},
                      .marks_count = 1,
                      .boot = static_cast<std::uint32_t>(random.next())};

@@ -32,9 +32,11 @@ DevicePlan make_device(Random& random) {
   // A record every 10 s or more, so that a run has some hundreds.
   device.age = std::max<std::uint64_t>(device.period * device.rows, 10'000);
   device.rows = std::max<std::uint64_t>(device.rows, 10'000 / device.period);
-  device.latency = random.chance(200) ? random.between(300, 4'000) : random.between(1, 200);
+  device.latency = random.chance(200) ? random.between(300, 7'000) : random.between(1, 200);
   device.rate = random.chance(200) ? random.between(100, 1'000) : random.between(2'000, 200'000);
   device.clock_after = random.chance(150) ? 0 : random.between(1, random.chance(300) ? 600'000 : 3'000);
+  device.keep_alive = random.chance(250) ? 0 : 60;
+  device.refuse = random.chance(250) ? 1 : 0;
   return device;
 }
 
@@ -61,7 +63,8 @@ void draw(Fault& fault, Random& random) {
       fault.b = random.below(3);
       break;
     case FaultKind::kFlip:
-      fault.a = random.between(1, 3);
+      fault.b = random.below(2);
+      fault.a = fault.b == 1 ? 1 : random.between(1, 3);
       break;
     case FaultKind::kDeadSector:
       fault.a = random.below(16);
@@ -84,13 +87,13 @@ void draw(Fault& fault, Random& random) {
       break;
     case FaultKind::kCable:
     case FaultKind::kBrokerKill:
+    case FaultKind::kBrokerDoubles:
       fault.b = random.below(fault.kind == FaultKind::kBrokerKill ? 3 : 2);
       [[fallthrough]];
     case FaultKind::kEntropy:
     case FaultKind::kStall:
     case FaultKind::kStop:
     case FaultKind::kBrokerForget:
-    case FaultKind::kBrokerDoubles:
       fault.a = seconds(1, random.chance(300) ? 900 : 60);
       break;
     case FaultKind::kSlow:
@@ -153,7 +156,8 @@ std::string line_of(const DevicePlan& device) {
   return "device" + field("unit", device.unit) + field("sector", device.sector) +
          field("sectors", device.sectors) + field("period", device.period) + field("rows", device.rows) +
          field("age", device.age) + field("latency", device.latency) + field("rate", device.rate) +
-         field("clock_after", device.clock_after);
+         field("clock_after", device.clock_after) + field("keep_alive", device.keep_alive) +
+         field("refuse", device.refuse);
 }
 
 std::string line_of(const Fault& fault) {
@@ -186,6 +190,11 @@ class Line {
     const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), out);
     if (error != std::errc{} || end != value.data() + value.size()) missing = name;
   }
+  // What older plans do not say stays as it is.
+  template <typename Number>
+  void read_if_said(std::string_view name, Number& out) {
+    if (fields_.contains(name)) read(name, out);
+  }
   std::string_view missing;  // or no number
 
  private:
@@ -209,6 +218,8 @@ DevicePlan read_device(Line& line) {
   line.read("latency", device.latency);
   line.read("rate", device.rate);
   line.read("clock_after", device.clock_after);
+  line.read_if_said("keep_alive", device.keep_alive);
+  line.read_if_said("refuse", device.refuse);
   return device;
 }
 
@@ -245,25 +256,29 @@ Plan make_plan(std::uint64_t seed) {
   // Some kinds only, so that each gets a run in which the others are not in its way.
   std::vector<FaultKind> kinds;
   const std::uint64_t share = random.between(100, 700);
-  const bool calm = random.chance(60);  // nothing happens, or devices that say goodbye
+  const bool calm = random.chance(80);  // nothing happens, or devices that say goodbye
+  const bool slow = calm && random.chance(500);
   for (std::size_t kind = 0; kind < kDrawnFaultKinds; ++kind) {
     if (random.chance(share) && !calm) kinds.push_back(static_cast<FaultKind>(kind));
   }
-  if (calm && random.chance(500)) kinds.push_back(FaultKind::kStop);
+  if (calm && !slow && random.chance(500)) kinds.push_back(FaultKind::kStop);
   for (DevicePlan& device : plan.devices) {
     if (!calm) break;
-    device.latency = std::min<std::uint64_t>(device.latency, 200);
-    device.rate = std::max<std::uint64_t>(device.rate, 5'000);
+    device.latency = slow ? random.between(5'500, kCalmLatency) : std::min(device.latency, kGoodLatency);
+    device.rate = std::max(device.rate, slow ? kCalmRate : kGoodRate);
   }
   if (kinds.empty()) return plan;
   if (std::ranges::find(kinds, FaultKind::kRestore) != kinds.end()) kinds.push_back(FaultKind::kBackup);
   const std::uint64_t faults = random.between(5, 35);
+  Time before{0};
   for (std::uint64_t i = 0; i < faults; ++i) {
-    Fault fault{
-        .at =
-            Time{static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(plan.duration.count())))},
-        .kind = kinds[random.below(kinds.size())],
-        .device = static_cast<std::uint32_t>(random.below(devices))};
+    // Some come while the one before still has its effect.
+    const auto duration = static_cast<std::uint64_t>(plan.duration.count());
+    const std::uint64_t soon = static_cast<std::uint64_t>(before.count()) + random.below(30'000);
+    before = Time{static_cast<std::int64_t>(random.chance(300) ? soon % duration : random.below(duration))};
+    Fault fault{.at = before,
+                .kind = kinds[random.below(kinds.size())],
+                .device = static_cast<std::uint32_t>(random.below(devices))};
     Random own(seed, 1'000 + i);
     draw(fault, own);
     fault.stream = own.next();

@@ -20,7 +20,7 @@ enum class FaultKind : std::uint8_t {
   kOfflineBoots,  // a: reboots while the network is away; b: time between them
   kRollback,      // a: which of the copies of its flash; b: offline reboots after it
   kTail,          // a: bytes that were programmed last are gone; b: offline reboots after it
-  kFlip,          // a: bits
+  kFlip,          // a: bits; b: 1 one of what was programmed last, and it reboots
   kDeadSector,    // a: which; b: SectorFault - 1
   kFlashSilent,   // a: so long the flash does not answer at all; b: 1 it reboots meanwhile
   kEntropy,       // a: time without
@@ -35,7 +35,7 @@ enum class FaultKind : std::uint8_t {
   kBrokerKill,    // a: down for so long; b: 1 when it has next acknowledged a message and not passed it on, 2
                   // stopped in an orderly way
   kBrokerForget,  // a: so long it acknowledges and passes nothing on
-  kBrokerDoubles,  // a: so long it passes everything on twice
+  kBrokerDoubles,  // a: so long it passes everything on twice; b: 1 the second time all together, at the end
   kAcks,           // a: so long are acks lost, late and doubled; b: late by at most
   kGatewayKill,   // a: down for so long; b: 0 now, 1 before the next commit, 2 between a commit and its acks,
                   // 3 before a file operation
@@ -85,6 +85,8 @@ struct DevicePlan {
   std::uint64_t latency = 20;       // of its link, one way, ms
   std::uint64_t rate = 10'000;      // of its link, bytes/s
   std::uint64_t clock_after = 500;  // ms after each boot its clock is set; 0: never
+  std::uint64_t keep_alive = 60;    // of its MQTT session, s; 0: none
+  std::uint64_t refuse = 0;         // 1: a full log refuses, 0: it drops what is oldest
 };
 
 struct Plan {
@@ -96,6 +98,13 @@ struct Plan {
   std::vector<DevicePlan> devices;
   std::vector<Fault> faults;  // by time
 };
+
+// Links on which devices have to do with one session, and say nothing twice, as long as nothing happens: the
+// answer to a hello is there before two waits for it are over. On a good one a goodbye is in time, too.
+inline constexpr std::uint64_t kCalmLatency = 7'000;
+inline constexpr std::uint64_t kCalmRate = 1'000;
+inline constexpr std::uint64_t kGoodLatency = 200;
+inline constexpr std::uint64_t kGoodRate = 5'000;
 
 // Sizes, a random subset of the kinds, and faults, about 20 in 2 device-hours.
 [[nodiscard]] Plan make_plan(std::uint64_t seed);

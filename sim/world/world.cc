@@ -17,8 +17,6 @@ namespace godwit::sim {
 namespace {
 
 constexpr std::uint64_t kManyFollowers = 500;
-constexpr std::uint64_t kGoodLatency = 200;
-constexpr std::uint64_t kGoodRate = 5'000;
 constexpr Millis kCopyEvery{300'000};  // of each flash, for roll backs
 
 Millis millis(std::uint64_t count) { return Millis{static_cast<std::int64_t>(count)}; }
@@ -40,7 +38,10 @@ class World final : private Judge::Witness {
       const std::uint64_t seed = mix64(plan.seed * 64 + i);
       boards_.push_back(std::make_unique<Board>(scene_, broker_, plan.devices[i], i, seed));
       judge_.add_device(boards_.back()->id(), seed, plan.devices[i].rows);
+      judge_.flash_is(i, Judge::Flash::kWhole);
+      if (plan.devices[i].refuse != 0) judge_.drops_nothing(i);
     }
+    judge_.log_is_whole();
     for (std::size_t i = 0; i < plan.followers; ++i)
       followers_.push_back(std::make_unique<Follower>(scene_, gateway_, i, plan.seed, boards_[0]->id()));
     if (plan.followers >= kManyFollowers) scene_.hit(Probe::kFollowersMany);
@@ -95,7 +96,8 @@ class World final : private Judge::Witness {
     gateway_.check_reads();
     for (const auto& board : boards_) board->tell_clock();
     gateway_.tell_times();
-    if (!is_calm()) return;
+    if (is_calm(kGoodLatency, kGoodRate)) gateway_.check_goodbyes();
+    if (!is_calm(kCalmLatency, kCalmRate)) return;
     gateway_.check_calm();
     for (const auto& board : boards_) {
       if (!board->calm())
@@ -125,11 +127,11 @@ class World final : private Judge::Witness {
   bool has(FaultKind kind) const {
     return std::ranges::find(plan_.faults, kind, &Fault::kind) != plan_.faults.end();
   }
-  bool is_calm() const {
+  bool is_calm(std::uint64_t latency, std::uint64_t rate) const {
     return std::ranges::all_of(plan_.faults,
                                [](const Fault& fault) { return fault.kind == FaultKind::kStop; }) &&
-           std::ranges::all_of(plan_.devices, [](const DevicePlan& device) {
-             return device.latency <= kGoodLatency && device.rate >= kGoodRate;
+           std::ranges::all_of(plan_.devices, [&](const DevicePlan& device) {
+             return device.latency <= latency && device.rate >= rate;
            });
   }
 
@@ -203,7 +205,7 @@ void World::befall(const Fault& fault) {
     case FaultKind::kBrokerForget:
       return broker_.forget_until(now + millis(fault.a));
     case FaultKind::kBrokerDoubles:
-      return broker_.double_until(now + millis(fault.a));
+      return broker_.double_until(now + millis(fault.a), fault.b != 0);
     case FaultKind::kAcks:
       return gateway_.trouble_acks_until(now + millis(fault.a), millis(fault.b), fault.stream);
     case FaultKind::kGatewayKill:
@@ -238,6 +240,7 @@ void World::befall_board(const Fault& fault, Board& board) {
     case FaultKind::kTail:
       return board.destroy_tail(fault.a, fault.b, fault.stream);
     case FaultKind::kFlip:
+      if (fault.b != 0) return board.flip_newest_bit(fault.stream);
       return board.flip_bits(fault.a, fault.stream);
     case FaultKind::kDeadSector:
       return board.break_sector(static_cast<std::uint32_t>(fault.a), static_cast<SectorFault>(fault.b + 1));

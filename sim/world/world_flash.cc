@@ -160,10 +160,17 @@ bool WorldFlash::harmed(std::uint64_t offset, std::uint64_t size) const {
                              [&](std::uint64_t flip) { return sector_of(flip) == sector_of(offset); });
 }
 
-bool WorldFlash::flip_bit(Random& random) {
+bool WorldFlash::has_single_flip() const {
+  return flips_.size() == 1 && bad_sectors() == 0 &&
+         std::ranges::none_of(harmed_, [](bool harmed) { return harmed; });
+}
+
+bool WorldFlash::flip_bit(Random& random, bool newest) {
+  Range in{.offset = 0, .size = size_bytes()};
+  if (newest && !newest_.empty()) in = newest_.back();
   // In what is in use: an erased byte tells nobody anything.
   for (int attempt = 0; attempt < 1'000; ++attempt) {
-    const std::uint64_t offset = random.below(size_bytes());
+    const std::uint64_t offset = in.offset + random.below(in.size);
     const auto bit = static_cast<unsigned>(random.below(8));
     std::uint8_t byte = 0xFF;
     if (!peek(offset, {&byte, 1}) || byte == 0xFF) continue;

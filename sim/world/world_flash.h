@@ -60,8 +60,12 @@ class WorldFlash final : public ports::Flash {
     if (!unreadable(faults_[sector])) faults_[sector] = fault;
   }
   [[nodiscard]] bool has_unreadable_sector() const;
-  // False: there was nothing but erased bytes.
-  bool flip_bit(Random& random);
+  // False: there was nothing but erased bytes. `newest`: in what was programmed last.
+  bool flip_bit(Random& random, bool newest = false);
+  // The one bit that has flipped is all that was ever done to what it holds.
+  [[nodiscard]] bool has_single_flip() const;
+  // How often what was not erased since a cut has hit it was to be programmed.
+  [[nodiscard]] std::uint64_t programmed_twice() const { return inner_.counts().refused; }
   // What was programmed last is erased, or (random bytes) gone otherwise.
   void destroy_tail(std::uint64_t size, Random& random);
   // The whole, as of a card that is swapped.

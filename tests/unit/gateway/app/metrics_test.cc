@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/app/metrics.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <string>
@@ -9,6 +10,8 @@
 
 namespace godwit::app {
 namespace {
+
+using testing::HasSubstr;
 
 // Each figure has a value of its own.
 Figures figures() {

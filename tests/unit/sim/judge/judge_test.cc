@@ -90,14 +90,21 @@ class JudgeTest : public testing::Test, private Judge::Witness {
                   .batch = as_bytes(batch),
                   .json = json});
   }
-  void lose(std::uint64_t seq, std::uint64_t count) {
+  void lose(std::uint64_t seq, std::uint64_t count, Logged::Reason reason = Logged::Reason::kOther) {
     ++offset;
     judge.logged({.id = id(offset),
                   .kind = Logged::Kind::kLoss,
                   .epoch = kEpoch,
                   .seq = {seq},
                   .count = count,
+                  .reason = reason,
                   .json = "{}"});
+  }
+  // An entry that is neither a record nor a loss.
+  void tell(Logged::Kind kind, std::uint64_t seq, std::uint64_t places = 0) {
+    ++offset;
+    judge.logged(
+        {.id = id(offset), .kind = kind, .epoch = kEpoch, .seq = {seq}, .json = "{}", .places = places});
   }
   template <typename Act>
   std::string kind_of(Act act) {
@@ -357,16 +364,80 @@ TEST_F(JudgeTest, NoRecordIsLostTwice) {
 TEST_F(JudgeTest, ALossForAnAckNamesWhatTheGatewayOnceHad) {
   append(1, 0);
   held.clear();
-  const auto lose_acked = [&] {
-    ++offset;
-    judge.logged({.id = id(offset),
-                  .kind = Logged::Kind::kLoss,
-                  .epoch = kEpoch,
-                  .seq = {1},
-                  .was_acked = true,
-                  .json = raw_json(offset)});
+  EXPECT_EQ(kind_of([&] { lose(1, 1, Logged::Reason::kAcked); }), "wrong_reason");
+}
+
+TEST_F(JudgeTest, DamageIsNoReasonIfNothingBefellTheFlash) {
+  append(1, 0);
+  held.clear();
+  judge.flash_is(0, Judge::Flash::kWhole);
+  EXPECT_EQ(kind_of([&] { lose(1, 1, Logged::Reason::kDamaged); }), "wrong_reason");
+  judge.flash_is(0, Judge::Flash::kTouched);
+  EXPECT_EQ(kind_of([&] { lose(1, 1, Logged::Reason::kDamaged); }), "none");
+}
+
+TEST_F(JudgeTest, AFullLogThatRefusesDropsNothing) {
+  append(1, 0);
+  append(2, 1);
+  held.clear();
+  EXPECT_EQ(kind_of([&] { lose(1, 1, Logged::Reason::kDropped); }), "none");
+  judge.drops_nothing(0);
+  EXPECT_EQ(kind_of([&] { lose(2, 1, Logged::Reason::kDropped); }), "wrong_reason");
+}
+
+TEST_F(JudgeTest, ALogThatNobodyPutBackHasOnePath) {
+  EXPECT_EQ(kind_of([&] { tell(Logged::Kind::kReplaced, 3); }), "none");
+  judge.flash_is(0, Judge::Flash::kTouched);
+  EXPECT_EQ(kind_of([&] { tell(Logged::Kind::kReplaced, 3); }), "false_fork");
+  judge.flash_is(0, Judge::Flash::kAnything);
+  EXPECT_EQ(kind_of([&] { tell(Logged::Kind::kReplaced, 3); }), "none");
+}
+
+TEST_F(JudgeTest, WhatASmallFaultTookHasToBeTold) {
+  const RecordId first = append(1, 0);
+  const auto fault = [&] {
+    judge.before_fault(0);
+    held.erase(first);
+    judge.after_small_fault(0);
   };
-  EXPECT_EQ(kind_of(lose_acked), "wrong_reason");
+  fault();
+  EXPECT_EQ(judge.counts().destroyed, 0U);
+  EXPECT_EQ(kind_of([&] { judge.finish(); }), "silent_loss");
+  lose(1, 1);
+  EXPECT_EQ(kind_of([&] { judge.finish(); }), "none");
+}
+
+TEST_F(JudgeTest, WhatALaterFaultMayHaveHiddenNeedNotBeTold) {
+  const RecordId first = append(1, 0);
+  judge.before_fault(0);
+  held.erase(first);
+  judge.after_small_fault(0);
+  judge.before_fault(0);
+  judge.after_fault(0);
+  EXPECT_EQ(judge.counts().destroyed, 1U);
+  EXPECT_EQ(kind_of([&] { judge.finish(); }), "none");
+}
+
+TEST_F(JudgeTest, AWholeLogTellsOfAllSinceTheFirstPlace) {
+  judge.log_is_whole();
+  EXPECT_EQ(kind_of([&] { tell(Logged::Kind::kEpoch, 5, 1); }), "order");
+  judge.log_replaced();
+  offset = 0;
+  EXPECT_EQ(kind_of([&] { tell(Logged::Kind::kEpoch, 5, 1); }), "order");
+  judge.log_replaced();
+  offset = 0;
+  tell(Logged::Kind::kUnknownBefore, 5);
+  EXPECT_EQ(kind_of([&] { tell(Logged::Kind::kEpoch, 5, 1); }), "none");
+}
+
+TEST_F(JudgeTest, AnAckOfWhatNoDatabaseEverHadIsNotExcusedByACopyOfIt) {
+  append(1, 0);
+  append(2, 1);
+  store(1, batch_of(0, 1));
+  judge.log_replaced();
+  offset = 0;
+  EXPECT_EQ(kind_of([&] { judge.acked(0, Seq{2}); }), "none");  // it was on its way
+  EXPECT_EQ(kind_of([&] { judge.acked(0, Seq{3}); }), "acked_not_stored");
 }
 
 TEST_F(JudgeTest, ADeviceGoesOnlineAndOfflineInTurn) {
