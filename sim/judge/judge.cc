@@ -387,9 +387,13 @@ void Judge::take_places(const Logged& event) {
 
 void Judge::log_replaced() {
   log_.clear();
-  for (Record& record : records_) record.stored = record.lost = false;
   for (Device& device : devices_) {
     device.committed_once = std::max(device.committed_once, device.place);
+    for (const RecordId id : device.records) {
+      const Record& record = records_[id];
+      if (record.stored || record.lost)
+        device.committed_once = std::max(device.committed_once, record.seq + 1);
+    }
     device.streams.clear();
     device.row_end = 0;
     device.online.reset();
@@ -397,6 +401,8 @@ void Judge::log_replaced() {
     device.forgotten.clear();
     device.place = first_place_;
   }
+  for (Record& record : records_) record.stored = record.lost = false;
+  replaced_ = true;
 }
 
 void Judge::log_is_whole() {

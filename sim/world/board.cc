@@ -192,11 +192,12 @@ void Board::note_appended() {
         untold_refused_ -= entry->count;
       }
       if (entry->kind == outbox::Entry::Kind::kMark || entry->kind == outbox::Entry::Kind::kRefused) continue;
-      // In a sector that does not read; or what is due in front of a record, in the only sector that is left,
-      // which the record took.
+      // In a sector that does not read, or under a mark of which both copies were hit; or what is due in front
+      // of a record, in the only sector that is left, which the record took.
       const bool taken = seen_next_ < live.oldest_seq();
       if (taken) untold_refused_ = 0;
-      if (entry->kind == outbox::Entry::Kind::kLoss && (taken || flash_.has_unreadable_sector())) continue;
+      const bool hidden = flash_.has_unreadable_sector() || flash_.flipped_bits() > 1;
+      if (entry->kind == outbox::Entry::Kind::kLoss && (taken || hidden)) continue;
       if (entry->kind != outbox::Entry::Kind::kData)
         throw Violation("append_unreadable", id_ + ": record " + std::to_string(seen_next_.value) +
                                                  " was confirmed, and cannot be read back at once");

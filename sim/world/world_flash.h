@@ -60,6 +60,7 @@ class WorldFlash final : public ports::Flash {
     if (!unreadable(faults_[sector])) faults_[sector] = fault;
   }
   [[nodiscard]] bool has_unreadable_sector() const;
+  [[nodiscard]] std::size_t flipped_bits() const { return flips_.size(); }  // and not erased since
   // False: there was nothing but erased bytes. `newest`: in what was programmed last.
   bool flip_bit(Random& random, bool newest = false);
   // The one bit that has flipped is all that was ever done to what it holds.

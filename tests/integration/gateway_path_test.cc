@@ -329,7 +329,7 @@ TEST_F(GatewayPath, WithFewDescriptorsItServesFewerConnectionsAndGoesOn) {
   EXPECT_TRUE(device.publish(topics::Leaf::kRecord, record(1)).has_value());
 
   for (const int stranger : strangers) ::close(stranger);
-  fixture_.wait_for_body("/metrics", "godwit_http_connections_refused_total");
+  ASSERT_NE(fixture_.wait_for_body("/metrics", "godwit_http_connections_refused_total"), "");
   EXPECT_GE(fixture_.metric("godwit_http_connections_refused_total"), 2 * kDescriptors - kServed);
   EXPECT_THAT(telemetry(), HasSubstr(R"("seq":2)"));
 }
