@@ -9,7 +9,8 @@ namespace {
 
 using gateway::SseStream;
 
-constexpr Millis kHop{1};  // from one lane to another
+constexpr Millis kHop{1};                        // from one lane to another
+constexpr std::uint64_t kEncodeSlowest_ms = 20;  // several commits fit into it
 constexpr std::uint64_t kReadSlowest_ms = 40;
 constexpr std::size_t kStepBytes = std::size_t{64} * 1024;
 constexpr std::size_t kSocketBytes = std::size_t{64} * 1024;
@@ -44,9 +45,14 @@ void FeedNode::after(Millis pause, Job job) {
   });
 }
 
+Millis FeedNode::up_to(std::uint64_t most_ms) {
+  return Millis{static_cast<std::int64_t>(random_.between(1, most_ms))};
+}
+
+void FeedNode::encoder(Job job) { after(up_to(kEncodeSlowest_ms), std::move(job)); }
+
 void FeedNode::reads(Read read) {
-  const Millis takes{static_cast<std::int64_t>(random_.between(1, kReadSlowest_ms))};
-  after(takes, [this, read = std::move(read)]() mutable {
+  after(up_to(kReadSlowest_ms), [this, read = std::move(read)]() mutable {
     read({});
     options_.was_read();
   });

@@ -57,7 +57,6 @@ class FeedNode final : private gateway::Lanes {
   std::string take(StreamId id, std::size_t bytes_max);
 
  private:
-  static constexpr Millis kEncode{1};
   static constexpr Millis kGather{5};
 
   struct Stream {
@@ -71,7 +70,8 @@ class FeedNode final : private gateway::Lanes {
 
   // Later, if this life goes on.
   void after(Millis pause, Job job);
-  void encoder(Job job) override { after(kEncode, std::move(job)); }
+  Millis up_to(std::uint64_t most_ms);  // at random
+  void encoder(Job job) override;
   void reads(Read read) override;
   void server(Job job) override;
   void wake(Job job) override { after(kGather, std::move(job)); }

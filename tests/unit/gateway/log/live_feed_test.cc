@@ -95,8 +95,12 @@ TEST(LiveFeed, OneWakeUpIsForAllThatIsAppendedUntilThen) {
   EXPECT_FALSE(reader.ready());
   ASSERT_TRUE(rig.wake_all());
   EXPECT_EQ(reader.wakes(), 1);
-  reader.step();
+  rig.run(reader);
   EXPECT_THAT(reader.offsets(), ElementsAre(1, 2, 3));
+  rig.publish();
+  ASSERT_TRUE(rig.encode() && rig.serve());
+  ASSERT_TRUE(rig.wake_all()) << "and the next one for what comes then";
+  EXPECT_TRUE(reader.ready());
 }
 
 TEST(LiveFeed, CountsWhatFollowersAreNotGivenFromMemory) {
