@@ -78,10 +78,7 @@ void WriterThread::run() {
       std::unique_lock lock(mutex_);
       wanted_ = wait.messages;
       const std::chrono::steady_clock::time_point until(wait.until.time_since_epoch());
-      changed_.wait_until(lock, until, [&] {
-        return stopping_ || intake_.messages() >= wait.messages ||
-               (intake_.urgent() && wait.messages != SIZE_MAX);
-      });
+      changed_.wait_until(lock, until, [&] { return stopping_ || wait.over(intake_); });
       wanted_ = SIZE_MAX;
       if (stopping_) writer_.hurry();
       writer_.take(intake_, received_now());

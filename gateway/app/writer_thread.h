@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The thread that drives the writer, and the lock around what waits for it.
+// The writer's lane in production: the one thread on which its steps run, one after the other (what a lane is:
+// gateway/log/lanes.h). This is that thread, and the lock around what waits for it; every step, and when it is
+// due, is pipeline/Writer's, which the simulator drives on its own queue.
 #pragma once
 
 #include <chrono>

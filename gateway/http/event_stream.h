@@ -6,9 +6,10 @@
 #include <boost/asio/awaitable.hpp>
 #include <string_view>
 
-#include "gateway/http/feed_lanes.h"
+#include "gateway/http/config.h"
 #include "gateway/http/message.h"
 #include "gateway/http/signal.h"
+#include "gateway/log/live_feed.h"
 
 namespace godwit::http {
 
@@ -22,7 +23,7 @@ class BodyWriter {
 
 // Until the writer fails, or in order (kOk) when the log cannot be read or at `stopping`, after whose change
 // the signal is notified.
-boost::asio::awaitable<Status> run_event_stream(FeedLanes& lanes, const Limits& limits,
+boost::asio::awaitable<Status> run_event_stream(gateway::LiveFeed& live, const Limits& limits,
                                                 Subscription subscription, Signal& signal,
                                                 const bool& stopping, BodyWriter& writer);
 

@@ -81,12 +81,12 @@ class Server::Impl {
         handshake_rate_(config_.limits.handshakes_per_second, config_.limits.handshake_burst),
         lanes_(io_, *sources_.log, config_.limits),
         reads_(io_, config_.limits),
-        service_(config_.limits, std::move(keys), sources_, lanes_, reads_) {}
+        service_(config_.limits, std::move(keys), sources_, lanes_.live(), reads_) {}
 
   void start() {
     context_ = make_tls_context(config_.certificate_file, config_.private_key_file);
     listen();
-    lanes_.start(sources_.log->ends().last);
+    lanes_.live().start(sources_.log->ends().last);
     started_ = true;
     asio::co_spawn(io_, accept_all(), [this](const std::exception_ptr& failure) {
       if (failure) report(failure);
@@ -99,7 +99,7 @@ class Server::Impl {
 
   void publish(std::span<const gateway::Event> events) {
     // Always: start() asks the log for its end before the server counts as started.
-    lanes_.publish(events);
+    lanes_.live().publish(events);
   }
 
   void stop() {
@@ -110,7 +110,7 @@ class Server::Impl {
     lanes_.join();
   }
 
-  [[nodiscard]] std::int64_t lag_max() { return lanes_.feed().lag_max(); }
+  [[nodiscard]] std::int64_t lag_max() { return lanes_.live().feed().lag_max(); }
 
   [[nodiscard]] Counters counters() const {
     const auto get = [](const std::atomic<std::uint64_t>& counter) {

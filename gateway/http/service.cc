@@ -128,12 +128,12 @@ Result call(const Handler& handler, const Request& request, const gateway::LogSi
 
 }  // namespace
 
-Service::Service(const Limits& limits, ApiKeys keys, const Sources& sources, FeedLanes& lanes,
+Service::Service(const Limits& limits, ApiKeys keys, const Sources& sources, gateway::LiveFeed& live,
                  ReadPool& reads)
     : limits_(limits),
       keys_(std::move(keys)),
       log_sink_(sources.log_sink),
-      lanes_(lanes),
+      live_(live),
       reads_(reads),
       router_(api_routes(sources)),
       rate_(limits.requests_per_second, limits.request_burst) {}
@@ -224,7 +224,7 @@ awaitable<Result> Service::run(const Route& route, const std::string& caller, Re
                                Signal& signal) {
   if (route.runs == Runs::kAtOnce || (route.at_once && route.at_once(request))) {
     Result result = call(route.handler, request, log_sink_);
-    if (result && result->events && lanes_.feed().followers() >= limits_.subscribers_max) {
+    if (result && result->events && live_.feed().followers() >= limits_.subscribers_max) {
       co_return std::unexpected(unavailable("There are as many event streams as the gateway serves."));
     }
     co_return result;
@@ -246,7 +246,7 @@ awaitable<Result> Service::run(const Route& route, const std::string& caller, Re
 
 awaitable<Status> Service::stream(Subscription subscription, Signal& signal, const bool& stopping,
                                   BodyWriter& writer) {
-  co_return co_await run_event_stream(lanes_, limits_, std::move(subscription), signal, stopping, writer);
+  co_return co_await run_event_stream(live_, limits_, std::move(subscription), signal, stopping, writer);
 }
 
 }  // namespace godwit::http

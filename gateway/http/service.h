@@ -9,19 +9,20 @@
 
 #include "gateway/http/api_keys.h"
 #include "gateway/http/event_stream.h"
-#include "gateway/http/feed_lanes.h"
 #include "gateway/http/message.h"
 #include "gateway/http/rate_limit.h"
 #include "gateway/http/read_pool.h"
 #include "gateway/http/router.h"
 #include "gateway/http/server.h"
+#include "gateway/log/live_feed.h"
 
 namespace godwit::http {
 
 class Service {
  public:
   // All but the keys must outlive the service.
-  Service(const Limits& limits, ApiKeys keys, const Sources& sources, FeedLanes& lanes, ReadPool& reads);
+  Service(const Limits& limits, ApiKeys keys, const Sources& sources, gateway::LiveFeed& live,
+          ReadPool& reads);
 
   // Always gives a response, complete but for the framing headers of the transport. Response::body of a HEAD
   // request is that of the GET; the transport leaves it out.
@@ -47,7 +48,7 @@ class Service {
   const Limits& limits_;
   const ApiKeys keys_;
   const gateway::LogSink log_sink_;
-  FeedLanes& lanes_;
+  gateway::LiveFeed& live_;
   ReadPool& reads_;
   const Router router_;
   RateLimiter rate_;

@@ -52,7 +52,9 @@ void Feed::append(BlockPtr block) {
 }
 
 void Feed::skip_through(LogId id) {
-  if (id.offset > tail_.offset) tail_ = id;
+  if (id.offset <= tail_.offset) return;
+  tail_ = id;
+  ++counters_.left_out;
 }
 
 void Feed::wake() {
@@ -145,6 +147,8 @@ void Feed::finish_read(ReadResult result) {
   const auto run = running_.find(result.number);
   const Running running = run->second;
   running_.erase(run);
+  if (result.failed) ++counters_.reads_failed;
+  if (!result.blocks.empty()) ++counters_.pages_read;
   // A page that goes nowhere would be asked for again and again.
   const bool stuck = !result.blocks.empty() && result.blocks.front()->through.offset <= running.after;
   if (Follower* const follower = running.follower) {
@@ -175,10 +179,12 @@ Follower::Follower(Feed& feed, const LogStart& start, LogReader::Filter filter, 
   } else {
     start_ = start;
   }
+  if (feed_.followers_.size() == 1 && feed_.followed_) feed_.followed_(true);
 }
 
 Follower::~Follower() {
   feed_.followers_.erase(place_);
+  if (feed_.followers_.empty() && feed_.followed_) feed_.followed_(false);
   if (wanted_) feed_.wanting_.erase(*wanted_);
   if (reading_ != 0) feed_.running_.at(reading_).follower = nullptr;
 }

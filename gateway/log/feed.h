@@ -1,16 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The log for all who follow it: SSE now; WebSocket, webhooks, exports and northbound later.
 //
-//   writer lane            encoder lane     server lane                  reads lane
-//   push() -> EventQueue -> encode() -----> append() -> Follower <------ next_read() -> run_read()
-//                                                          ^                               |
-//                                                          `------ finish_read() ----------'
-//
 // A follower is a place in the log. In front of it the feed has blocks: of the newest events, and of older
 // pages that somebody read a moment ago; whoever comes to where there is none asks for a page and waits for
 // its turn. So nothing here can lose an event, and a page is read and encoded once for all who need it.
 // Memory: Limits::cache_bytes_max, and of a follower the blocks of one step. No threads, no clock, no I/O:
-// all of Feed and Follower belongs to one lane, which the owner provides. Why: docs/adr/0014-followers.md.
+// all of Feed and Follower belongs to the server's lane (lanes.h); LiveFeed brings it what it needs of others.
+// Why: docs/adr/0014-followers.md.
 #pragma once
 
 #include <cstddef>
@@ -20,6 +16,7 @@
 #include <map>
 #include <optional>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "gateway/log/block.h"
@@ -58,7 +55,15 @@ class Feed {
   struct Limits {
     std::size_t cache_bytes_max = std::size_t{24} * 1024 * 1024;
   };
-  explicit Feed(const Limits& limits) : limits_(limits) {}
+  // How often followers could not be given events from memory, since the start.
+  struct Counters {
+    std::uint64_t left_out = 0;      // skips: events that will not be appended
+    std::uint64_t pages_read = 0;    // from the log
+    std::uint64_t reads_failed = 0;  // because the log cannot be read
+  };
+  // `followed`: told when the first follower has come (true) and when the last one has gone (false).
+  explicit Feed(const Limits& limits, std::function<void(bool)> followed = {})
+      : limits_(limits), followed_(std::move(followed)) {}
   Feed(const Feed&) = delete;
   Feed& operator=(const Feed&) = delete;
 
@@ -81,6 +86,7 @@ class Feed {
   // Follower::lag() of the one that is furthest behind.
   [[nodiscard]] std::int64_t lag_max() const;
   [[nodiscard]] std::size_t cached_bytes() const { return bytes_; }
+  [[nodiscard]] const Counters& counters() const { return counters_; }
 
  private:
   friend class Follower;
@@ -102,6 +108,8 @@ class Feed {
   ReadRequest request_for(Follower& follower);
 
   const Limits limits_;
+  const std::function<void(bool)> followed_;  // empty: nobody wants to know
+  Counters counters_;
   LogId tail_;
   std::map<LogOffset, Cached> blocks_;  // by the end of their range
   std::list<LogOffset> uses_;           // their keys, the one not used for longest first

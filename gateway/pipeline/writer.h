@@ -71,7 +71,11 @@ class Writer {
   // urgent(). Calls at other times do no harm.
   struct Wait {
     Instant until;
-    std::size_t messages = 0;
+    std::size_t messages = 0;  // SIZE_MAX: nothing in the intake shortens it
+    // It is over, whatever the time.
+    [[nodiscard]] bool over(const Intake& intake) const {
+      return intake.messages() >= messages || (intake.urgent() && messages != SIZE_MAX);
+    }
   };
 
   // `store` must outlive the writer. Throws StoreError when the database cannot be read.

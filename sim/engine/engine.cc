@@ -8,7 +8,7 @@
 
 namespace godwit::sim {
 
-void Engine::at(Time when, std::function<void()> what) {
+void Engine::at(Time when, std::move_only_function<void()> what) {
   heap_.push_back({std::max(when, now_), order_++, std::move(what)});
   std::ranges::push_heap(heap_, Later{});
 }

@@ -31,8 +31,8 @@ class Engine {
 
   [[nodiscard]] Time now() const { return now_; }
   // Never in the past: `when` before now() is now().
-  void at(Time when, std::function<void()> what);
-  void after(Millis pause, std::function<void()> what) { at(now_ + pause, std::move(what)); }
+  void at(Time when, std::move_only_function<void()> what);
+  void after(Millis pause, std::move_only_function<void()> what) { at(now_ + pause, std::move(what)); }
 
   // Runs all that is due up to `end`, and leaves the time there. Throws Livelock, and what events throw.
   void run_until(Time end);
@@ -45,7 +45,7 @@ class Engine {
   struct Entry {
     Time when;
     std::uint64_t order;
-    std::function<void()> what;
+    std::move_only_function<void()> what;
   };
   struct Later {
     bool operator()(const Entry& a, const Entry& b) const {

@@ -9,11 +9,9 @@ namespace {
 
 using gateway::SseStream;
 
-constexpr Millis kEncode{1};
-constexpr Millis kHop{1};  // from one lane to another
-constexpr Millis kGather{5};
+constexpr Millis kHop{1};                        // from one lane to another
+constexpr std::uint64_t kEncodeSlowest_ms = 20;  // several commits fit into it
 constexpr std::uint64_t kReadSlowest_ms = 40;
-constexpr std::size_t kReadsAtOnce = 2;
 constexpr std::size_t kSocketBytes = std::size_t{64} * 1024;
 constexpr std::size_t kStreamBytesMax = std::size_t{128} * 1024;  // declared in docs/adr/0014-followers.md
 constexpr Millis kHeartbeat{15'000};
@@ -24,13 +22,12 @@ constexpr std::chrono::milliseconds kRetry{2'000};
 
 FeedNode::FeedNode(const Scene& scene, const gateway::LogReader& log, Options options)
     : scene_(scene),
-      log_(log),
       options_(std::move(options)),
       random_(options_.seed),
-      queue_(options_.queue_bytes_max),
-      feed_({.cache_bytes_max = options_.cache_bytes_max}) {
-  feed_.start(log.ends().last);
-  job(kHeartbeat, [this] { beat(); });
+      live_(*this, log,
+            {.cache_bytes_max = options_.cache_bytes_max, .queue_bytes_max = options_.queue_bytes_max}) {
+  live_.start(log.ends().last);
+  after(kHeartbeat, [this] { beat(); });
 }
 
 FeedNode::~FeedNode() {
@@ -39,41 +36,43 @@ FeedNode::~FeedNode() {
   streams_.clear();  // before the feed
 }
 
-void FeedNode::job(Millis pause, std::function<void()> what) {
-  scene_.engine.after(pause, [life = std::weak_ptr(life_), what = std::move(what)] {
-    if (!life.expired()) what();
+// --- Lanes ---
+
+void FeedNode::after(Millis pause, Job job) {
+  scene_.engine.after(pause, [life = std::weak_ptr(life_), job = std::move(job)]() mutable {
+    if (!life.expired()) job();
   });
 }
 
-// --- Writer and encoder ---
+Millis FeedNode::up_to(std::uint64_t most_ms) {
+  return Millis{static_cast<std::int64_t>(random_.between(1, most_ms))};
+}
+
+void FeedNode::encoder(Job job) { after(up_to(kEncodeSlowest_ms), std::move(job)); }
+
+void FeedNode::reads(Read read) {
+  after(up_to(kReadSlowest_ms), [this, read = std::move(read)]() mutable {
+    read({});
+    options_.was_read();
+  });
+}
+
+// What a read found is a job that it gives while the disk is as it was then.
+void FeedNode::server(Job job) {
+  after(kHop, [this, job = std::move(job), trouble = options_.disk_is_in_trouble()]() mutable {
+    const gateway::Feed::Counters before = live_.feed().counters();
+    job();
+    const gateway::Feed::Counters& now = live_.feed().counters();
+    if (now.left_out > before.left_out && !streams_.empty()) scene_.hit(Probe::kFeedLeftOut);
+    if (now.pages_read > before.pages_read) scene_.hit(Probe::kFollowerReadPages);
+    may_fail_ = may_fail_ || (trouble && now.reads_failed > before.reads_failed);
+    check_bounds();
+  });
+}
 
 void FeedNode::publish(std::span<const gateway::Event> events) {
-  queue_.push(events);
+  live_.publish(events);
   check_bounds();
-  if (std::exchange(encoding_, true)) return;
-  job(kEncode, [this] { encode(); });
-}
-
-void FeedNode::encode() {
-  gateway::EventQueue::Batch batch = queue_.take();
-  gateway::LivePiece piece = gateway::encode_live(batch, log_);
-  queue_.put_back(batch.events);
-  job(kHop, [this, piece = std::move(piece)] { append(piece); });
-}
-
-void FeedNode::append(gateway::LivePiece piece) {
-  if (!streams_.empty() && piece.skipped_through.offset > skipped_.offset) scene_.hit(Probe::kFeedLeftOut);
-  skipped_ = piece.skipped_through;
-  feed_.skip_through(piece.skipped_through);
-  for (gateway::BlockPtr& block : piece.blocks) feed_.append(std::move(block));
-  check_bounds();
-  encoding_ = !queue_.empty();
-  if (encoding_) job(kEncode, [this] { encode(); });
-  if (std::exchange(waking_, true)) return;
-  job(kGather, [this] {
-    waking_ = false;
-    feed_.wake();
-  });
 }
 
 // --- Server ---
@@ -83,18 +82,14 @@ FeedNode::StreamId FeedNode::open(Client& client, const gateway::LogStart& start
   const StreamId id = ++last_id_;
   Stream stream{
       .client = &client, .text = {}, .socket = {}, .taken_at = scene_.now(), .written_at = scene_.now()};
-  stream.text =
-      std::make_unique<SseStream>(feed_, start, std::move(filter), kRetry, [this, id] { make_ready(id); });
+  stream.text = std::make_unique<SseStream>(live_.feed(), start, std::move(filter), kRetry,
+                                            [this, id] { make_ready(id); });
   streams_.emplace(id, std::move(stream));
-  queue_.set_wanted(true);
   make_ready(id);
   return id;
 }
 
-void FeedNode::close(StreamId id) {
-  streams_.erase(id);
-  queue_.set_wanted(!streams_.empty());
-}
+void FeedNode::close(StreamId id) { streams_.erase(id); }
 
 void FeedNode::end(StreamId id) {
   Client* const client = streams_.at(id).client;
@@ -116,14 +111,12 @@ void FeedNode::make_ready(StreamId id) {
   if (stream == streams_.end() || std::exchange(stream->second.ready, true)) return;
   ready_.push_back(id);
   if (std::exchange(serving_, true)) return;
-  job(kHop, [this] { serve(); });
+  server([this] { serve(); });
 }
 
 void FeedNode::serve() {
   serving_ = false;
   for (const StreamId id : std::exchange(ready_, {})) serve(id);
-  start_reads();
-  check_bounds();
 }
 
 void FeedNode::serve(StreamId id) {
@@ -134,6 +127,7 @@ void FeedNode::serve(StreamId id) {
   if (stream.socket.size() >= kSocketBytes) return;  // until the client takes some
   const Time now = scene_.now();
   const SseStream::Next next = stream.text->next(options_.step_bytes, now - stream.written_at >= kHeartbeat);
+  if (next.read) live_.start_reads();
   switch (next.kind) {
     case SseStream::Next::Kind::kWait:
       return;
@@ -168,36 +162,15 @@ void FeedNode::beat() {
     scene_.hit(Probe::kFollowerStalled);
     end(id);
   }
-  job(kHeartbeat, [this] { beat(); });
-}
-
-// --- Reads ---
-
-void FeedNode::start_reads() {
-  while (reads_ < kReadsAtOnce) {
-    auto request = feed_.next_read();
-    if (!request) return;
-    ++reads_;
-    const Millis takes{static_cast<std::int64_t>(random_.between(1, kReadSlowest_ms))};
-    job(takes, [this, request = std::move(*request)] {
-      gateway::ReadResult result = gateway::run_read(log_, request, {});
-      if (!request.start) scene_.hit(Probe::kFollowerReadPages);
-      may_fail_ = may_fail_ || (result.failed && options_.disk_is_in_trouble());
-      job(kHop, [this, result = std::move(result)] {
-        --reads_;
-        feed_.finish_read(result);
-        start_reads();
-        check_bounds();
-      });
-      options_.was_read();
-    });
-  }
+  after(kHeartbeat, [this] { beat(); });
 }
 
 void FeedNode::check_bounds() const {
-  if (feed_.cached_bytes() > options_.cache_bytes_max || queue_.bytes() > options_.queue_bytes_max)
-    throw Violation("feed_bounds", "the feed holds " + std::to_string(feed_.cached_bytes()) + " and " +
-                                       std::to_string(queue_.bytes()) + " bytes");
+  const std::size_t cached = live_.feed().cached_bytes();
+  const std::size_t queued = live_.queued_bytes();
+  if (cached > options_.cache_bytes_max || queued > options_.queue_bytes_max)
+    throw Violation("feed_bounds",
+                    "the feed holds " + std::to_string(cached) + " and " + std::to_string(queued) + " bytes");
 }
 
 }  // namespace godwit::sim

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The event streams of the world's gateway, for one life of it: the real feed, followers and streams of
-// gateway/log. What gateway/http does with threads and sockets are jobs of the engine here, so that a kill
-// fits between any two: encode, append, wake, serve, read a page, take it. A stream's socket holds
-// kSocketBytes; a client that takes nothing for kWriteTimeout is cut off.
+// The event streams of the world's gateway, for one life of it: gateway/log's feed, followers and streams, and
+// its jobs in their order (LiveFeed). The lanes that run them one after the other, threads in production, are
+// the engine's queue here, so that a kill fits between any two jobs: encode, append, wake, serve, read a page,
+// take it. A stream's socket holds kSocketBytes; a client that takes nothing for kWriteTimeout is cut off.
 #pragma once
 
 #include <cstdint>
@@ -12,17 +12,18 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "gateway/log/event_queue.h"
-#include "gateway/log/feed.h"
+#include "gateway/log/lanes.h"
+#include "gateway/log/live_feed.h"
 #include "gateway/log/sse_stream.h"
 #include "sim/engine/random.h"
 #include "sim/world/scene.h"
 
 namespace godwit::sim {
 
-class FeedNode {
+class FeedNode final : private gateway::Lanes {
  public:
   class Client {
    public:
@@ -57,6 +58,8 @@ class FeedNode {
   std::string take(StreamId id, std::size_t bytes_max);
 
  private:
+  static constexpr Millis kGather{5};
+
   struct Stream {
     Client* client;
     std::unique_ptr<gateway::SseStream> text;
@@ -67,32 +70,28 @@ class FeedNode {
   };
 
   // Later, if this life goes on.
-  void job(Millis pause, std::function<void()> what);
-  void encode();
-  void append(gateway::LivePiece piece);
+  void after(Millis pause, Job job);
+  Millis up_to(std::uint64_t most_ms);  // at random
+  void encoder(Job job) override;
+  void reads(Read read) override;
+  void server(Job job) override;
+  void wake(Job job) override { after(kGather, std::move(job)); }
   void make_ready(StreamId id);
   void serve();
   void serve(StreamId id);
   void end(StreamId id);
-  void start_reads();
   void beat();
   void check_bounds() const;
 
   const Scene& scene_;
-  const gateway::LogReader& log_;
   const Options options_;
   Random random_;
-  gateway::EventQueue queue_;
-  gateway::Feed feed_;
+  gateway::LiveFeed live_;
   std::map<StreamId, Stream> streams_;
   StreamId last_id_ = 0;
   std::vector<StreamId> ready_;
   bool serving_ = false;   // a job of it is planned
-  bool encoding_ = false;  // likewise, or what it made is on its way
-  bool waking_ = false;
-  std::size_t reads_ = 0;
   bool may_fail_ = false;  // a read met a disk in trouble
-  gateway::LogId skipped_;
   std::shared_ptr<const int> life_ = std::make_shared<const int>(0);
 };
 

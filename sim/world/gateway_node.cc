@@ -323,8 +323,7 @@ void GatewayNode::note_line(std::string_view line) {
 
 void GatewayNode::plan_turn() {
   const gateway::Writer::Wait wait = writer_->wait();
-  const bool now = intake_->messages() >= wait.messages || (intake_->urgent() && wait.messages != SIZE_MAX);
-  const Time due = now ? scene_.now() : Time(wait.until.time_since_epoch());
+  const Time due = wait.over(*intake_) ? scene_.now() : Time(wait.until.time_since_epoch());
   turn_timer_.set(std::max({scene_.now(), busy_until_, due}));
 }
 

@@ -88,7 +88,7 @@ TEST(Feed, APositionIsNotKnownAsLongAsAGapIsToBeTold) {
   rig.start();
   Follower follower(rig.feed, after(seen), {}, [] {});
   ASSERT_EQ(follower.next(1000).kind, Follower::Step::Kind::kRead);
-  ASSERT_TRUE(rig.read() && rig.finish());
+  ASSERT_TRUE(rig.read() && rig.serve());
   EXPECT_EQ(follower.position(), std::nullopt);
   ASSERT_EQ(follower.next(1000).kind, Follower::Step::Kind::kGap);
   EXPECT_EQ(follower.position(), rig.log.id(1));
@@ -103,7 +103,7 @@ TEST(Feed, TellsHowFarTheLastOneIsBehind) {
   Reader ahead(rig.feed, after(rig.log.id(4)));
   behind.step();
   ahead.step();
-  ASSERT_TRUE(rig.read() && rig.finish() && rig.read() && rig.finish());
+  ASSERT_TRUE(rig.read() && rig.serve() && rig.read() && rig.serve());
   EXPECT_EQ(behind.follower().lag(), 4);
   EXPECT_EQ(ahead.follower().lag(), 1);
   EXPECT_EQ(rig.feed.lag_max(), 4);
@@ -192,7 +192,7 @@ TEST(Feed, AFilteredFollowerGoesOnInTheMiddleOfABlock) {
     while (fan.step(1) || telemetry.step(700)) {
     }
     rig.read();
-    rig.finish();
+    rig.serve();
   }
   EXPECT_THAT(fan.offsets(), ElementsAre(1, 4, 7, 10, 13, 16, 19, 22, 25, 28));
   EXPECT_THAT(telemetry.offsets(), ElementsAreArray(numbers(1, 30)));
@@ -202,14 +202,14 @@ TEST(Feed, AFilteredFollowerGoesOnInTheMiddleOfABlock) {
 TEST(Feed, LooksAtABoundedNumberOfEventsInAStep) {
   Rig rig;
   rig.start();
-  for (int i = 0; i < 10'000; ++i) rig.publish();
   Reader keeper(rig.feed, now());
+  for (int i = 0; i < 10'000; ++i) rig.publish();
   while (rig.encode_some()) {
   }
   Follower fan(rig.feed, after(LogId{}), {.device = "fan", .types = {}}, [] {});
   EXPECT_EQ(fan.next(1024).kind, Kind::kRead);
   rig.read();
-  rig.finish();
+  rig.serve();
   int turns = 0;
   while (fan.next(1024).kind == Kind::kAgain) ++turns;
   EXPECT_GE(turns, 1);
@@ -225,7 +225,7 @@ TEST(Feed, AFollowerThatStandsStillHoldsABoundedPiece) {
     rig.publish(i % 2 == 0 ? "pump" : "fan");
     rig.encode_some();
   }
-  while (stalled.step() || filtered.step() || rig.read() || rig.finish()) {
+  while (stalled.step() || filtered.step() || rig.read() || rig.serve()) {
   }
   EXPECT_THAT(stalled.offsets(), ElementsAreArray(numbers(1, 20'000)));
   EXPECT_LE(stalled.held_max(), 128U * 1024);
@@ -234,7 +234,7 @@ TEST(Feed, AFollowerThatStandsStillHoldsABoundedPiece) {
 
 // The page that a follower waits for may be evicted before it comes to it, by those of others.
 TEST(Feed, APageReachesWhoAskedForItThoughNothingStaysInTheCache) {
-  Rig rig(1);
+  Rig rig({.cache_bytes_max = 1});
   for (int i = 1; i <= 1000; ++i) rig.log.append("pump", i);
   rig.start();
   Reader one(rig.feed, begin());
@@ -246,7 +246,7 @@ TEST(Feed, APageReachesWhoAskedForItThoughNothingStaysInTheCache) {
 }
 
 TEST(Feed, AFollowerMayGoWhileItsPageIsRead) {
-  Rig rig;
+  Rig rig({.reads_at_once = 1});
   for (int i = 1; i <= 10; ++i) rig.log.append("pump", i);
   rig.start();
   auto gone = std::make_unique<Reader>(rig.feed, after(rig.log.id(1)));
@@ -256,7 +256,7 @@ TEST(Feed, AFollowerMayGoWhileItsPageIsRead) {
   ASSERT_TRUE(rig.read());
   gone.reset();
   waiting.reset();
-  EXPECT_TRUE(rig.finish());
+  EXPECT_TRUE(rig.serve());
   EXPECT_FALSE(rig.read()) << "nobody wants it any more";
   EXPECT_EQ(rig.feed.followers(), 0U);
 }
@@ -269,7 +269,7 @@ TEST(Feed, SaysWhenTheLogCannotBeReadAndTriesAgain) {
   rig.log.fail(true);
   reader.step();
   rig.read();
-  rig.finish();
+  rig.serve();
   reader.step();
   EXPECT_EQ(reader.failures(), 1);
   rig.log.fail(false);
@@ -323,7 +323,7 @@ TEST(Feed, CatchingUpReadsAtMostFourTimesWhatItShows) {
 
 // First come, first served: who has just got a page is behind those that wait.
 TEST(Feed, ThoseThatAreBehindTakeTurns) {
-  Rig rig(1);
+  Rig rig({.cache_bytes_max = 1});
   for (int i = 1; i <= 5000; ++i) rig.log.append(i % 2 == 0 ? "pump" : "fan", i);
   rig.start();
   std::vector<std::unique_ptr<Reader>> readers;
@@ -337,7 +337,7 @@ TEST(Feed, ThoseThatAreBehindTakeTurns) {
       }
     }
     rig.read();
-    rig.finish();
+    rig.serve();
   }
   for (const auto& reader : readers) EXPECT_GT(reader->seen().size(), 500U);
   EXPECT_LT(std::max({readers[0]->seen().size(), readers[1]->seen().size(), readers[2]->seen().size()}),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A feed with its lanes as steps: what in production four threads do, in the order that a test says.
+// A feed on lanes whose jobs run in the order that a test says.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -9,8 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "gateway/log/event_queue.h"
-#include "gateway/log/feed.h"
+#include "gateway/log/live_feed.h"
 #include "tests/unit/gateway/fake_log.h"
 
 namespace godwit::gateway::test {
@@ -76,44 +75,37 @@ inline LogStart now() { return {.kind = LogStart::Kind::kNow, .after = {}}; }
 inline LogStart begin() { return {.kind = LogStart::Kind::kBegin, .after = {}}; }
 inline LogStart after(LogId id) { return {.kind = LogStart::Kind::kAfter, .after = id}; }
 
-struct Rig {
-  explicit Rig(std::size_t cache_bytes_max = Feed::Limits{}.cache_bytes_max)
-      : feed({.cache_bytes_max = cache_bytes_max}) {
-    queue.set_wanted(true);
-  }
+class Rig final : private Lanes {
+ public:
+  explicit Rig(const LiveFeed::Options& options = {}) : live(*this, log, options), feed(live.feed()) {}
 
   // The log as it is at the start of the gateway.
-  void start() { feed.start(log.ends().last); }
+  void start() { live.start(log.ends().last); }
 
   // Writer.
   void publish(const std::string& device = "pump") {
     const Event event = log.append(device, ++count);
-    queue.push({&event, 1});
+    live.publish({&event, 1});
   }
-  // Encoder, and what the server does with it. False: there is nothing to do.
-  bool encode_some() {
-    if (queue.empty()) return false;
-    EventQueue::Batch batch = queue.take();
-    const LivePiece piece = encode_live(batch, log);
-    queue.put_back(batch.events);
-    feed.skip_through(piece.skipped_through);
-    encoded_max = std::max(encoded_max, text_of(piece.blocks));
-    for (const BlockPtr& block : piece.blocks) feed.append(block);
-    feed.wake();
-    return true;
-  }
-  // Reads. Two steps, as much may happen between them.
+  // The next job of a lane. False: there is none.
+  bool encode() { return run_next(encoder_); }
+  bool serve() { return run_next(server_); }
+  bool wake_all() { return run_next(wakes_); }
   bool read() {
-    const auto request = feed.next_read();
-    if (!request) return false;
-    results.push_back(run_read(log, *request, {}));
-    encoded_max = std::max(encoded_max, text_of(results.back().blocks));
+    live.start_reads();
+    if (reads_.empty()) return false;
+    Read read = std::move(reads_.front());
+    reads_.pop_front();
+    read({});
     return true;
   }
-  bool finish() {
-    if (results.empty()) return false;
-    feed.finish_read(std::move(results.front()));
-    results.pop_front();
+
+  // Of one piece, all that follows from it but what the followers do.
+  bool encode_some() {
+    if (!encode()) return false;
+    while (serve()) {
+    }
+    wake_all();
     return true;
   }
 
@@ -124,25 +116,41 @@ struct Rig {
   }
   void run_all(const std::vector<Reader*>& readers) {
     for (bool busy = true; busy;) {
-      busy = encode_some();
+      busy = encode();
       busy = read() || busy;
-      busy = finish() || busy;
+      busy = serve() || busy;
+      busy = wake_all() || busy;
       for (Reader* reader : readers) busy = reader->step() || busy;
     }
   }
 
-  static std::size_t text_of(const std::vector<BlockPtr>& blocks) {
-    std::size_t size = 0;
-    for (const BlockPtr& block : blocks) size += block->text.size();
-    return size;
-  }
+  [[nodiscard]] std::size_t encodings() const { return encoder_.size(); }
+  [[nodiscard]] std::size_t reads_waiting() const { return reads_.size(); }
+  [[nodiscard]] std::size_t wakes() const { return wakes_.size(); }
 
   FakeLog log;
-  EventQueue queue;
-  Feed feed;
-  std::deque<ReadResult> results;
-  std::size_t encoded_max = 0;  // the most text that one job made
+  LiveFeed live;
+  Feed& feed;
   std::int64_t count = 0;
+
+ private:
+  void encoder(Job job) override { encoder_.push_back(std::move(job)); }
+  void reads(Read read) override { reads_.push_back(std::move(read)); }
+  void server(Job job) override { server_.push_back(std::move(job)); }
+  void wake(Job job) override { wakes_.push_back(std::move(job)); }
+
+  static bool run_next(std::deque<Job>& lane) {
+    if (lane.empty()) return false;
+    Job job = std::move(lane.front());
+    lane.pop_front();
+    job();
+    return true;
+  }
+
+  std::deque<Job> encoder_;
+  std::deque<Read> reads_;
+  std::deque<Job> server_;
+  std::deque<Job> wakes_;
 };
 
 inline std::vector<std::int64_t> numbers(std::int64_t first, std::int64_t last) {

@@ -24,7 +24,7 @@ struct Stream {
     for (;;) {
       const SseStream::Next next = stream.next(64 * 1024, std::exchange(quiet, false));
       text += next.text;
-      if (next.read) rig.read(), rig.finish();
+      if (next.read) rig.read(), rig.serve();
       if (next.kind == Kind::kEnd) return text + "END";
       if (next.kind == Kind::kWait && !next.read) return text;
     }
