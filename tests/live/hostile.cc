@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/live/hostile.h"
 
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -21,8 +22,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr const char* kId = "evil";
 constexpr std::size_t kFlood = 500;     // messages of an attack
+constexpr std::size_t kFloods = 8;      // kinds
+constexpr std::size_t kLarge = 65'000;  // bytes; the broker takes packets of 65,536
 constexpr std::size_t kBombs = 20;      // of those that grow where they are decoded
 constexpr std::size_t kStrangers = 64;  // connections at once
 constexpr std::uint16_t kBombRows = 1'024;
@@ -67,20 +69,26 @@ std::string bomb() {
 
 template <typename Message, typename... More>
 std::string encoded(const Message& message, More... more) {
-  std::array<std::uint8_t, 8'192> out{};
+  std::array<std::uint8_t, kLarge + 256> out{};
   return std::string(as_text(Bytes(out).first(codec::encode(message, more..., out).value_or(0))));
 }
 
 }  // namespace
 
-Hostile::Hostile(test::GatewayFixture& gateway, std::uint64_t seed)
-    : http_port_(gateway.http_port()), random_(seed), seed_(seed) {
-  const auto folder = gateway.add_device(kId);
+std::string_view name_of(Flood flood) {
+  constexpr std::array<std::string_view, kFloods> kNames{
+      "hellos", "marks", "losses", "bombs", "noise", "live", "malformed_qos0", "large_records"};
+  return kNames[static_cast<std::size_t>(flood)];
+}
+
+Hostile::Hostile(test::GatewayFixture& gateway, const Options& options)
+    : http_port_(gateway.http_port()), options_(options), random_(options.seed) {
+  const auto folder = gateway.add_device(options.id);
   credentials_ = {.port = gateway.mqtt_port(),
                   .ca = gateway.dir() / "ca.crt",
                   .certificate = folder / "device.crt",
                   .key = folder / "device.key",
-                  .client_id = kId};
+                  .client_id = options.id};
   device_ = std::thread([this] { run_device(); });
   stranger_ = std::thread([this] { run_stranger(); });
 }
@@ -99,19 +107,21 @@ std::string Hostile::random_bytes(std::size_t size) {
   return bytes;
 }
 
-void Hostile::publish(test::MqttPeer& peer, const std::string& leaf, const std::string& payload) {
+void Hostile::publish(test::MqttPeer& peer, const std::string& leaf, const std::string& payload,
+                      test::MqttPeer::Qos qos) {
   if (stopping_) return;
-  peer.publish(std::string("gw1/d/") + kId + "/up/" + leaf, as_bytes(payload));
+  peer.publish("gw1/d/" + options_.id + "/up/" + leaf, as_bytes(payload), qos);
   ++messages_;
+  peer.flush();
   while (peer.wants_to_write() && !stopping_) {
+    pollfd broker{.fd = peer.fd(), .events = POLLIN | POLLOUT, .revents = 0};
+    static_cast<void>(::poll(&broker, 1, 10));
     peer.receive([](std::string_view, Bytes) {});
     peer.flush();
   }
 }
 
-// A flood of one kind.
-void Hostile::attack(test::MqttPeer& peer) {
-  const std::uint64_t kind = random_() % 6;
+void Hostile::attack(test::MqttPeer& peer, Flood flood) {
   const Try try_id{static_cast<std::uint32_t>(random_()) | 1U};
   const auto hello = [&] {
     codec::Hello message{.try_id = try_id,
@@ -124,16 +134,36 @@ void Hostile::attack(test::MqttPeer& peer) {
     return encoded(message, std::span<const codec::AnnouncedTable>(tables));
   };
   publish(peer, "hello", hello());
-  const std::string explosive = kind == 3 ? bomb() : "";
-  for (std::size_t i = 0; i < (kind == 3 ? kBombs : kFlood) && !stopping_; ++i) {
+  const std::string large = flood == Flood::kBombs          ? bomb()
+                            : flood == Flood::kLargeRecords ? random_bytes(kLarge)
+                                                            : "";
+  for (std::size_t i = 0; i < (flood == Flood::kBombs ? kBombs : kFlood) && !stopping_; ++i) {
     codec::Record record{.try_id = try_id, .seq = {i + 1}};
-    if (kind == 0) publish(peer, "hello", hello());
-    if (kind == 1) record.mark = Epoch{random_() | 1U};
-    if (kind == 2) record.loss = {.count = random_(), .reason = codec::LossReason::kCorrupt};
-    if (kind == 3) record.batch = as_bytes(explosive);
-    if (kind >= 1 && kind <= 3) publish(peer, "rec", encoded(record));
-    if (kind == 4) publish(peer, "rec", random_bytes(random_() % 2'000));
-    if (kind == 5) publish(peer, "live", random_bytes(random_() % 30'000));
+    switch (flood) {
+      case Flood::kHellos:
+        publish(peer, "hello", hello());
+        continue;
+      case Flood::kNoise:
+        publish(peer, "rec", random_bytes(random_() % 2'000));
+        continue;
+      case Flood::kLive:
+        publish(peer, "live", random_bytes(random_() % 30'000));
+        continue;
+      case Flood::kMalformedQos0:
+        publish(peer, "rec", random_bytes(16), test::MqttPeer::Qos::kAtMostOnce);
+        continue;
+      case Flood::kMarks:
+        record.mark = Epoch{random_() | 1U};
+        break;
+      case Flood::kLosses:
+        record.loss = {.count = random_(), .reason = codec::LossReason::kCorrupt};
+        break;
+      case Flood::kBombs:
+      case Flood::kLargeRecords:
+        record.batch = as_bytes(large);
+        break;
+    }
+    publish(peer, "rec", encoded(record));
   }
 }
 
@@ -143,19 +173,19 @@ void Hostile::run_device() {
       test::MqttPeer peer(credentials_);
       peer.subscribe("#");
       for (int attacks = 0; attacks < 4 && !stopping_; ++attacks) {
-        attack(peer);
-        std::this_thread::sleep_for(Millis{500 + random_() % 1'500});
+        attack(peer, options_.only.value_or(static_cast<Flood>(random_() % kFloods)));
+        if (!options_.only) std::this_thread::sleep_for(Millis{500 + random_() % 1'500});
       }
     } catch (const std::exception&) {
       // The broker was killed, or has had enough.
     }
-    std::this_thread::sleep_for(500ms);
+    std::this_thread::sleep_for(options_.only ? 10ms : 500ms);
   }
 }
 
 // Opens many connections, says nothing or nonsense, and leaves them.
 void Hostile::run_stranger() {
-  std::mt19937_64 random(seed_ + 1);
+  std::mt19937_64 random(options_.seed + 1);
   while (!stopping_) {
     std::vector<int> open;
     for (std::size_t i = 0; i < kStrangers; ++i) {

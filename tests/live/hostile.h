@@ -5,8 +5,10 @@
 
 #include <atomic>
 #include <cstdint>
+#include <optional>
 #include <random>
 #include <string>
+#include <string_view>
 #include <thread>
 
 #include "tests/support/gateway_fixture.h"
@@ -14,10 +16,28 @@
 
 namespace godwit::live {
 
+// What it sends without end.
+enum class Flood : std::uint8_t {
+  kHellos,
+  kMarks,          // of ever new epochs
+  kLosses,         // of ever more records
+  kBombs,          // records that grow a thousandfold where they are decoded
+  kNoise,          // no records at all
+  kLive,           // noise on live channels
+  kMalformedQos0,  // small, so that they are many
+  kLargeRecords,   // as large as the broker lets through
+};
+[[nodiscard]] std::string_view name_of(Flood flood);
+
 class Hostile {
  public:
+  struct Options {
+    std::string id = "evil";
+    std::uint64_t seed = 1;
+    std::optional<Flood> only{};  // without a pause; nullopt: of each kind some, with pauses
+  };
   // Issues the device.
-  Hostile(test::GatewayFixture& gateway, std::uint64_t seed);
+  Hostile(test::GatewayFixture& gateway, const Options& options);
   ~Hostile();
   Hostile(const Hostile&) = delete;
   Hostile& operator=(const Hostile&) = delete;
@@ -29,14 +49,15 @@ class Hostile {
  private:
   void run_device();
   void run_stranger();
-  void attack(test::MqttPeer& peer);
-  void publish(test::MqttPeer& peer, const std::string& leaf, const std::string& payload);
+  void attack(test::MqttPeer& peer, Flood flood);
+  void publish(test::MqttPeer& peer, const std::string& leaf, const std::string& payload,
+               test::MqttPeer::Qos qos = test::MqttPeer::Qos::kAtLeastOnce);
   std::string random_bytes(std::size_t size);
 
   test::MqttPeer::Options credentials_;
   std::uint16_t http_port_;
+  Options options_;
   std::mt19937_64 random_;  // the device's thread's
-  std::uint64_t seed_;
   std::atomic<bool> stopping_ = false;
   std::atomic<std::uint64_t> messages_ = 0;
   std::atomic<std::uint64_t> connections_ = 0;

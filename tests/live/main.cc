@@ -15,6 +15,7 @@
 
 #include "sim/judge/judge.h"
 #include "tests/live/boards.h"
+#include "tests/live/fairness.h"
 #include "tests/live/follower.h"
 #include "tests/live/hostile.h"
 #include "tests/live/plan.h"
@@ -41,6 +42,8 @@ struct Options {
   std::uint64_t seed = 1;
   unsigned devices = 100;
   unsigned followers = 6;
+  double flood_seconds = 10;
+  double latency_max_ms = 1'000;
   bool boards = true;
   std::vector<std::string> without;
   std::string json;
@@ -55,6 +58,7 @@ struct Result {
   sim::Judge::Counts boards;
   std::uint64_t reconnects = 0;
   std::int64_t log_end = 0;
+  std::vector<Fairness> fairness;
 };
 
 class Run {
@@ -67,6 +71,9 @@ class Run {
   std::filesystem::path keep();
 
  private:
+  void flood(Result& result);
+  void judge_latencies(const Result& result) const;
+  void start_fleet();
   void befall_until_end();
   void drain(Result& result);
   void judge(Result& result);
@@ -76,7 +83,7 @@ class Run {
   Options options_;
   std::filesystem::path logs_;
   Stage stage_;
-  Hostile hostile_;
+  std::optional<Hostile> hostile_;
   std::optional<Boards> boards_;
   std::list<Follower> followers_;
   std::vector<Fault> plan_;
@@ -102,7 +109,6 @@ Run::Run(const Options& options)
     : options_(options),
       logs_(fresh_folder(options.keep)),
       stage_(logs_),
-      hostile_(stage_.gateway(), options.seed),
       plan_(make_plan(options.seed, Millis{static_cast<std::int64_t>(options.minutes * 60'000)},
                       kinds_of(options.without))) {
   if (options.boards) boards_.emplace(stage_.gateway(), stage_.broker_port());
@@ -116,11 +122,34 @@ Run::Run(const Options& options)
                                            .ca_file = https.ca.string(),
                                            .key = https.api_key});
   }
+}
+
+// What honest devices wait for beside floods, before anything else befalls them.
+void Run::flood(Result& result) {
+  if (options_.flood_seconds <= 0) return;
+  result.fairness = measure_fairness(stage_, {.seconds = options_.flood_seconds, .seed = options_.seed});
+  for (const Fairness& each : result.fairness)
+    std::cout << "append to feed, flood " << each.flood << " (" << each.hostile_messages << " messages): p50 "
+              << each.p50_ms << " ms, p99 " << each.p99_ms << " ms, max " << each.max_ms << " ms"
+              << std::endl;
+}
+
+void Run::judge_latencies(const Result& result) const {
+  for (const Fairness& each : result.fairness)
+    if (options_.latency_max_ms > 0 && each.p99_ms > options_.latency_max_ms)
+      throw sim::Violation("latency", "beside the flood " + each.flood +
+                                          ", p99 of honest devices from append to feed is " +
+                                          std::to_string(each.p99_ms) + " ms, more than " +
+                                          std::to_string(options_.latency_max_ms));
+}
+
+void Run::start_fleet() {
+  hostile_.emplace(stage_.gateway(), Hostile::Options{.seed = options_.seed});
   const auto restores = std::ranges::count(plan_, FaultKind::kRestore, &Fault::kind);
   fleet_.emplace(stage_.gateway(),
-                 test::FleetOptions{.devices = options.devices,
+                 test::FleetOptions{.devices = options_.devices,
                                     .seconds = 0,
-                                    .seed = options.seed,
+                                    .seed = options_.seed,
                                     .more = {"--broker-port",   std::to_string(stage_.broker_port()),
                                              "--reconnect-max", std::to_string(kReconnectMax_s),
                                              "--restores",      std::to_string(restores),
@@ -178,7 +207,7 @@ void Run::drain(Result& result) {
   const auto begin = Clock::now();
   const auto end = begin + kDrainMax;
   stage_.calm();
-  hostile_.stop();
+  hostile_->stop();
   if (boards_) boards_->look_into_all();
   fleet_->finish();
   const test::FleetReport report = fleet_->report(kDrainMax + std::chrono::seconds(30));
@@ -235,11 +264,14 @@ Result Run::play() {
   Result result;
   const auto begin = Clock::now();
   try {
+    flood(result);
+    start_fleet();
     befall_until_end();
     result.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
     std::cout << "no more faults; draining" << std::endl;
     drain(result);
     judge(result);
+    judge_latencies(result);
   } catch (const sim::Violation& violation) {
     result.what = violation.what();
   }
@@ -255,19 +287,25 @@ void Run::write_json(const Result& result) const {
        << ", \"board_records\": " << result.boards.records
        << ", \"board_records_stored\": " << result.boards.stored << ", \"log_events\": " << result.log_end
        << ", \"followers\": " << followers_.size() << ", \"follower_reconnects\": " << result.reconnects
-       << ", \"hostile_messages\": " << hostile_.messages()
-       << ", \"stray_connections\": " << hostile_.connections()
-       << ",\n \"faults\": {\"board_power_cut\": " << board_cuts_;
+       << ", \"hostile_messages\": " << (hostile_ ? hostile_->messages() : 0)
+       << ", \"stray_connections\": " << (hostile_ ? hostile_->connections() : 0)
+       << ", \"latency_p99_max_ms\": " << options_.latency_max_ms << ",\n \"append_to_feed_ms\": {";
+  const char* comma = "";
+  for (const Fairness& each : result.fairness)
+    file << std::exchange(comma, ", ") << '"' << each.flood << "\": {\"p50\": " << each.p50_ms
+         << ", \"p99\": " << each.p99_ms << ", \"max\": " << each.max_ms
+         << ", \"hostile_messages\": " << each.hostile_messages << '}';
+  file << "},\n \"faults\": {\"board_power_cut\": " << board_cuts_;
   for (const auto& [name, count] : stage_.done()) file << ", \"" << name << "\": " << count;
   file << "},\n \"skipped\": [";
-  const char* comma = "";
+  comma = "";
   for (const std::string& what : stage_.skipped()) file << std::exchange(comma, ", ") << '"' << what << '"';
   file << "],\n \"fleet\": " << (result.fleet_json.empty() ? "null" : result.fleet_json) << "}\n";
   if (!file.flush()) throw std::runtime_error("cannot write " + options_.json);
 }
 
 std::filesystem::path Run::keep() {
-  std::ofstream(logs_ / "fleet.log") << (fleet_log_.empty() ? fleet_->log() : fleet_log_);
+  std::ofstream(logs_ / "fleet.log") << (fleet_log_.empty() && fleet_ ? fleet_->log() : fleet_log_);
   if (boards_) std::ofstream(logs_ / "boards.log") << boards_->log_tail();
   std::ofstream(logs_ / "last.log") << stage_.gateway().log_tail();
   std::error_code ignored;  // whatever can be copied
@@ -286,6 +324,14 @@ void add_options(CLI::App& app, Options& o) {
       ->capture_default_str();
   app.add_option("--followers", o.followers, "Of the live feed")
       ->check(CLI::Range(1, 500))
+      ->capture_default_str();
+  app.add_option("--flood-seconds", o.flood_seconds,
+                 "How long latencies are measured beside each kind of flood; 0: not at all")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--latency-max", o.latency_max_ms,
+                 "What p99 from append to feed may be beside a flood, in ms; 0: whatever it is")
+      ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   app.add_flag("--no-boards{false}", o.boards, "Leave out the boards that QEMU plays");
   std::vector<std::string> names;

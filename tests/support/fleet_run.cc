@@ -47,10 +47,11 @@ FleetRun::FleetRun(GatewayFixture& gateway, const FleetOptions& options)
 
 std::vector<std::string> FleetRun::command(GatewayFixture& gateway, const FleetOptions& options,
                                            const std::string& report_file) {
-  gateway.add_devices("sim-", options.devices);
+  gateway.add_devices(options.prefix, options.devices);
   std::vector<std::string> words{sim_program(),   "run",
                                  "--gateway-dir", gateway.dir().string(),
                                  "--devices",     std::to_string(options.devices),
+                                 "--prefix",      options.prefix,
                                  "--seconds",     std::to_string(options.seconds),
                                  "--seed",        std::to_string(options.seed),
                                  "--report",      report_file};

@@ -29,7 +29,8 @@ struct FleetReport {
 
 struct FleetOptions {
   unsigned devices = 20;
-  double seconds = 0;  // how long it samples; 0: until finish()
+  std::string prefix = "sim-";  // of their ids
+  double seconds = 0;           // how long it samples; 0: until finish()
   std::uint64_t seed = 1;
   std::vector<std::string> more;  // further arguments of `godwit-sim run`
 };

@@ -121,11 +121,15 @@ void MqttPeer::subscribe(std::string_view filter) {
   wait_for(kSuback);
 }
 
-void MqttPeer::publish(std::string_view topic, Bytes payload) {
-  begin_packet(kPublish | kQos1, 2 + topic.size() + 2 + 1 + payload.size());
+void MqttPeer::publish(std::string_view topic, Bytes payload, Qos qos) {
+  const std::size_t id_size = qos == Qos::kAtLeastOnce ? 2 : 0;
+  constexpr std::uint8_t kAnswered = kPublish | kQos1;
+  begin_packet(id_size > 0 ? kAnswered : kPublish, 2 + topic.size() + id_size + 1 + payload.size());
   put_string(out_, topic);
-  if (++last_id_ == 0) ++last_id_;
-  put_u16(out_, last_id_);
+  if (id_size > 0) {
+    if (++last_id_ == 0) ++last_id_;
+    put_u16(out_, last_id_);
+  }
   out_ += '\0';  // no properties
   out_ += as_text(payload);
 }

@@ -37,8 +37,9 @@ class MqttPeer {
   explicit MqttPeer(const Options& options);
   void subscribe(std::string_view filter);
 
-  // At QoS 1. Sent by flush() at the latest.
-  void publish(std::string_view topic, Bytes payload);
+  // Sent by flush() at the latest.
+  enum class Qos : std::uint8_t { kAtMostOnce, kAtLeastOnce };
+  void publish(std::string_view topic, Bytes payload, Qos qos = Qos::kAtLeastOnce);
   // Sends what the socket takes.
   void flush();
   [[nodiscard]] bool wants_to_write() const { return !out_.empty(); }
