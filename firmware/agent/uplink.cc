@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "proto/base/assert.h"
 
@@ -88,6 +89,8 @@ void Uplink::move_to(Instant now, const codec::Ack& ack) {
   const bool first = !hello_.answered;
   const bool forward = ack.next_seq > acked_;
   if (!first && !forward && (ack.next_seq < acked_ || state_ == State::kWaiting)) return;
+  // To begin at one place again and again costs the window each time: another hello does, and pauses first.
+  if (ack.rewind && !first && std::exchange(hello_.rewound, ack.next_seq) == ack.next_seq) return wait(now);
   const bool progress = forward || ack.next_seq == outbox_.next_seq();
   const bool resume = first || ack.rewind || state_ != State::kSending;
   hello_.answered = true;

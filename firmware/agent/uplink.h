@@ -96,6 +96,7 @@ class Uplink {
     Seq marks_before{};  // as it says
     Epoch epoch{};       // as it says: of a mark that is written later, the gateway has to hear first
     bool answered = false;
+    Seq rewound{};                // where the gateway last had it begin again
     std::uint16_t packet_id = 0;  // until the broker has acknowledged it
     Instant sent_at{};
   };

@@ -222,7 +222,9 @@ max_inflight_messages 1000
 # reads those of one client more slowly than the messages of many.
 max_queued_messages 1000000
 max_queued_bytes 67108864
-max_packet_size 65536
+# Four times what our firmware says at most. The broker reads a packet of a client in one go, and a SUBSCRIBE with
+# thousands of filters keeps all others waiting: this bounds how many there are in one.
+max_packet_size 16384
 persistent_client_expiration 1d
 retain_available false
 # Nothing that the broker holds needs to outlive it: devices keep what the gateway has not stored.
@@ -252,13 +254,15 @@ user {gateway}
 topic read {gateway reads}
 topic write {gateway writes}
 
-pattern write {device writes}
-pattern read {device reads}
+{device writes}pattern read {device reads}
 )";
+  std::string device_writes;
+  for (const std::string_view pattern : topics::kAclPublishPatterns)
+    device_writes.append("pattern write ").append(pattern).append("\n");
   return fill(kText, {{"gateway", std::string(kGateway)},
                       {"gateway reads", std::string(topics::kGatewayFilter)},
                       {"gateway writes", std::string(topics::kRoot) + "+/dn/#"},
-                      {"device writes", std::string(topics::kAclPublishPattern)},
+                      {"device writes", device_writes},
                       {"device reads", std::string(topics::kAclSubscribePattern)}});
 }
 

@@ -67,4 +67,11 @@ std::expected<BatchRows, Status> batch_rows(const Event& event, const BatchConte
 // rest of its event takes less than 512 bytes. Takes time for the channels alone.
 [[nodiscard]] std::size_t channels_json_size_max(const TableInfo& table, std::size_t rows);
 
+// About what a row of a table takes in append_json(), from the number of its channels and the sum of their
+// exponents' magnitudes: a value of 6 digits, a point and a comma, and the zeros that an exponent adds.
+[[nodiscard]] constexpr std::size_t row_json_size(std::size_t channels, std::size_t exponents) {
+  constexpr std::size_t kValue = 8;
+  return channels * kValue + exponents;
+}
+
 }  // namespace godwit::gateway

@@ -48,6 +48,8 @@ struct TableState {
   std::uint32_t hash = 0;
   std::uint64_t digest = 0;  // of its content
   bool conflict = false;     // another table with this hash was announced
+  std::size_t rows_max = 0;  // codec::ChannelTable
+  std::size_t row_size = 0;  // row_json_size()
 };
 
 // When the monotonic clock of a boot was zero.

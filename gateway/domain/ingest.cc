@@ -2,12 +2,14 @@
 #include "gateway/domain/ingest.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <utility>
 
+#include "gateway/domain/batch.h"
+#include "gateway/domain/event_json.h"
 #include "gateway/domain/hello.h"
 #include "proto/base/assert.h"
 #include "proto/base/bytes.h"
-#include "proto/codec/batch.h"
 
 namespace godwit::gateway {
 namespace {
@@ -61,6 +63,17 @@ class Digest {
   void add_byte(std::uint8_t byte) { value_ = (value_ ^ byte) * 0x100000001b3U; }
   std::uint64_t value_ = 0xcbf29ce484222325U;
 };
+
+TableState state_of(const TableInfo& table, std::uint64_t digest) {
+  std::size_t exponents = 0;
+  for (const ChannelInfo& channel : table.channels) {
+    exponents += static_cast<std::size_t>(std::abs(channel.exponent));
+  }
+  return {.hash = table.hash,
+          .digest = digest,
+          .rows_max = table.rows_max,
+          .row_size = row_json_size(table.channels.size(), exponents)};
+}
 
 std::uint64_t digest_of(const TableInfo& table) {
   Digest digest;
@@ -257,7 +270,7 @@ Status Ingest::note_tables(Device& device, std::vector<TableInfo> tables, Receiv
       device.tables_refused = true;
       continue;
     }
-    device.tables.push_back({{.hash = table.hash, .digest = digest}, ++table_uses_, {}});
+    device.tables.push_back({state_of(table, digest), ++table_uses_, {}});
     changes_.tables.push_back({device.row.id, {std::move(table), digest}});
   }
   return device.tables_refused ? Status::kFull : Status::kOk;
@@ -366,7 +379,7 @@ void Ingest::append_entry(Device& device, const codec::Record& record, const His
     event.batch = as_text(*record.batch);
     // A batch that this build cannot read is kept all the same: refused, it would hold up the stream for
     // ever.
-    if (const auto batch = codec::decode_batch(*record.batch)) use_table(device, batch->table, now);
+    if (const auto batch = codec::decode_batch(*record.batch)) use_table(device, *batch, now);
     return;
   }
   ++counters_.losses;
@@ -389,7 +402,7 @@ Status Ingest::handle_live(const Message& message) {
   Event& event = append(*device, EventType::kTelemetry, device->boot_epoch, now);
   event.seq = kLiveSeq;
   event.batch = message.payload;
-  use_table(*device, batch->table, now);
+  use_table(*device, *batch, now);
   ++counters_.live;
   return Status::kOk;
 }
@@ -402,12 +415,16 @@ Status Ingest::handle_gone(const Message& message) {
   return Status::kOk;
 }
 
-void Ingest::use_table(Device& device, std::uint32_t hash, Received now) {
+void Ingest::use_table(Device& device, const codec::Batch& batch, Received now) {
   const auto known =
-      std::ranges::find(device.tables, hash, [](const Table& table) { return table.state.hash; });
+      std::ranges::find(device.tables, batch.table, [](const Table& table) { return table.state.hash; });
   if (known != device.tables.end()) {
     known->used = ++table_uses_;
     known->latest = changes_.events.size() - 1;
+    const TableState& table = known->state;
+    const std::size_t counted = changes_.events.back().batch.size() + Intake::kMessageCost;
+    const std::size_t decoded = std::min(batch.rows_of(table.rows_max) * table.row_size, kEventJsonMax);
+    if (!table.conflict && decoded > counted) device.turn.decoded += decoded - counted;
     list(device);
     return;
   }
@@ -505,6 +522,7 @@ Changes Ingest::take() {
                                  .rewind = turn.rewind,
                                  .marks_before = answer->marks_before}});
     }
+    if (turn.decoded > 0) decoded_.push_back({.device = device->row.id, .bytes = turn.decoded});
     // Under no try: whatever try the device is at by now, it heeds this.
     if (turn.ask) changes_.acks_.push_back({device->row.id, {.send_hello = true}});
     turn = {};

@@ -22,6 +22,7 @@
 #include <optional>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "gateway/domain/changes.h"
@@ -31,6 +32,7 @@
 #include "proto/base/ids.h"
 #include "proto/base/status.h"
 #include "proto/base/time.h"
+#include "proto/codec/batch.h"
 #include "proto/codec/messages.h"
 
 namespace godwit::gateway {
@@ -92,6 +94,9 @@ class Ingest {
 
   // What was gathered since the last call, to be committed. Precondition: so was what it returned before.
   [[nodiscard]] Changes take();
+  // Of the devices whose batches decode to more than their messages counted as, how much more, since the last
+  // call: for Intake::charge().
+  [[nodiscard]] std::vector<Decoded> take_decoded() { return std::exchange(decoded_, {}); }
   // The database refuses the content of this event, and the disk is well: the content is kept beside the log,
   // a record becomes a loss, live samples an event without samples. False, and nothing changes: it is
   // neither, or has no content. Precondition: `changes` are what take() returned last.
@@ -126,6 +131,8 @@ class Ingest {
     bool answer = false;  // an ack is due
     bool rewind = false;  // with a rewind
     bool ask = false;     // for a hello
+    // See take_decoded().
+    std::size_t decoded = 0;
   };
   struct Device {
     Device(const DeviceRow& stored, History streams) : row(stored), history(std::move(streams)) {}
@@ -171,8 +178,8 @@ class Ingest {
   void note_boot(Device& device, const codec::Hello& hello);
   Status note_tables(Device& device, std::vector<TableInfo> tables, Received now);
   bool make_room_for_table(Device& device, std::uint64_t hello_began);
-  // The newest event is of the table with this hash.
-  void use_table(Device& device, std::uint32_t hash, Received now);
+  // The newest event has this batch.
+  void use_table(Device& device, const codec::Batch& batch, Received now);
 
   void heard(Device& device, Received now);
   void go_online(Device& device, Received now, const codec::Hello* hello);
@@ -187,6 +194,7 @@ class Ingest {
   std::deque<Device> devices_;  // in the order in which they came; their addresses stay
   std::unordered_map<DeviceId, Device*, IdHash> by_id_;  // for look-up only: its order is that of hashes
   Changes changes_;
+  std::vector<Decoded> decoded_;
   std::vector<Device*> listed_;
   bool committing_ = false;
   bool session_known_ = false;

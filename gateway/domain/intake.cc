@@ -51,6 +51,9 @@ ThrottleReason Intake::why_not(const Queue& queue, const Message& message) const
   const std::size_t bytes =
       std::clamp(share_of(limits_.shared_bytes, bytes_), limits_.window_bytes, limits_.device_bytes);
   const std::uint64_t day_bytes = limits_.day_bytes / (disk_low_ ? kLowShare : 1);
+  if (owed(queue, message.received.at) > limits_.device_decoded_bytes / share) {
+    return ThrottleReason::kQueueFull;
+  }
   if (queue.messages >= messages / share || queue.bytes + cost(message) > bytes / share) {
     return ThrottleReason::kQueueFull;
   }
@@ -58,6 +61,21 @@ ThrottleReason Intake::why_not(const Queue& queue, const Message& message) const
     return disk_low_ ? ThrottleReason::kDiskLow : ThrottleReason::kDayBudget;
   }
   return ThrottleReason::kUnspecified;
+}
+
+void Intake::charge(const Decoded& decoded, Instant now) {
+  const auto known = queues_.find(decoded.device);
+  if (known == queues_.end()) return;
+  Queue& queue = known->second;
+  queue.owed = owed(queue, now) + decoded.bytes;
+  queue.owed_at = now;
+  queue.day_bytes += decoded.bytes;
+}
+
+std::size_t Intake::owed(const Queue& queue, Instant now) const {
+  // A second works off all that may be owed; longer than a day is as good as a day.
+  const auto passed = static_cast<std::size_t>(std::clamp(now - queue.owed_at, Millis{0}, kDay).count());
+  return queue.owed - std::min(queue.owed, limits_.device_decoded_bytes / 1000 * passed);
 }
 
 bool Intake::drop(const Message& message) {

@@ -13,6 +13,9 @@
 //     messages and bytes waiting (Limits), and no more than a sixteenth of what is free of the part that all
 //     share. The newest is dropped beyond: it was not acknowledged, so the device sends it again. Live
 //     samples, which nobody sends again, give way at half of each.
+//   - What batches decode to in the feed, beyond what their messages counted as, shows only once their tables
+//     are known, so it is charged afterwards: a device owes it, and works off Limits::device_decoded_bytes a
+//     second. While it owes more than that, it is refused more; live samples from half of it.
 //   - A device may hand in so many bytes a day (of 24 h, from 0 of the monotonic clock), and a tenth of it
 //     while the disk is low. What was handed in is forgotten with the process.
 //   - A will is not refused for its device's limits, as the broker sends it once; of two in a row the first
@@ -40,6 +43,12 @@ struct Throttled {
   ThrottleReason reason = ThrottleReason::kUnspecified;  // of the newest
 };
 
+// What batches of a device decode to beyond what their messages counted as.
+struct Decoded {
+  DeviceId device;
+  std::size_t bytes = 0;
+};
+
 class Intake {
  public:
   struct Limits {
@@ -47,6 +56,8 @@ class Intake {
     std::size_t device_messages = 256;
     std::size_t device_bytes = 256U << 10U;
     std::uint64_t day_bytes = 256U << 20U;
+    // 1,000 records a second of 64 rows by 8 channels that never change.
+    std::size_t device_decoded_bytes = 4U << 20U;
     // The window: 16 records that wait for acks, of 512 bytes at most in our firmware, a hello, live samples.
     std::size_t window_messages = 24;
     std::size_t window_bytes = 24U << 10U;
@@ -80,6 +91,9 @@ class Intake {
   // Since the last call.
   [[nodiscard]] std::vector<Throttled> take_throttled();
 
+  // Counts against the device's day too. One that is not known is not charged.
+  void charge(const Decoded& decoded, Instant now);
+
   void set_disk_low(bool low) { disk_low_ = low; }
 
   // The broker session has (re)started: devices may have come or gone unseen. The second is true once for
@@ -111,6 +125,8 @@ class Intake {
     std::size_t deficit = 0;
     std::int64_t day = 0;
     std::uint64_t day_bytes = 0;
+    std::size_t owed = 0;  // at `owed_at`
+    Instant owed_at;
     std::uint64_t refused = 0;  // since the last Throttled
     bool told = false;          // of being throttled, at `told_at`
     Instant told_at;
@@ -121,6 +137,7 @@ class Intake {
 
   static std::size_t cost(const Message& message) { return message.payload.size() + kMessageCost; }
   Queue* queue_of(const DeviceId& device, std::int64_t day);
+  [[nodiscard]] std::size_t owed(const Queue& queue, Instant now) const;
   // kUnspecified: it may come in.
   [[nodiscard]] ThrottleReason why_not(const Queue& queue, const Message& message) const;
   bool drop(const Message& message);

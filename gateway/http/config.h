@@ -46,8 +46,13 @@ struct Limits {
   std::size_t reads_waiting_per_caller_max = 64;
   milliseconds read_timeout = seconds(5);  // then 503; a page of the log ends with what it has by then
 
+  // Of responses that wait for their clients to take them, those of at most large_response_bytes not counted;
+  // then 503. A caller may have as much as it leaves free.
+  std::size_t responses_bytes_max = 64 * 1024 * 1024;
+  std::size_t large_response_bytes = 64 * 1024;
+
   // Event streams. A subscriber holds a place in the log and the shared blocks of one write, never a queue.
-  std::size_t subscribers_max = 2048;
+  std::size_t subscribers_max = 2048;             // likewise shared by callers
   std::size_t stream_read_threads = 2;            // for those that are behind, first come, first served
   std::size_t stream_batch_bytes = 64 * 1024;     // a write; a single event may be longer
   std::size_t feed_bytes_max = 24 * 1024 * 1024;  // of the log kept encoded in memory: the newest, and pages

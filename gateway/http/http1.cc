@@ -17,12 +17,6 @@ using std::chrono::steady_clock;
 
 constexpr std::size_t kWritePiece = 64 * 1024;  // each has Limits::write_timeout
 
-Problem too_many_responses() {
-  return {.kind = ProblemKind::kUnavailable,
-          .detail = "Too many large responses wait for clients that do not take them.",
-          .headers = {{"Retry-After", "2"}}};
-}
-
 struct Framing {
   bool keep_alive = false;
   bool chunked = false;  // the peer can take a chunked response
@@ -73,24 +67,6 @@ class ChunkWriter : public BodyWriter {
   const milliseconds timeout_;
 };
 
-// Counts a response from when it is there until it is sent or given up. One of a single write is not worth
-// it.
-class Held {
- public:
-  Held(std::uint64_t& sum, std::size_t size) : sum_(sum), size_(size > kWritePiece ? size : 0) {
-    sum_ += size_;
-  }
-  ~Held() { sum_ -= size_; }
-  Held(const Held&) = delete;
-  Held& operator=(const Held&) = delete;
-
-  [[nodiscard]] bool too_much() const { return size_ > 0 && sum_ > kResponsesBytesMax; }
-
- private:
-  std::uint64_t& sum_;
-  const std::uint64_t size_;
-};
-
 class Session {
  public:
   Session(Connection& connection, Service& service, const Limits& limits, TransportCounters& counters)
@@ -135,8 +111,6 @@ class Session {
       co_return false;
     }
     Response response = co_await service_.respond(std::move(request), connection_.signal);
-    const Held held(counters_.response_bytes, response.body.size());
-    if (held.too_much()) response = service_.refuse(too_many_responses());
     if (response.events || connection_.stopping) framing.keep_alive = false;
     const bool written = co_await write(response, framing);
     if (!written) co_return false;

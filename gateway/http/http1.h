@@ -25,15 +25,11 @@ struct Connection {
   bool stopping = false;
 };
 
-// Of responses that wait for their clients to take them, those of one write each not counted; then 503.
-inline constexpr std::size_t kResponsesBytesMax = std::size_t{64} * 1024 * 1024;
-
 // Written by the server's thread, read by any.
 struct TransportCounters {
   std::atomic<std::uint64_t> requests = 0;
   std::atomic<std::uint64_t> subscribers = 0;  // at present
   std::atomic<std::uint64_t> slow_subscribers = 0;
-  std::uint64_t response_bytes = 0;  // that wait for clients to take them; of the server's thread alone
 };
 
 // Until the peer ends it, a deadline passes, or Connection::stopping. Does not close the stream.

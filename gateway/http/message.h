@@ -2,6 +2,7 @@
 // A request and its response as plain values: what handlers see, whatever carried them (HTTP/1.1 now).
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -46,6 +47,8 @@ struct Response {
   Headers headers;
   std::string body;
   std::optional<Subscription> events;  // instead of a body: an endless text/event-stream
+  // Of its caller's share, until it is sent, or its stream has ended; see Shares.
+  std::shared_ptr<const void> held;
 };
 
 [[nodiscard]] std::string_view reason_phrase(int status);

@@ -149,9 +149,10 @@ std::expected<gateway::LogReader::Filter, Problem> filter_of(const Query& query)
       const std::string_view name = take_item(*types, ',');
       const auto type = gateway::event_type(name);
       if (!type) {
-        return std::unexpected(invalid_parameter("type",
-                                                 "It must be a list, separated by commas, of: telemetry loss "
-                                                 "epoch device.online device.offline."));
+        std::string detail = "It must be a list, separated by commas, of:";
+        for (const gateway::EventType known : gateway::event_types())
+          detail.append(" ").append(gateway::type_name(known));
+        return std::unexpected(invalid_parameter("type", detail + "."));
       }
       if (std::ranges::find(filter.types, *type) == filter.types.end()) filter.types.push_back(*type);
     } while (!types->empty());

@@ -6,11 +6,11 @@
 #include <algorithm>
 #include <array>
 #include <ctime>
-#include <exception>
 #include <memory>
 #include <optional>
 #include <stdexcept>
 
+#include "gateway/domain/clock.h"
 #include "gateway/domain/hex.h"
 #include "gateway/http/api.h"
 #include "gateway/http/text.h"
@@ -110,33 +110,39 @@ Problem unauthorized(const Request& request) {
   return problem;
 }
 
-// The boundary where exceptions end. The log's own text goes to the operator, not to the client.
-Result call(const Handler& handler, const Request& request, const gateway::LogSink& log_sink) {
-  const auto report = [&](const std::exception& error) {
-    if (log_sink) log_sink(gateway::LogLevel::kError, request.path + ": " + error.what());
-  };
+}  // namespace
+
+Result Failures::call(const Handler& handler, const Request& request) {
   try {
     return handler(request);
   } catch (const gateway::StoreError& error) {
-    report(error);
+    report(database_, request, error);
     return std::unexpected(unavailable("The database cannot be read at present."));
   } catch (const std::exception& error) {
-    report(error);
+    report(others_, request, error);
     return std::unexpected(Problem{.kind = ProblemKind::kInternal});
   }
 }
 
-}  // namespace
+void Failures::report(gateway::LogLimit& limit, const Request& request, const std::exception& error) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!limit.allow(gateway::received_now().at)) return;
+  }
+  if (log_sink_) log_sink_(gateway::LogLevel::kError, request.path + ": " + error.what());
+}
 
 Service::Service(const Limits& limits, ApiKeys keys, const Sources& sources, gateway::LiveFeed& live,
                  ReadPool& reads)
     : limits_(limits),
       keys_(std::move(keys)),
-      log_sink_(sources.log_sink),
+      failures_(sources.log_sink),
       live_(live),
       reads_(reads),
       router_(api_routes(sources)),
-      rate_(limits.requests_per_second, limits.request_burst) {}
+      rate_(limits.requests_per_second, limits.request_burst),
+      streams_(limits.subscribers_max),
+      response_bytes_(limits.responses_bytes_max) {}
 
 awaitable<Response> Service::respond(Request request, Signal& signal) {
   request.trace_id = trace_id_of(request.headers).value_or(random_id());
@@ -198,7 +204,25 @@ awaitable<Result> Service::answer(Request& request, Signal& signal) {
     co_return std::unexpected(std::move(problem));
   }
   request.path_values = std::move(match.path_values);
-  co_return co_await run(*match.route, *caller, request, signal);
+  Result result = co_await run(*match.route, *caller, request, signal);
+  if (!result) co_return std::unexpected(std::move(result.error()));
+  co_return within_share(std::move(*result), *caller);
+}
+
+Result Service::within_share(Response response, const std::string& caller) {
+  if (response.events) {
+    response.held = streams_.take(caller, 1);
+    if (!response.held) {
+      return std::unexpected(
+          unavailable("There are as many event streams as the gateway serves, or as one key may have."));
+    }
+  } else if (response.body.size() > limits_.large_response_bytes) {
+    response.held = response_bytes_.take(caller, response.body.size());
+    if (!response.held) {
+      return std::unexpected(unavailable("Too many large responses wait for clients that do not take them."));
+    }
+  }
+  return response;
 }
 
 const ApiKey* Service::key_of(const Request& request) const {
@@ -223,11 +247,7 @@ std::expected<std::string, Problem> Service::admit(const Request& request, Acces
 awaitable<Result> Service::run(const Route& route, const std::string& caller, Request& request,
                                Signal& signal) {
   if (route.runs == Runs::kAtOnce || (route.at_once && route.at_once(request))) {
-    Result result = call(route.handler, request, log_sink_);
-    if (result && result->events && live_.feed().followers() >= limits_.subscribers_max) {
-      co_return std::unexpected(unavailable("There are as many event streams as the gateway serves."));
-    }
-    co_return result;
+    co_return failures_.call(route.handler, request);
   }
   struct Read {
     Request request;
@@ -235,8 +255,8 @@ awaitable<Result> Service::run(const Route& route, const std::string& caller, Re
   };
   const auto read = std::make_shared<Read>();  // may outlast this coroutine, see ReadPool::run
   read->request = request;
-  std::function<void()> work = [read, &handler = route.handler, log_sink = log_sink_] {
-    read->result = call(handler, read->request, log_sink);
+  std::function<void()> work = [this, read, &handler = route.handler] {
+    read->result = failures_.call(handler, read->request);
   };
   const Status status = co_await reads_.run(caller, signal, std::move(work));
   if (status == Status::kFull) co_return std::unexpected(unavailable("Too many reads wait already."));

@@ -4,9 +4,13 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
+#include <exception>
+#include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
 
+#include "gateway/domain/log.h"
 #include "gateway/http/api_keys.h"
 #include "gateway/http/event_stream.h"
 #include "gateway/http/message.h"
@@ -14,9 +18,27 @@
 #include "gateway/http/read_pool.h"
 #include "gateway/http/router.h"
 #include "gateway/http/server.h"
+#include "gateway/http/shares.h"
 #include "gateway/log/live_feed.h"
 
 namespace godwit::http {
+
+// The boundary where exceptions of handlers end. The log's own text goes to the operator, a line per 10 s and
+// cause, not to the client. From any thread.
+class Failures {
+ public:
+  explicit Failures(gateway::LogSink log_sink) : log_sink_(std::move(log_sink)) {}
+
+  Result call(const Handler& handler, const Request& request);
+
+ private:
+  void report(gateway::LogLimit& limit, const Request& request, const std::exception& error);
+
+  const gateway::LogSink log_sink_;
+  std::mutex mutex_;  // of the two below
+  gateway::LogLimit database_{seconds(10)};
+  gateway::LogLimit others_{seconds(10)};
+};
 
 class Service {
  public:
@@ -38,6 +60,8 @@ class Service {
 
  private:
   boost::asio::awaitable<Result> answer(Request& request, Signal& signal);
+  // A large one counts for its caller from now on.
+  Result within_share(Response response, const std::string& caller);
   boost::asio::awaitable<Result> run(const Route& route, const std::string& caller, Request& request,
                                      Signal& signal);
   // The one that the request shows; nullptr: none, or an unknown one.
@@ -47,11 +71,13 @@ class Service {
 
   const Limits& limits_;
   const ApiKeys keys_;
-  const gateway::LogSink log_sink_;
+  Failures failures_;
   gateway::LiveFeed& live_;
   ReadPool& reads_;
   const Router router_;
   RateLimiter rate_;
+  Shares streams_;
+  Shares response_bytes_;
 };
 
 }  // namespace godwit::http

@@ -35,6 +35,7 @@ Writer::Writer(Store& store, const Options& options, Callbacks callbacks, LogSin
       ingest_(std::in_place, options_.limits, store.load()) {}
 
 void Writer::take(Intake& intake, Received now) {
+  for (const Decoded& decoded : std::exchange(decoded_, {})) intake.charge(decoded, now.at);
   auto* const gathering = std::get_if<Gathering>(&state_);
   if (gathering == nullptr) return;
   if (intake.messages() > 0 && !gathering->until) gathering->until = now.at + options_.gather;
@@ -102,6 +103,7 @@ void Writer::apply(Received now) {
   for (const Throttled& throttled : std::exchange(throttled_, {})) ingest_->throttled(throttled);
   ingest_->tick(now);
   changes_ = ingest_->take();
+  decoded_ = ingest_->take_decoded();
 }
 
 void Writer::committed(Received now) {

@@ -129,6 +129,7 @@ class Writer {
   // What was taken, until it is applied.
   std::vector<Message> messages_;
   std::vector<Throttled> throttled_;
+  std::vector<Decoded> decoded_;  // of what was applied, until the intake is told
   bool session_started_ = false;
 
   std::vector<std::pair<DeviceId, Instant>> blocked_;  // until

@@ -6,6 +6,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "gateway/domain/batch.h"
 #include "gateway/store/database.h"
 #include "gateway/store/reader.h"
 #include "gateway/store/rebuild.h"
@@ -323,11 +324,19 @@ std::vector<DeviceState> Store::load() {
                                    .lost = row.bits(5)});
   }
   const Statement tables(connection,
-                         "SELECT tables.device, hash, digest, conflict IS NOT NULL FROM tables"
-                         " LEFT JOIN latest USING (device, hash) ORDER BY tables.device, offset, hash");
+                         "SELECT tables.device, hash, digest, conflict IS NOT NULL, rows_max,"
+                         " (SELECT count(*) FROM channels"
+                         "  WHERE channels.device = tables.device AND channels.hash = tables.hash),"
+                         " (SELECT sum(abs(exponent)) FROM channels"
+                         "  WHERE channels.device = tables.device AND channels.hash = tables.hash)"
+                         " FROM tables LEFT JOIN latest USING (device, hash)"
+                         " ORDER BY tables.device, offset, hash");
   for (Query row(tables); row.next();) {
-    device(row).tables.push_back(
-        {.hash = row.word(1), .digest = row.bits(2), .conflict = row.integer(3) != 0});
+    device(row).tables.push_back({.hash = row.word(1),
+                                  .digest = row.bits(2),
+                                  .conflict = row.integer(3) != 0,
+                                  .rows_max = row.word(4),
+                                  .row_size = row_json_size(row.word(5), row.word(6))});
   }
   const Statement boots(connection, "SELECT device, epoch, unix_time, quality FROM boots ORDER BY key");
   for (Query row(boots); row.next();) {

@@ -28,7 +28,8 @@ enum class Leaf : std::uint8_t {
 inline constexpr std::string_view kRoot = "gw1/d/";
 // What the gateway subscribes to, and what the broker's ACL grants with %u for the certificate's name.
 inline constexpr std::string_view kGatewayFilter = "gw1/d/+/up/#";
-inline constexpr std::string_view kAclPublishPattern = "gw1/d/%u/up/#";
+inline constexpr std::array<std::string_view, 4> kAclPublishPatterns{"gw1/d/%u/up/hello", "gw1/d/%u/up/rec",
+                                                                     "gw1/d/%u/up/live", "gw1/d/%u/up/gone"};
 inline constexpr std::string_view kAclSubscribePattern = "gw1/d/%u/dn/#";
 
 // A topic in a fixed buffer; at most 32 + 15 characters.

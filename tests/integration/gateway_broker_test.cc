@@ -121,8 +121,9 @@ TEST_F(GatewayBroker, RefusesAServersCertificateAsAClient) {
 
 TEST_F(GatewayBroker, RefusesWhatADevicePublishesOutsideItsOwnTopics) {
   const auto gateway = subscribe(fixture_.gateway_peer("mosquitto_sub"), {"gw1/d/+/up/#", "#"});
-  for (const char* topic : {"gw1/d/bob/up/rec", "gw1/d/bob/dn/ack", "gw1/d/alice/dn/ack", "gw1/d/alice",
-                            "gw1/x", "other", "gw1/d/gateway/up/rec"}) {
+  for (const char* topic :
+       {"gw1/d/alice/up/other", "gw1/d/alice/up/rec/x", "gw1/d/bob/up/rec", "gw1/d/bob/dn/ack",
+        "gw1/d/alice/dn/ack", "gw1/d/alice", "gw1/x", "other", "gw1/d/gateway/up/rec"}) {
     EXPECT_THAT(publish("alice", topic, "forbidden").log, HasSubstr("Not authorized")) << topic;
   }
   EXPECT_EQ(publish("alice", "gw1/d/alice/up/rec", "allowed").log, "");

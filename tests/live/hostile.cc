@@ -23,8 +23,8 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::size_t kFlood = 500;     // messages of an attack
-constexpr std::size_t kFloods = 8;      // kinds
-constexpr std::size_t kLarge = 65'000;  // bytes; the broker takes packets of 65,536
+constexpr std::size_t kFloods = 12;     // kinds
+constexpr std::size_t kLarge = 16'000;  // bytes; the broker takes packets of 16,384
 constexpr std::size_t kBombs = 20;      // of those that grow where they are decoded
 constexpr std::size_t kStrangers = 64;  // connections at once
 constexpr std::uint16_t kBombRows = 1'024;
@@ -50,11 +50,12 @@ const codec::ChannelTable& bomb_table() {
   return table;
 }
 
-std::string bomb() {
+// INT64_MAX has so many digits that the feed does not show it; 0 has the fewest, so that it does.
+std::string bomb(std::int64_t value) {
   std::vector<codec::ChannelModel> models(bomb_channels().size());
   std::array<std::uint8_t, 4'096> samples{};
   codec::SampleEncoder encoder(models, samples);
-  std::vector<std::int64_t> row(models.size(), INT64_MAX);
+  std::vector<std::int64_t> row(models.size(), value);
   while (encoder.rows() < kBombRows && encoder.add(row) == Status::kOk) continue;
   const auto rows = static_cast<std::uint32_t>(encoder.rows());
   std::array<std::uint8_t, 5'000> out{};
@@ -76,8 +77,9 @@ std::string encoded(const Message& message, More... more) {
 }  // namespace
 
 std::string_view name_of(Flood flood) {
-  constexpr std::array<std::string_view, kFloods> kNames{
-      "hellos", "marks", "losses", "bombs", "noise", "live", "malformed_qos0", "large_records"};
+  constexpr std::array<std::string_view, kFloods> kNames{"hellos", "marks", "losses",         "bombs",
+                                                         "noise",  "live",  "malformed_qos0", "large_records",
+                                                         "wills",  "sums",  "boots",          "shown_bombs"};
   return kNames[static_cast<std::size_t>(flood)];
 }
 
@@ -121,33 +123,54 @@ void Hostile::publish(test::MqttPeer& peer, const std::string& leaf, const std::
   }
 }
 
+// Of a boot whose clock was set.
+std::string Hostile::hello(Try try_id, Epoch epoch) {
+  codec::Hello message{.try_id = try_id,
+                       .oldest_seq = {1},
+                       .next_seq = {1'000'000},
+                       .marks_count = 1,
+                       .epoch = epoch,
+                       .boot = static_cast<std::uint32_t>(random_()),
+                       .boot_time = UnixMillis{static_cast<std::int64_t>(random_() >> 20U)}};
+  message.marks[0] = {.epoch = epoch, .first_seq = {1}};
+  const std::array tables{codec::announced(bomb_table())};
+  return encoded(message, std::span<const codec::AnnouncedTable>(tables));
+}
+
 void Hostile::attack(test::MqttPeer& peer, Flood flood) {
   const Try try_id{static_cast<std::uint32_t>(random_()) | 1U};
-  const auto hello = [&] {
-    codec::Hello message{.try_id = try_id,
-                         .oldest_seq = {1},
-                         .next_seq = {1'000'000},
-                         .marks_count = 1,
-                         .boot = static_cast<std::uint32_t>(random_())};
-    message.marks[0] = {.epoch = {random_() | 1U}, .first_seq = {1}};
-    const std::array tables{codec::announced(bomb_table())};
-    return encoded(message, std::span<const codec::AnnouncedTable>(tables));
-  };
-  publish(peer, "hello", hello());
-  const std::string large = flood == Flood::kBombs          ? bomb()
+  const Epoch epoch{random_() | 1U};
+  publish(peer, "hello", hello(try_id, epoch));
+  if (flood != Flood::kMarks)
+    publish(peer, "rec", encoded(codec::Record{.try_id = try_id, .seq = {1}, .mark = epoch}));
+  const std::string large = flood == Flood::kBombs          ? bomb(INT64_MAX)
+                            : flood == Flood::kShownBombs   ? bomb(0)
                             : flood == Flood::kLargeRecords ? random_bytes(kLarge)
                                                             : "";
+  const std::size_t first = flood == Flood::kMarks ? 1 : 2;
   for (std::size_t i = 0; i < (flood == Flood::kBombs ? kBombs : kFlood) && !stopping_; ++i) {
-    codec::Record record{.try_id = try_id, .seq = {i + 1}};
+    codec::Record record{.try_id = try_id, .seq = {first + i}};
     switch (flood) {
       case Flood::kHellos:
-        publish(peer, "hello", hello());
+        publish(peer, "hello", hello(try_id, epoch));
         continue;
+      case Flood::kBoots:
+        publish(peer, "hello", hello(try_id, {random_() | 1U}));
+        continue;
+      case Flood::kWills:
+        publish(peer, "gone", random_bytes(i % 2 * 1'000));
+        continue;
+      case Flood::kShownBombs:
+        publish(peer, "live", large);
+        continue;
+      case Flood::kSums:
+        record.refused = {.count = INT64_MAX - 1, .reason = codec::RefusedReason::kFull};
+        break;
       case Flood::kNoise:
         publish(peer, "rec", random_bytes(random_() % 2'000));
         continue;
       case Flood::kLive:
-        publish(peer, "live", random_bytes(random_() % 30'000));
+        publish(peer, "live", random_bytes(random_() % 15'000));
         continue;
       case Flood::kMalformedQos0:
         publish(peer, "rec", random_bytes(16), test::MqttPeer::Qos::kAtMostOnce);

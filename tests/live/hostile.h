@@ -11,6 +11,7 @@
 #include <string_view>
 #include <thread>
 
+#include "proto/base/ids.h"
 #include "tests/support/gateway_fixture.h"
 #include "tests/support/mqtt_peer.h"
 
@@ -26,6 +27,10 @@ enum class Flood : std::uint8_t {
   kLive,           // noise on live channels
   kMalformedQos0,  // small, so that they are many
   kLargeRecords,   // as large as the broker lets through
+  kWills,          // two in a row, of different sizes
+  kSums,           // of what was lost: more than 64 bits hold
+  kBoots,          // many in one transaction
+  kShownBombs,     // live samples that take next to nothing, and as much as is shown in the feed
 };
 [[nodiscard]] std::string_view name_of(Flood flood);
 
@@ -50,6 +55,7 @@ class Hostile {
   void run_device();
   void run_stranger();
   void attack(test::MqttPeer& peer, Flood flood);
+  std::string hello(Try try_id, Epoch epoch);
   void publish(test::MqttPeer& peer, const std::string& leaf, const std::string& payload,
                test::MqttPeer::Qos qos = test::MqttPeer::Qos::kAtLeastOnce);
   std::string random_bytes(std::size_t size);

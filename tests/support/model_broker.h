@@ -46,6 +46,7 @@ struct ModelGateway {
   std::string last_hello;            // encoded
   std::vector<std::uint32_t> tries;  // of all hellos
   bool send_hello_once = false;
+  bool always_rewinds = false;  // takes no record, and has the device begin again
   std::uint64_t acks_too_high_by = 0;
 
   // The encoded Ack, or empty if the message is none of a gateway's business.

@@ -106,6 +106,19 @@ TEST(DeviceLink, ToAGatewayThatAlwaysAsksForAHelloGetsNoFlood) {
   expect_complete(rig);
 }
 
+TEST(DeviceLink, ToAGatewayThatAlwaysHasItBeginAgainGetsNoFlood) {
+  DeviceRig rig;
+  rig.latency = Millis{10};
+  ASSERT_EQ(rig.boot(), Status::kOk);
+  rig.run_for(Millis{60'000});
+  rig.gateway.always_rewinds = true;
+  rig.run_for(Millis{60'000});
+  EXPECT_LT(rig.device->stats().published, 500U);
+  rig.gateway.always_rewinds = false;
+  rig.run_for(Millis{40'000});
+  expect_complete(rig);
+}
+
 TEST(DeviceLink, ToAGatewayThatForgotItBringsAHelloWhenAsked) {
   DeviceRig rig;
   ASSERT_EQ(rig.boot(), Status::kOk);

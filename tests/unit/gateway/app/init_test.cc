@@ -174,7 +174,8 @@ TEST_F(Init, GrantsTheGatewayWhatItSubscribesToAndDevicesTheirOwn) {
   init();
   const std::string acl = pki::read_file(options_.dir / "acl");
   EXPECT_THAT(acl, HasSubstr("user gateway\ntopic read " + std::string(topics::kGatewayFilter) + "\n"));
-  EXPECT_THAT(acl, HasSubstr("pattern write " + std::string(topics::kAclPublishPattern) + "\n"));
+  for (const std::string_view pattern : topics::kAclPublishPatterns)
+    EXPECT_THAT(acl, HasSubstr("pattern write " + std::string(pattern) + "\n"));
   EXPECT_THAT(acl, HasSubstr("pattern read " + std::string(topics::kAclSubscribePattern) + "\n"));
 }
 

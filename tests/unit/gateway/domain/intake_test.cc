@@ -271,6 +271,24 @@ TEST(Intake, ADeviceHasABudgetOfBytesForADay) {
   EXPECT_TRUE(intake.push(sized("greedy", 872, {24 * 3'600'000}))) << "another day";
 }
 
+// What it owes is worked off with time, and live samples are let in from half of it on.
+TEST(Intake, ADeviceThatOwesWhatItsBatchesDecodeToIsRefusedUntilItIsWorkedOff) {
+  Intake intake({.day_bytes = 10'000, .device_decoded_bytes = 4'000});
+  const Message record = sized("bomber", 72);
+  ASSERT_TRUE(intake.push(record));
+  intake.charge({.device = record.device, .bytes = 6'000}, Instant{});
+  EXPECT_FALSE(intake.push(sized("bomber", 72, {499})));
+  EXPECT_EQ(intake.take_throttled().at(0).reason, ThrottleReason::kQueueFull);
+  EXPECT_TRUE(intake.push(sized("bomber", 72, {500})));
+  EXPECT_FALSE(intake.push(sized("bomber", 72, {999}, Leaf::kLive)));
+  EXPECT_TRUE(intake.push(sized("bomber", 72, {1'000}, Leaf::kLive)));
+  EXPECT_TRUE(intake.push(sized("other", 72)));
+  intake.charge({.device = record.device, .bytes = 3'400}, Instant(Millis{1'000}));
+  take(intake);
+  EXPECT_FALSE(intake.push(sized("bomber", 72, {60'000}))) << "it counts against the day, too";
+  intake.charge({.device = sized("stranger", 1).device, .bytes = 1}, Instant{});
+}
+
 TEST(Intake, WithALowDiskADeviceHasATenthOfItsDay) {
   Intake intake({.day_bytes = 100'000});
   for (int i = 0; i < 20; ++i) {

@@ -317,6 +317,21 @@ TEST_F(HttpEvents, AVanishedClientFreesItsPlaceAtOnce) {
   (void)follow("");
 }
 
+TEST_F(HttpEvents, OneKeyTakesHalfOfTheStreamsAtMost) {
+  Limits limits;
+  limits.subscribers_max = 4;
+  start(limits);
+  const TlsClient first = follow("");
+  const TlsClient second = follow("");
+  TlsClient client = connect();
+  const std::string request = get("/api/v1/events");
+  EXPECT_EQ(client.ask(request).status, 503);
+  std::string of_another = request;
+  of_another.replace(of_another.find(kKey), std::string_view(kKey).size(), kOtherKey);
+  client.send(of_another);
+  EXPECT_TRUE(eventually([&] { return server_->counters().subscribers == 3; }));
+}
+
 TEST_F(HttpEvents, AStreamEndsWhenTheLogCannotBeReadAndResumesLater) {
   log_.append("pump", 1);
   start();

@@ -5,7 +5,10 @@
 
 #include <memory>
 #include <random>
+#include <vector>
 
+#include "gateway/domain/event_json.h"
+#include "proto/codec/samples.h"
 #include "tests/unit/gateway/pipeline/rig.h"
 
 namespace godwit::gateway {
@@ -106,6 +109,85 @@ TEST(Writer, InAHurryItCommitsWhatWaits) {
   EXPECT_TRUE(rig.writer.idle());
   EXPECT_EQ(rig.stored(), up_to(35));
   EXPECT_EQ(test::next_number(rig.acks.back()), Seq{36});
+}
+
+// Rows that never change take next to nothing, and much in the feed.
+struct Constant {
+  explicit Constant(std::size_t count) {
+    for (std::size_t i = 0; i < count; ++i) channels[i] = {.name = names[i], .unit = "1"};
+    table = {.name = "constant", .period = Millis{1}, .channels = std::span(channels).first(count)};
+  }
+  Constant(const Constant&) = delete;
+  Constant& operator=(const Constant&) = delete;
+
+  [[nodiscard]] Message hello() const {
+    const codec::ChannelTable* const announced = &table;
+    return test::hello(test::greeting(), {&announced, 1});
+  }
+  [[nodiscard]] std::string batch(std::size_t rows) const {
+    std::vector<codec::ChannelModel> models(table.channels.size());
+    std::array<std::uint8_t, 1000> samples{};
+    codec::SampleEncoder encoder(models, samples);
+    const std::vector<std::int64_t> row(models.size(), 7);
+    for (std::size_t i = 0; i < rows; ++i) GODWIT_ASSERT(encoder.add(row) == Status::kOk);
+    std::array<std::uint8_t, 1100> out{};
+    return test::payload(out, codec::encode({.table = codec::hash(table),
+                                             .quality = codec::TimeQuality::kSynced,
+                                             .time = Millis{test::kNow.value},
+                                             .rows = static_cast<std::uint32_t>(rows),
+                                             .samples = Bytes(samples).first(encoder.finish())},
+                                            out));
+  }
+
+  static constexpr std::array<std::string_view, codec::kChannelsMax> names{
+      "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p"};
+  std::array<codec::Channel, codec::kChannelsMax> channels{};
+  codec::ChannelTable table;
+};
+
+// 67 bytes of a message made 33 KB of an event: 4 MB of them made followers wait for a minute.
+TEST(Writer, WhatDecodesToFarMoreIsTakenAsFastAsFollowersTakeIt) {
+  const Constant bomb(codec::kChannelsMax);
+  const std::string batch = bomb.batch(codec::kRowsMax);
+  ASSERT_LE(batch.size(), 60U);
+  Disk disk(1);
+  for (const bool restarted : {false, true}) {
+    Rig rig(disk);
+    if (!restarted) {
+      ASSERT_TRUE(rig.write({bomb.hello()}));
+    }
+    rig.feed.clear();
+    for (int i = 0; i < 200; ++i) {
+      for (int j = 0; j < 60; ++j) {
+        Message message = test::message(topics::Leaf::kLive, batch);
+        message.received = rig.now;
+        rig.intake.push(std::move(message));
+      }
+      rig.advance(Millis{5});
+      rig.settle();
+    }
+    // In a second: what may be owed, what is worked off, and what waited when that showed.
+    const std::size_t telemetry = test::seqs(rig.feed).size();
+    EXPECT_LE(telemetry * kEventJsonMax, (4U << 20U) * 2 + 256 * kEventJsonMax) << restarted;
+    EXPECT_GE(telemetry, 60U);
+    EXPECT_GT(rig.intake.dropped().throttled, 10'000U);
+  }
+}
+
+// An honest device that was offline for a night in which nothing changed.
+TEST(Writer, RowsThatSeldomChangeAreNotHeldUp) {
+  const Constant table(4);
+  Disk disk(1);
+  Rig rig(disk);
+  ASSERT_TRUE(rig.write({table.hello(), test::mark()}));
+  const std::string batch = table.batch(64);
+  for (std::uint64_t seq = 1; seq <= 2'000; ++seq) {
+    rig.push(test::nth(kEpoch, Seq{seq}, batch));
+    if (seq % 16 != 0) continue;
+    rig.advance(Millis{10});
+    rig.settle();
+  }
+  EXPECT_EQ(rig.intake.dropped().messages, 0U);
 }
 
 TEST(Writer, LogsHostilePayloadsNowAndThenOnly) {
