@@ -37,7 +37,7 @@ class Broker final : private Link::End {
   // As the configuration of `godwit-gateway init` says.
   static constexpr std::uint16_t kTopicAliasMax = 10;
   static constexpr std::uint16_t kReceiveMax = 1'000;
-  static constexpr std::uint32_t kPacketMax = 65'536;
+  static constexpr std::uint32_t kPacketMax = 16'384;
   static constexpr Millis kHop{1};  // from client to client, on this machine
 
   explicit Broker(Scene& scene) : scene_(scene) {}

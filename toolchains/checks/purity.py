@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The gateway's cores get time, chance and company handed in: no clock, thread or random device there, and nothing
 that depends on the order of a hash table or of addresses. That is what lets the simulator run them under one seed. A
-lock is allowed
-(gateway/log's LiveFeed and gateway/store have one each): it says who may touch what, and changes nothing for one thread.
+lock is allowed (gateway/log's LiveFeed and gateway/store have one each): it says who may touch what, and changes
+nothing for one thread.
 
 usage: purity.py [ROOT]
 """
