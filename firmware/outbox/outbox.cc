@@ -483,8 +483,8 @@ Status Outbox::read_payload(MutableBytes out, Entry& entry) {
 // The newest marks as they were known when the sector behind `serial` was opened. What these do not name, and
 // would, is none.
 void Outbox::read_marks_behind(std::uint32_t serial, SectorHeader& header) {
-  while (serial < log_.serial) {
-    if (medium_.read_header(index_of(++serial), header) && header.serial == serial) return;
+  for (++serial; serial <= log_.serial; ++serial) {
+    if (medium_.read_header(index_of(serial), header) && header.serial == serial) return;
   }
   header = log_;
 }
