@@ -168,7 +168,7 @@ TEST(Writer, WhatDecodesToFarMoreIsTakenAsFastAsFollowersTakeIt) {
     }
     // In a second: what may be owed, what is worked off, and what waited when that showed.
     const std::size_t telemetry = test::seqs(rig.feed).size();
-    EXPECT_LE(telemetry * kEventJsonMax, (4U << 20U) * 2 + 256 * kEventJsonMax) << restarted;
+    EXPECT_LE(telemetry * kEventJsonMax, (2U << 20U) * 2 + 256 * kEventJsonMax) << restarted;
     EXPECT_GE(telemetry, 60U);
     EXPECT_GT(rig.intake.dropped().throttled, 10'000U);
   }
