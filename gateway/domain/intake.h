@@ -56,8 +56,8 @@ class Intake {
     std::size_t device_messages = 256;
     std::size_t device_bytes = 256U << 10U;
     std::uint64_t day_bytes = 256U << 20U;
-    // 500 records a second of 64 rows by 8 channels that never change.
-    std::size_t device_decoded_bytes = 2U << 20U;
+    // 250 records a second of 64 rows by 8 channels that never change.
+    std::size_t device_decoded_bytes = 1U << 20U;
     // The window: 16 records that wait for acks, of 512 bytes at most in our firmware, a hello, live samples.
     std::size_t window_messages = 24;
     std::size_t window_bytes = 24U << 10U;

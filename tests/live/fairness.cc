@@ -54,8 +54,7 @@ Fairness beside(Stage& stage, const FairnessOptions& options, std::optional<Floo
 
 std::vector<Fairness> measure_fairness(Stage& stage, const FairnessOptions& options) {
   std::vector<Fairness> measured{beside(stage, options, std::nullopt)};
-  for (const Flood flood :
-       {Flood::kMalformedQos0, Flood::kLargeRecords, Flood::kBombs, Flood::kShownBombs, Flood::kHellos})
+  for (const Flood flood : {Flood::kMalformedQos0, Flood::kLargeRecords, Flood::kBombs, Flood::kHellos})
     measured.push_back(beside(stage, options, flood));
   return measured;
 }
